@@ -1,0 +1,313 @@
+//! What manifests cannot say: who calls whom and how often, how long work takes, what a link costs (`mesh.ron`).
+
+use indexmap::IndexMap;
+use meshproof_proxy::Nanos;
+use serde::{Deserialize, Serialize};
+
+use crate::{Bytes, Share};
+
+/// The contents of a `mesh.ron`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Mesh", deny_unknown_fields)]
+pub struct Behaviour {
+    /// The version of the format: 1.
+    pub version: u32,
+    /// Who starts requests, by name.
+    #[serde(default)]
+    pub clients: IndexMap<String, ClientBehaviour>,
+    /// How workloads behave, by `namespace/name`; absent ones take the defaults of [`WorkloadBehaviour`].
+    #[serde(default)]
+    pub workloads: IndexMap<String, WorkloadBehaviour>,
+    /// What links cost.
+    #[serde(default)]
+    pub network: Network,
+    /// Where replicas run.
+    #[serde(default)]
+    pub placement: Placement,
+}
+
+/// Who starts requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientBehaviour {
+    /// Who it is.
+    pub from: ClientFrom,
+    /// The service that it dials, a gateway's too: `[namespace/]name:port`.
+    pub to: String,
+    /// What it asks for.
+    pub requests: Vec<RequestClass>,
+    /// It leaves after this; absent: never.
+    #[serde(default)]
+    pub patience: Option<Distribution>,
+    /// Its own retries, on top of the mesh's.
+    #[serde(default)]
+    pub retries: Option<ClientRetries>,
+}
+
+/// Who a client is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientFrom {
+    /// Someone outside the mesh, without an identity.
+    Outside,
+    /// A workload, as `namespace/name`.
+    Workload(String),
+}
+
+/// One kind of request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestClass {
+    /// A name for reports.
+    pub name: String,
+    /// The method.
+    #[serde(default = "get")]
+    pub method: String,
+    /// The authority; absent: the name that is dialled.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The path, with its query if it has one.
+    #[serde(default = "root")]
+    pub path: String,
+    /// Other headers.
+    #[serde(default)]
+    pub headers: IndexMap<String, String>,
+    /// Size of the body.
+    #[serde(default)]
+    pub body: Bytes,
+    /// Its weight among the client's classes.
+    #[serde(default = "one")]
+    pub share: u32,
+}
+
+/// A client's own retries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientRetries {
+    /// Tries after the first.
+    pub max: u32,
+    /// The pause before each.
+    #[serde(default = "no_time")]
+    pub back_off: Distribution,
+}
+
+/// How a workload behaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkloadBehaviour {
+    /// Requests that one replica works on at a time; the others queue. A request that waits for a call holds its place.
+    pub concurrency: u32,
+    /// Where requests wait.
+    pub queue: Queue,
+    /// The handler's own time, without its calls.
+    pub service_time: Distribution,
+    /// Stages one after the other; calls inside a stage run in parallel. Absent: the calls inferred from the manifests.
+    pub calls: Option<Vec<Vec<CallBehaviour>>>,
+    /// Answers that are errors.
+    pub errors: Vec<ErrorBehaviour>,
+    /// Whether work for a caller that has left stops.
+    pub cancels_abandoned_work: bool,
+    /// Time from the start of a replica until it is ready.
+    pub start_up: Nanos,
+}
+
+impl Default for WorkloadBehaviour {
+    /// 64 requests at a time, a queue of 1024, 5 ms constant.
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            queue: Queue::default(),
+            service_time: Distribution::Constant(Nanos::from_millis(5)),
+            calls: None,
+            errors: Vec::new(),
+            cancels_abandoned_work: false,
+            start_up: Nanos::from_secs(5),
+        }
+    }
+}
+
+/// Where requests wait for a place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Queue {
+    /// Who goes next.
+    pub discipline: Discipline,
+    /// One that finds so many waiting is answered 503.
+    pub limit: u32,
+}
+
+impl Default for Queue {
+    /// First in, first out, up to 1024.
+    fn default() -> Self {
+        Self { discipline: Discipline::Fifo, limit: 1024 }
+    }
+}
+
+/// Who goes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Discipline {
+    /// First in, first out.
+    #[default]
+    Fifo,
+    /// Last in, first out.
+    Lifo,
+}
+
+/// One call that a handler makes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallBehaviour {
+    /// The service: `[namespace/]name:port`.
+    pub to: String,
+    /// The method.
+    #[serde(default = "get")]
+    pub method: String,
+    /// The path.
+    #[serde(default = "root")]
+    pub path: String,
+    /// The authority; absent: the name that is dialled.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Other headers.
+    #[serde(default)]
+    pub headers: IndexMap<String, String>,
+    /// Whether the handler succeeds without it.
+    #[serde(default)]
+    pub optional: bool,
+    /// How often, one after the other.
+    #[serde(default = "one")]
+    pub times: u32,
+    /// In which share of the requests.
+    #[serde(default = "always")]
+    pub share: Share,
+}
+
+/// Answers that are errors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorBehaviour {
+    /// HTTP status.
+    pub status: u16,
+    /// In which share of the requests.
+    pub share: Share,
+}
+
+/// A length of time that differs from case to case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Distribution {
+    /// Always the same.
+    Constant(Nanos),
+    /// Exponential.
+    Exponential {
+        /// The mean.
+        mean: Nanos,
+    },
+    /// Log-normal.
+    LogNormal {
+        /// The median.
+        median: Nanos,
+        /// The 99th percentile.
+        p99: Nanos,
+    },
+    /// Uniform between two lengths.
+    Uniform {
+        /// The least.
+        min: Nanos,
+        /// The greatest.
+        max: Nanos,
+    },
+    /// By quantiles, linear between them, from zero at 0 %.
+    Quantiles(Vec<(Share, Nanos)>),
+}
+
+impl Distribution {
+    /// The least length that can occur.
+    pub fn min(&self) -> Nanos {
+        match self {
+            Self::Constant(value) => *value,
+            Self::Uniform { min, .. } => *min,
+            Self::Exponential { .. } | Self::LogNormal { .. } | Self::Quantiles(_) => Nanos::ZERO,
+        }
+    }
+
+    /// The greatest length that can occur; `None` if there is none.
+    pub fn max(&self) -> Option<Nanos> {
+        match self {
+            Self::Constant(value) => Some(*value),
+            Self::Uniform { max, .. } => Some(*max),
+            Self::Quantiles(quantiles) => quantiles.iter().map(|(_, value)| *value).max(),
+            Self::Exponential { .. } | Self::LogNormal { .. } => None,
+        }
+    }
+}
+
+/// What links cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// One way inside a zone.
+    pub same_zone: Distribution,
+    /// One way between zones.
+    pub cross_zone: Distribution,
+    /// Opening a connection, beyond the way there and back.
+    pub connect: Nanos,
+    /// A TLS handshake.
+    pub tls_handshake: Nanos,
+    /// One passage through a proxy.
+    pub proxy: Distribution,
+}
+
+impl Default for Network {
+    /// 0.2 ms inside a zone, 0.8 ms between zones, 0.5 ms to connect, 1.5 ms for a handshake, 0.3 ms in a proxy.
+    fn default() -> Self {
+        Self {
+            same_zone: Distribution::Constant(Nanos::new(200_000)),
+            cross_zone: Distribution::Constant(Nanos::new(800_000)),
+            connect: Nanos::new(500_000),
+            tls_handshake: Nanos::new(1_500_000),
+            proxy: Distribution::Constant(Nanos::new(300_000)),
+        }
+    }
+}
+
+/// Where replicas run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Placement {
+    /// Names of zones.
+    pub zones: Vec<String>,
+    /// How replicas are spread over them.
+    pub spread: Spread,
+}
+
+impl Default for Placement {
+    /// One zone, `a`.
+    fn default() -> Self {
+        Self { zones: vec!["a".to_owned()], spread: Spread::Even }
+    }
+}
+
+/// How replicas are spread over zones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Spread {
+    /// In turn: replica `i` runs in zone `i mod zones`.
+    #[default]
+    Even,
+    /// All in the first zone.
+    First,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+fn root() -> String {
+    "/".to_owned()
+}
+const fn one() -> u32 {
+    1
+}
+const fn always() -> Share {
+    Share::ALL
+}
+const fn no_time() -> Distribution {
+    Distribution::Constant(Nanos::ZERO)
+}

@@ -1,0 +1,51 @@
+//! Istio: mesh.v1alpha1.MeshConfig, as far as it is modelled.
+
+use meshproof_proxy::Nanos;
+
+use super::Retries;
+use crate::{Location, Sourced};
+
+/// Mesh-wide settings with their defaults (`MC-1`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeshConfig {
+    /// Where it is written; `None`: every setting is a default.
+    pub at: Option<Location>,
+    /// The namespace of mesh-wide policies.
+    pub root_namespace: Sourced<String>,
+    /// The trust domain of identities.
+    pub trust_domain: Sourced<String>,
+    /// Other names of the trust domain.
+    pub trust_domain_aliases: Vec<String>,
+    /// Whether clients choose mutual TLS by themselves.
+    pub enable_auto_mtls: Sourced<bool>,
+    /// Whether hosts that nobody defines can be called.
+    pub outbound_allow_any: Sourced<bool>,
+    /// Limit on opening a connection.
+    pub connect_timeout: Sourced<Nanos>,
+    /// Retries of routes that have none (`RT-12`).
+    pub default_http_retry_policy: Option<Retries>,
+    /// Retries of servers' own proxies (`RT-17`).
+    pub default_inbound_http_retry_policy: Option<Retries>,
+    /// Visibility of VirtualServices that say nothing.
+    pub default_virtual_service_export_to: Vec<String>,
+    /// Visibility of DestinationRules that say nothing.
+    pub default_destination_rule_export_to: Vec<String>,
+}
+
+impl Default for MeshConfig {
+    fn default() -> Self {
+        Self {
+            at: None,
+            root_namespace: Sourced::default("istio-system".to_owned(), "MC-1"),
+            trust_domain: Sourced::default("cluster.local".to_owned(), "MC-1"),
+            trust_domain_aliases: Vec::new(),
+            enable_auto_mtls: Sourced::default(true, "MC-1"),
+            outbound_allow_any: Sourced::default(true, "MC-1"),
+            connect_timeout: Sourced::default(Nanos::from_secs(10), "MC-1"),
+            default_http_retry_policy: None,
+            default_inbound_http_retry_policy: None,
+            default_virtual_service_export_to: vec!["*".to_owned()],
+            default_destination_rule_export_to: vec!["*".to_owned()],
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Istio's objects as typed data, field by field as its API names them, each leaf with its place.
+//! What they mean together is decided in [`lower`](crate::lower).
+
+mod authorization_policy;
+mod destination_rule;
+mod gateway;
+mod mesh_config;
+mod peer_authentication;
+mod virtual_service;
+
+pub use authorization_policy::*;
+pub use destination_rule::*;
+pub use gateway::*;
+pub use mesh_config::*;
+pub use peer_authentication::*;
+pub use virtual_service::*;

@@ -1,0 +1,215 @@
+//! What happens to a mesh in one simulated run (`scenarios/*.ron`).
+
+use indexmap::IndexMap;
+use meshproof_proxy::Nanos;
+use serde::{Deserialize, Serialize};
+
+use crate::{Rate, Share};
+
+/// The contents of a scenario file. Times count from the start of the run; `at` is a point, `during` a length.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The version of the format: 1.
+    pub version: u32,
+    /// What it is about, in one sentence.
+    #[serde(default)]
+    pub summary: String,
+    /// Every draw of a run follows from it.
+    #[serde(default)]
+    pub seed: u64,
+    /// Simulated time, the warm-up included.
+    pub horizon: Nanos,
+    /// What is not counted.
+    #[serde(default)]
+    pub warm_up: WarmUp,
+    /// Runs; run `i` has a seed derived from the seed and `i`.
+    #[serde(default = "one")]
+    pub replications: u32,
+    /// Who sends how much.
+    #[serde(default)]
+    pub load: Vec<Load>,
+    /// What breaks.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+    /// What is changed on the way.
+    #[serde(default)]
+    pub rollout: Vec<RolloutStep>,
+    /// What must hold: `"browser.success > 99.9%"`, `"recovers within 60s"`.
+    #[serde(default)]
+    pub objectives: Vec<String>,
+    /// Answers that are forced, for the replay of a witness.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub script: Vec<ScriptedAnswer>,
+}
+
+/// What is not counted at the start of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WarmUp {
+    /// Nothing is left out.
+    #[default]
+    Off,
+    /// So much.
+    Fixed(Nanos),
+    /// What the rule MSER-5 finds.
+    Mser5,
+}
+
+/// Requests of one client of the mesh.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Load {
+    /// Arrivals that do not wait for answers.
+    Open {
+        /// A client of `mesh.ron`.
+        client: String,
+        /// When they arrive.
+        #[serde(default)]
+        arrivals: Arrivals,
+        /// How many; the last rate holds until the horizon.
+        rate: Vec<Phase>,
+    },
+    /// Users who think between answers.
+    Closed {
+        /// A client of `mesh.ron`.
+        client: String,
+        /// How many.
+        users: u32,
+        /// The pause after each answer.
+        think: crate::Distribution,
+    },
+    /// So many requests at once.
+    Burst {
+        /// A client of `mesh.ron`.
+        client: String,
+        /// How many.
+        requests: u64,
+        /// When.
+        at: Nanos,
+    },
+}
+
+/// When requests of an open load arrive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Arrivals {
+    /// At equal distances.
+    Constant,
+    /// Independently of each other.
+    #[default]
+    Poisson,
+    /// At the times of a file, one in seconds on each line.
+    Recorded(String),
+}
+
+/// A part of a rate's course.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// The same rate.
+    Hold {
+        /// How many.
+        rate: Rate,
+        /// For how long.
+        during: Nanos,
+    },
+    /// A straight line from the rate before it, or from zero.
+    Ramp {
+        /// The rate at its end.
+        to: Rate,
+        /// For how long.
+        during: Nanos,
+    },
+}
+
+/// Something that breaks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fault {
+    /// Replicas refuse connections and lose their work, then start anew.
+    Crash {
+        /// `namespace/name`.
+        workload: String,
+        /// Which.
+        #[serde(default)]
+        replicas: Replicas,
+        /// From when.
+        at: Nanos,
+        /// For how long.
+        during: Nanos,
+    },
+    /// Work takes longer.
+    Slow {
+        /// `namespace/name`.
+        workload: String,
+        /// Which.
+        #[serde(default)]
+        replicas: Replicas,
+        /// From when.
+        at: Nanos,
+        /// For how long.
+        during: Nanos,
+        /// So many times as long.
+        factor: f64,
+    },
+    /// Requests are answered with an error.
+    Errors {
+        /// `namespace/name`.
+        workload: String,
+        /// Which.
+        #[serde(default)]
+        replicas: Replicas,
+        /// From when.
+        at: Nanos,
+        /// For how long.
+        during: Nanos,
+        /// HTTP status.
+        status: u16,
+        /// In which share of the requests.
+        share: Share,
+    },
+}
+
+/// Which replicas of a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Replicas {
+    /// All.
+    #[default]
+    All,
+    /// So many, drawn from the seed.
+    Count(u32),
+    /// So large a part, drawn from the seed, rounded to the nearest.
+    Share(Share),
+}
+
+/// A change of the configuration on the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RolloutStep {
+    /// New weights of a route's destinations, by subset or, where there is none, by host.
+    Weight {
+        /// The VirtualService, as `namespace/name`.
+        route: String,
+        /// When.
+        at: Nanos,
+        /// The weights.
+        weights: IndexMap<String, u32>,
+    },
+}
+
+/// An answer that is forced on a workload's handler, decided by the number of the try that reaches it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptedAnswer {
+    /// The workload that answers, as `namespace/name`.
+    pub at: String,
+    /// The workload or client that calls; absent: any.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// The first so many tries of each request fail, after the handler has made all its calls.
+    pub fail_attempts: u32,
+    /// How they fail.
+    pub status: u16,
+    /// The handler's own time; absent: as `mesh.ron` says.
+    #[serde(default)]
+    pub takes: Option<Nanos>,
+}
+
+const fn one() -> u32 {
+    1
+}
