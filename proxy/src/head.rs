@@ -48,8 +48,10 @@ pub struct ResponseHead<'a> {
 /// Why an attempt or a connection ended before its answer did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResetReason {
-    /// Refused by the host, or the TLS handshake failed.
+    /// Refused by the host.
     RemoteConnectionFailure,
+    /// The TLS handshake failed; for retries and flags the same as [`Self::RemoteConnectionFailure`].
+    TlsFailure,
     /// The local socket failed.
     LocalConnectionFailure,
     /// The connection took too long to open.
@@ -66,4 +68,14 @@ pub enum ResetReason {
     Overflow,
     /// This proxy.
     LocalReset,
+}
+
+impl ResetReason {
+    /// Whether the connection never came to be.
+    pub const fn is_connect_failure(self) -> bool {
+        matches!(
+            self,
+            Self::RemoteConnectionFailure | Self::TlsFailure | Self::LocalConnectionFailure | Self::ConnectionTimeout
+        )
+    }
 }

@@ -3,19 +3,29 @@
 //! Contract: call one `on_*` function of a proxy, drain its [`Effects`] completely, then call the next.
 //! The core holds no clock, no socket and no random generator; what it decides is what Envoy 1.40 decides.
 
+mod back_off;
+mod budget;
+mod circuit;
 pub mod config;
 mod cx;
 mod effect;
 mod flag;
+mod grpc;
 mod head;
+mod header_list;
 mod id;
 mod ratio;
+mod slab;
+mod stats;
 mod time;
+mod timeout;
 
+pub use circuit::{Circuit, Resource};
 pub use cx::*;
 pub use effect::*;
 pub use flag::*;
 pub use head::*;
 pub use id::*;
 pub use ratio::*;
+pub use stats::{ClusterCounter, ClusterStats, Codes, HttpCounter, HttpStats, Stats};
 pub use time::*;

@@ -213,6 +213,8 @@ pub struct Thresholds {
     pub max_retries: Option<u32>,
     /// Replaces `max_retries`.
     pub retry_budget: Option<RetryBudget>,
+    /// Linkerd's budget; replaces `max_retries` and `retry_budget`.
+    pub token_budget: Option<TokenBudget>,
     /// Connections to one host (Envoy: `per_host_thresholds`). `None`: no limit.
     pub max_connections_per_host: Option<u32>,
 }
@@ -226,6 +228,18 @@ pub struct RetryBudget {
     pub min_retry_concurrency: Option<u32>,
     /// `None` or zero: active and pending requests count.
     pub budget_interval: Option<Nanos>,
+}
+
+/// A limit on retries in proportion to the number of requests (Linkerd: `ServiceProfile.retryBudget`): each request
+/// deposits `retry_ratio` of a retry, each retry withdraws one, and both are forgotten after `ttl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenBudget {
+    /// Linkerd's default is 20 %.
+    pub retry_ratio: Percent,
+    /// Always allowed. Linkerd's default is 10.
+    pub min_retries_per_second: u32,
+    /// Linkerd's default is 10 s.
+    pub ttl: Nanos,
 }
 
 /// Passive health checks (Envoy: `OutlierDetection`).
