@@ -51,6 +51,9 @@ rules! {
     UNRENDERED_TEMPLATE = "MP0106" "unrendered-template" Error None,
         "a template that was not rendered",
         "only rendered manifests say what will be applied";
+    UNMODELLED = "MP0107" "unmodelled" Info None,
+        "an object or field that exists and is not part of the model (reported under --strict only)",
+        "verdicts say nothing about what it does";
     UNUSED_SUPPRESSION = "MP0190" "unused-suppression" Warning None,
         "a suppression that suppresses nothing",
         "it hides the next finding that comes along";

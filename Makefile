@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+CARGO ?= cargo
+
+.PHONY: demo test lint setup bench book test-z3-wheel
+
+demo: setup
+	$(CARGO) build --release --bin meshproof
+	@sh tools/demo.sh
+
+test: setup lint
+	$(CARGO) test --workspace
+
+# Formatting and lints, where the toolchain has them.
+lint: setup
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --all --check; else echo "rustfmt is not installed: skipped"; fi
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(CARGO) clippy --workspace --all-targets -- -D warnings; else echo "clippy is not installed: skipped"; fi
+
+# Z3: the system's where pkg-config knows one, else the pinned wheel in .z3.
+setup:
+	@sh tools/setup.sh
+
+# The verifier's tests with the pinned wheel, whatever the system has.
+test-z3-wheel:
+	@Z3_NO_PKG_CONFIG=1 sh tools/setup.sh
+	Z3_NO_PKG_CONFIG=1 $(CARGO) test -p meshproof-verifier --target-dir target/z3-wheel
+
+bench: setup
+	$(CARGO) bench --workspace
+
+book:
+	@command -v mdbook >/dev/null 2>&1 && mdbook build book || echo "mdbook is not installed; the pages in book/src read well as they are"
