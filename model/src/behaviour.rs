@@ -13,10 +13,10 @@ pub struct Behaviour {
     /// The version of the format: 1.
     pub version: u32,
     /// Who starts requests, by name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::unique::map")]
     pub clients: IndexMap<String, ClientBehaviour>,
     /// How workloads behave, by `namespace/name`; absent ones take the defaults of [`WorkloadBehaviour`].
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::unique::map")]
     pub workloads: IndexMap<String, WorkloadBehaviour>,
     /// What links cost.
     #[serde(default)]
@@ -69,7 +69,7 @@ pub struct RequestClass {
     #[serde(default = "root")]
     pub path: String,
     /// Other headers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::unique::map")]
     pub headers: IndexMap<String, String>,
     /// Size of the body.
     #[serde(default)]
@@ -168,7 +168,7 @@ pub struct CallBehaviour {
     #[serde(default)]
     pub host: Option<String>,
     /// Other headers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::unique::map")]
     pub headers: IndexMap<String, String>,
     /// Whether the handler succeeds without it.
     #[serde(default)]
@@ -193,6 +193,7 @@ pub struct ErrorBehaviour {
 
 /// A length of time that differs from case to case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Distribution {
     /// Always the same.
     Constant(Nanos),

@@ -1,19 +1,33 @@
 //! What a service mesh means, in the field's own words, with the place in the text each fact came from.
 
 mod behaviour;
+mod calls;
+mod check;
 mod finding;
 pub mod istio;
 mod mesh;
+mod names;
+mod objective;
 mod quantity;
+mod rollout;
+mod ron;
 mod rule;
 mod scenario;
 mod source;
+mod suggest;
+mod unique;
 
 pub use behaviour::*;
+pub use calls::*;
+pub use check::*;
 pub use finding::*;
 pub use mesh::*;
 pub use meshproof_proxy::{Nanos, Time};
+pub use names::*;
+pub use objective::*;
 pub use quantity::*;
+pub use ron::*;
 pub use rule::*;
 pub use scenario::*;
 pub use source::*;
+pub use suggest::*;

@@ -57,8 +57,9 @@ impl Share {
         self.0
     }
     /// This share of `base`, rounded to the nearest.
-    pub const fn of(self, base: u64) -> u64 {
-        ((base as u128 * self.0 as u128 + 500_000) / 1_000_000) as u64
+    pub fn of(self, base: u64) -> u64 {
+        let share = (u128::from(base) * u128::from(self.0) + 500_000) / 1_000_000;
+        u64::try_from(share).unwrap_or(u64::MAX)
     }
 }
 

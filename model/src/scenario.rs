@@ -57,6 +57,7 @@ pub enum WarmUp {
 
 /// Requests of one client of the mesh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Load {
     /// Arrivals that do not wait for answers.
     Open {
@@ -102,6 +103,7 @@ pub enum Arrivals {
 
 /// A part of a rate's course.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Phase {
     /// The same rate.
     Hold {
@@ -121,6 +123,7 @@ pub enum Phase {
 
 /// Something that breaks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Fault {
     /// Replicas refuse connections and lose their work, then start anew.
     Crash {
@@ -180,6 +183,7 @@ pub enum Replicas {
 
 /// A change of the configuration on the way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum RolloutStep {
     /// New weights of a route's destinations, by subset or, where there is none, by host.
     Weight {
@@ -188,6 +192,7 @@ pub enum RolloutStep {
         /// When.
         at: Nanos,
         /// The weights.
+        #[serde(deserialize_with = "crate::unique::map")]
         weights: IndexMap<String, u32>,
     },
 }

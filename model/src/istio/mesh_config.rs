@@ -12,6 +12,8 @@ pub struct MeshConfig {
     pub at: Option<Location>,
     /// The namespace of mesh-wide policies.
     pub root_namespace: Sourced<String>,
+    /// The domain that completes short host names (`H-1`).
+    pub cluster_domain: Sourced<String>,
     /// The trust domain of identities.
     pub trust_domain: Sourced<String>,
     /// Other names of the trust domain.
@@ -37,6 +39,7 @@ impl Default for MeshConfig {
         Self {
             at: None,
             root_namespace: Sourced::default("istio-system".to_owned(), "MC-1"),
+            cluster_domain: Sourced::default("cluster.local".to_owned(), "H-1"),
             trust_domain: Sourced::default("cluster.local".to_owned(), "MC-1"),
             trust_domain_aliases: Vec::new(),
             enable_auto_mtls: Sourced::default(true, "MC-1"),
