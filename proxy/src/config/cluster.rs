@@ -22,6 +22,8 @@ pub struct Cluster {
     pub outlier_detection: Option<OutlierDetection>,
     /// `None`: no active checks.
     pub health_check: Option<HealthCheck>,
+    /// Linkerd's circuit breaker for single hosts; `None`: none.
+    pub failure_accrual: Option<FailureAccrual>,
     /// Options of all balancers.
     pub common_lb: CommonLb,
     /// Subsets by metadata; Istio does not use them.
@@ -53,6 +55,7 @@ impl Cluster {
             thresholds: Vec::new(),
             outlier_detection: None,
             health_check: None,
+            failure_accrual: None,
             common_lb: CommonLb::default(),
             subsets: None,
             max_stream_duration: None,
@@ -324,6 +327,21 @@ pub struct HealthCheck {
     pub path: String,
     /// Time between checks while the cluster had no traffic. `None`: 60 s.
     pub no_traffic_interval: Option<Nanos>,
+}
+
+/// Linkerd's circuit breaker: a host rests after failures in a row, then one request probes it.
+///
+/// Source: annotations `balancer.linkerd.io/failure-accrual*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureAccrual {
+    /// Failures in a row that close the host. Linkerd: 7.
+    pub max_failures: u32,
+    /// The first rest; each further one is twice as long. Linkerd: 1 s.
+    pub min_penalty: Nanos,
+    /// The longest rest. Linkerd: 60 s.
+    pub max_penalty: Nanos,
+    /// Share of the rest that is added at random at most, in thousandths. Linkerd: 500.
+    pub jitter_ratio_milli: u32,
 }
 
 /// How requests travel to the hosts.
