@@ -76,9 +76,8 @@ impl Hosts {
         if self.stats.get(Counter::LbHealthyPanic) > panics {
             cx.effects.push(Effect::Note(Note::Panic(self.cluster)));
         }
-        match chosen {
-            Some(host) => want.tried.push(host),
-            None => self.stats.add(Counter::NoneHealthy),
+        if let Some(host) = chosen {
+            want.tried.push(host);
         }
         chosen
     }

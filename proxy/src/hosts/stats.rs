@@ -32,7 +32,6 @@ counters! {
     LbSubsetsFallback = "lb_subsets_fallback",
     LbSubsetsFallbackPanic = "lb_subsets_fallback_panic",
     MembershipChange = "membership_change",
-    NoneHealthy = "upstream_cx_none_healthy",
     EjectionsEnforcedTotal = "outlier_detection.ejections_enforced_total",
     EjectionsOverflow = "outlier_detection.ejections_overflow",
     EjectionsTotal = "outlier_detection.ejections_total",
