@@ -1,0 +1,174 @@
+//! `MP0401` retry-amplification (`P2.1`).
+//!
+//! **Statement.** For each service: the greatest number of requests that reach it for one request at an entry, over
+//! all failures that proxies answer with a retry after the callee has worked. A try that fails before the callee has
+//! worked adds a connection and nothing below it.
+//!
+//! **Decided by** a fixpoint. Let `M(v)` be the requests at the service for one request that `v` handles:
+//! `M(v) = Σ calls of v: times · own tries · max over routes: work · max over endpoints w: inbound work · (here + M(w))`,
+//! exact because each try may fail on its own: let every callee make all its calls, then fail at the end on all
+//! tries but the last; the back-off can be zero, so every try fits into any timeout. Calls are a graph without cycles
+//! (a cycle has no bound and is reported as undecided), so one pass from the callees to the callers suffices.
+//!
+//! **Checked by** Z3 on the certificate `M`: for no node can its calls cause more than `M` of it, given that each try
+//! at a callee causes at most the callee's `M` (one local query of linear arithmetic for each node).
+
+use std::collections::BTreeMap;
+
+use crate::{
+    graph::{Arm, Call, Graph, Target, Way},
+    term::{Bool, Int, Query},
+};
+
+/// Requests or connections at one service, for one request at each node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Certificate {
+    /// The service.
+    pub service: usize,
+    /// By node. Nodes that can reach a cycle of calls are `None`.
+    pub requests: Vec<Option<u64>>,
+    /// By node: tries that leave a proxy for the service or reach its application, those before work included.
+    pub connects: Vec<Option<u64>>,
+}
+
+/// A try that goes from a node to an endpoint, and what multiplies it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hop<'a> {
+    /// Who calls.
+    pub from: usize,
+    /// The call.
+    pub call: &'a Call,
+    /// Its route.
+    pub way: &'a Way,
+    /// The destination.
+    pub arm: &'a Arm,
+    /// The endpoint; `None`: somebody outside of the model.
+    pub target: Option<&'a Target>,
+}
+
+impl Hop<'_> {
+    /// Requests that the endpoint handles for one time that the call is made.
+    pub(crate) fn factor(&self) -> u64 {
+        let inbound = self.target.map_or(1, |target| target.inbound.work());
+        self.call.own_tries.saturating_mul(self.way.retry.work()).saturating_mul(inbound)
+    }
+
+    /// Connections at the endpoint for one time that the call is made.
+    pub(crate) fn connects(&self) -> u64 {
+        let inbound = self.target.map_or(1, |target| target.inbound.tries());
+        self.call.own_tries.saturating_mul(self.way.retry.tries()).saturating_mul(inbound)
+    }
+}
+
+/// The bounds of every service, callees first as in [`Graph::order`].
+pub(crate) fn certificates(graph: &Graph, order: &[usize]) -> Vec<Certificate> {
+    (0..graph.services.len()).map(|service| certificate(graph, order, service)).collect()
+}
+
+fn certificate(graph: &Graph, order: &[usize], service: usize) -> Certificate {
+    let mut result =
+        Certificate { service, requests: vec![None; graph.nodes.len()], connects: vec![None; graph.nodes.len()] };
+    for &node in order {
+        let total = |one: &dyn Fn(&Hop<'_>) -> u64| {
+            graph.calls(node).fold(0_u64, |sum, call| {
+                let most = hops(node, call).map(|hop| one(&hop)).max().unwrap_or(0);
+                sum.saturating_add(call.times.saturating_mul(most))
+            })
+        };
+        let requests = total(&|hop| hop.factor().saturating_mul(result.below(hop, &result.requests, 1)));
+        let connects = total(&|hop| {
+            let here = if hop.arm.service == service { hop.connects() } else { 0 };
+            here.saturating_add(hop.factor().saturating_mul(result.below(hop, &result.connects, 0)))
+        });
+        result.requests[node] = Some(requests);
+        result.connects[node] = Some(connects);
+    }
+    result
+}
+
+impl Certificate {
+    /// What one request that a hop's endpoint handles causes at the service; `here` for the endpoint itself.
+    fn below(&self, hop: &Hop<'_>, values: &[Option<u64>], here: u64) -> u64 {
+        let own = if hop.arm.service == self.service { here } else { 0 };
+        let further = hop.target.and_then(|target| values[target.node]).unwrap_or(0);
+        own.saturating_add(further)
+    }
+
+    /// The worst path from a node: of its calls the one that causes the most, and so on until the service.
+    pub(crate) fn worst_path<'a>(&self, graph: &'a Graph, entry: usize) -> Vec<Hop<'a>> {
+        let (mut path, mut node) = (Vec::new(), entry);
+        while let Some((_, hop)) = self.worst_hop(graph, node) {
+            path.push(hop);
+            match hop.target {
+                Some(target) if self.requests[target.node].is_some_and(|further| further > 0) => node = target.node,
+                _ => break,
+            }
+        }
+        path
+    }
+
+    /// The first of a node's hops that cause the most requests at the service.
+    fn worst_hop<'a>(&self, graph: &'a Graph, node: usize) -> Option<(u64, Hop<'a>)> {
+        let mut worst: Option<(u64, Hop<'a>)> = None;
+        for call in graph.calls(node) {
+            for hop in hops(node, call) {
+                let one = hop.factor().saturating_mul(self.below(&hop, &self.requests, 1));
+                let all = call.times.saturating_mul(one);
+                if all > worst.as_ref().map_or(0, |(most, _)| *most) {
+                    worst = Some((all, hop));
+                }
+            }
+        }
+        worst
+    }
+
+    /// One query for each node that can reach the service: can its calls cause more than the certificate says, if
+    /// those of its callees cause no more than it says? All must be unsatisfiable.
+    pub(crate) fn queries(&self, graph: &Graph) -> Vec<Query> {
+        (0..graph.nodes.len())
+            .filter_map(|node| {
+                let claimed = self.requests[node].filter(|claimed| *claimed > 0)?;
+                let mut query = Query::default();
+                let total: Vec<Int> = graph
+                    .calls(node)
+                    .enumerate()
+                    .map(|(index, call)| self.call_term(&mut query, node, index, call))
+                    .collect();
+                query.assert(Int::Sum(total).gt(Int::Const(claimed)));
+                Some(query)
+            })
+            .collect()
+    }
+
+    /// What all tries of one call cause at the service: the product of what multiplies it with a free number that is
+    /// at most what one try at one of its endpoints causes.
+    fn call_term(&self, query: &mut Query, node: usize, index: usize, call: &Call) -> Int {
+        let caused = query.int(format!("call{index}"));
+        let mut alternatives: BTreeMap<(u64, u64), Bool> = BTreeMap::new();
+        for (number, hop) in hops(node, call).enumerate() {
+            let (factor, most) = (call.times.saturating_mul(hop.factor()), self.below(&hop, &self.requests, 1));
+            alternatives.entry((factor, most)).or_insert_with(|| {
+                let one = query.int(format!("call{index}try{number}"));
+                let fits = one.clone().le(Int::Const(most));
+                Bool::And(vec![fits, caused.clone().le(one.times(factor))])
+            });
+        }
+        let choices: Vec<Bool> = alternatives.into_values().collect();
+        query.assert(if choices.is_empty() { caused.clone().le(Int::Const(0)) } else { Bool::Or(choices) });
+        caused
+    }
+}
+
+/// Every way to every endpoint of a call.
+pub(crate) fn hops(from: usize, call: &Call) -> impl Iterator<Item = Hop<'_>> {
+    call.ways.iter().flat_map(move |way| {
+        way.arms.iter().flat_map(move |arm| {
+            let nobody = arm.targets.is_empty().then_some(None);
+            let targets = arm.targets.iter().map(Some).chain(nobody);
+            targets.map(move |target| Hop { from, call, way, arm, target })
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

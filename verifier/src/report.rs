@@ -1,0 +1,137 @@
+//! What `verify` gives: findings, proofs, what they rest on, and bounds that every simulated run must keep.
+
+use std::collections::BTreeMap;
+
+use meshproof_model::{Finding, Rule, Subject, Value};
+use serde::Serialize;
+
+use crate::Assumption;
+
+/// What is judged, and how far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyOptions {
+    /// Numbers above which something is a finding.
+    pub limits: Limits,
+    /// Steps that Z3 may take for one query (Z3: `rlimit`). A query that needs more is undecided, never a pass.
+    pub rlimit: u32,
+    /// Threads; 0: as many as there are processors. The report is the same for any number.
+    pub threads: usize,
+    /// Codes to judge; `None`: all.
+    pub select: Option<Vec<String>>,
+}
+
+impl Default for VerifyOptions {
+    /// Every rule, the default limits, 10 million steps.
+    fn default() -> Self {
+        Self { limits: Limits::default(), rlimit: 10_000_000, threads: 0, select: None }
+    }
+}
+
+impl VerifyOptions {
+    /// Whether a rule is judged.
+    pub(crate) fn selects(&self, rule: &Rule) -> bool {
+        self.select.as_ref().is_none_or(|codes| codes.iter().any(|code| code == rule.code))
+    }
+}
+
+/// Numbers above which something is a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests at a service for one request at the entry (`MP0401`).
+    pub retry_amplification: u64,
+}
+
+impl Default for Limits {
+    /// 4 requests.
+    fn default() -> Self {
+        Self { retry_amplification: 4 }
+    }
+}
+
+/// What was proved, refuted and left open.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// By file, line, column and code; those without a place come last.
+    pub findings: Vec<Finding>,
+    /// By code, then subject.
+    pub proofs: Vec<Proof>,
+    /// What the proofs rest on, by id; only those that some proof names.
+    pub assumptions: Vec<Assumption>,
+    /// Two engines that disagree: bugs of this program, never verdicts (exit code 70).
+    pub disagreements: Vec<String>,
+    /// What no simulated run may exceed.
+    pub bounds: Bounds,
+    /// The solver that re-checked.
+    pub z3_version: String,
+}
+
+/// A property that holds for one subject.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proof {
+    /// What holds is that this pattern is absent.
+    pub rule: &'static Rule,
+    /// What it is about.
+    pub subject: Subject,
+    /// The numbers of the verdict, with units in the keys.
+    pub values: BTreeMap<&'static str, Value>,
+    /// What it rests on: ids of [`Assumption`]s.
+    pub assumptions: Vec<&'static str>,
+    /// What decided it.
+    pub engine: Engine,
+    /// What checked it again.
+    pub checked_by: Option<Engine>,
+}
+
+/// What decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// A formula or a fixpoint in exact integers.
+    Fixpoint,
+    /// A product of automata.
+    Dfa,
+    /// Z3.
+    Z3,
+}
+
+/// What no simulated run may exceed, as far as it was bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Requests at a service (`namespace/name`) for one request of a client (by name), the client's own retries
+    /// included.
+    pub requests: BTreeMap<(String, String), u64>,
+    /// Connections and requests that reach a service's proxies for one request of a client, retries before work
+    /// included.
+    pub connects: BTreeMap<(String, String), u64>,
+    /// Links that never carry plaintext, as `namespace/name` of the two workloads.
+    pub encrypted: std::collections::BTreeSet<(String, String)>,
+}
+
+impl Report {
+    /// Puts everything into its order, and keeps the assumptions that are used.
+    pub(crate) fn finish(&mut self) {
+        self.findings.sort_by(|a, b| order(a).cmp(&order(b)));
+        self.proofs.sort_by(|a, b| (a.rule.code, a.subject.to_string()).cmp(&(b.rule.code, b.subject.to_string())));
+        self.assumptions = crate::assumption::ALL
+            .iter()
+            .filter(|assumption| self.proofs.iter().any(|proof| proof.assumptions.contains(&assumption.id)))
+            .copied()
+            .collect();
+        self.disagreements.sort();
+    }
+
+    /// Takes over what another part found.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        self.proofs.extend(other.proofs);
+        self.disagreements.extend(other.disagreements);
+        self.bounds.requests.extend(other.bounds.requests);
+        self.bounds.connects.extend(other.bounds.connects);
+        self.bounds.encrypted.extend(other.bounds.encrypted);
+    }
+}
+
+fn order(finding: &Finding) -> impl Ord + use<'_> {
+    let place = finding.location.as_ref().map(|at| (at.file, at.line, at.column));
+    (place.is_none(), place, finding.rule.code, finding.subject.to_string(), finding.message.as_str())
+}
