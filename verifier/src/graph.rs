@@ -208,7 +208,11 @@ impl Way {
 impl Graph {
     /// The nodes that a node's calls can reach directly.
     pub(crate) fn callees(&self, node: usize) -> impl Iterator<Item = usize> + '_ {
-        self.calls(node).flat_map(|call| &call.ways).flat_map(|way| &way.arms).flat_map(|arm| &arm.targets).map(|t| t.node)
+        self.calls(node)
+            .flat_map(|call| &call.ways)
+            .flat_map(|way| &way.arms)
+            .flat_map(|arm| &arm.targets)
+            .map(|t| t.node)
     }
 
     /// All calls of a node.

@@ -3,6 +3,7 @@
 //! Engines form a ladder: a closed form or a fixpoint in exact integers decides where the statement is monotone,
 //! and Z3 checks its certificate again; where there is a choice to make, Z3 decides. Two engines that disagree are a
 //! bug of this program and never a verdict; a query that meets its limit is undecided and never a pass.
+
 #![allow(dead_code)]
 
 pub mod assumption;
@@ -14,6 +15,29 @@ mod term;
 mod testing;
 mod z3;
 
+use meshproof_model::Mesh;
+use rayon::prelude::*;
+
 pub use assumption::Assumption;
 pub use report::*;
 pub use z3::z3_version;
+
+/// Judges every rule that is selected. The report depends on the mesh, the limits and the version of Z3 alone, not on
+/// the number of threads.
+pub fn verify(mesh: &Mesh, options: &VerifyOptions) -> Report {
+    let graph = graph::Graph::default();
+    let judge = property::Judge { mesh, graph: &graph, options };
+    let selected: Vec<_> =
+        property::PROPERTIES.iter().filter(|(rules, _)| rules.iter().any(|rule| options.selects(rule))).collect();
+    let run = || selected.par_iter().map(|(_, check)| check(&judge)).collect::<Vec<Report>>();
+    let parts = match rayon::ThreadPoolBuilder::new().num_threads(options.threads).build() {
+        Ok(pool) => pool.install(run),
+        Err(_) => selected.iter().map(|(_, check)| check(&judge)).collect(),
+    };
+    let mut report = Report { z3_version: z3_version(), ..Report::default() };
+    parts.into_iter().for_each(|part| report.absorb(part));
+    report.findings.retain(|finding| options.selects(finding.rule));
+    report.proofs.retain(|proof| options.selects(proof.rule));
+    report.finish();
+    report
+}

@@ -107,6 +107,27 @@ pub struct Bounds {
     pub encrypted: std::collections::BTreeSet<(String, String)>,
 }
 
+impl Proof {
+    /// A pattern is absent for a subject.
+    pub(crate) fn new(rule: &'static Rule, subject: Subject, engine: Engine, checked_by: Option<Engine>) -> Self {
+        Self { rule, subject, values: BTreeMap::new(), assumptions: Vec::new(), engine, checked_by }
+    }
+
+    /// The same with a number; its key ends in the unit.
+    pub(crate) fn value(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+        self.values.insert(key, value.into());
+        self
+    }
+
+    /// The same resting on these, which may be given in any order.
+    pub(crate) fn assuming(mut self, assumptions: impl IntoIterator<Item = &'static str>) -> Self {
+        self.assumptions.extend(assumptions);
+        self.assumptions.sort_by_key(|id| crate::assumption::ALL.iter().position(|known| known.id == *id));
+        self.assumptions.dedup();
+        self
+    }
+}
+
 impl Report {
     /// Puts everything into its order, and keeps the assumptions that are used.
     pub(crate) fn finish(&mut self) {

@@ -121,9 +121,7 @@ fn lower_int(value: &Int, ints: &[Z3Int]) -> Z3Int {
         Int::Var(index) => ints[*index].clone(),
         Int::Sum(parts) if parts.is_empty() => Z3Int::from_u64(0),
         Int::Sum(parts) => ast::Int::add(&parts.iter().map(|part| lower_int(part, ints)).collect::<Vec<_>>()),
-        Int::Times(factor, inner) => {
-            ast::Int::mul(&[Z3Int::from_u64(*factor), lower_int(inner, ints)])
-        }
+        Int::Times(factor, inner) => ast::Int::mul(&[Z3Int::from_u64(*factor), lower_int(inner, ints)]),
     }
 }
 
@@ -159,8 +157,7 @@ mod tests {
     fn a_limit_in_steps_gives_unknown_never_a_verdict() {
         // Eleven pigeons in ten holes.
         let mut query = Query::default();
-        let at: Vec<Vec<Bool>> =
-            (0..11).map(|p| (0..10).map(|h| query.bool(format!("p{p}h{h}"))).collect()).collect();
+        let at: Vec<Vec<Bool>> = (0..11).map(|p| (0..10).map(|h| query.bool(format!("p{p}h{h}"))).collect()).collect();
         for pigeon in &at {
             query.assert(Bool::Or(pigeon.clone()));
         }

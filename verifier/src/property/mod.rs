@@ -1,4 +1,101 @@
 //! One file for each property: what it states, how it is decided, checked again and shown.
 
+pub(crate) mod dead_retries;
+pub(crate) mod outlier_inert;
 pub(crate) mod retry_amplification;
 pub(crate) mod timeout_inversion;
+
+use meshproof_model::{Finding, FindingVerdict, Mesh, Nanos, Rule, Severity, Subject, Value, istio::VirtualService};
+
+use crate::{
+    Report, VerifyOptions,
+    graph::Graph,
+    term::Query,
+    z3::{Answer, check_all},
+};
+
+/// What every property reads.
+pub(crate) struct Judge<'a> {
+    /// The mesh.
+    pub mesh: &'a Mesh,
+    /// Its calls with their effective policies.
+    pub graph: &'a Graph,
+    /// What is asked.
+    pub options: &'a VerifyOptions,
+}
+
+/// A property, with the rules that it judges.
+pub(crate) type Property = (&'static [&'static Rule], fn(&Judge<'_>) -> Report);
+
+/// Every property, in the order of the rules.
+pub(crate) static PROPERTIES: &[Property] = &[
+    (&[&meshproof_model::DEAD_RETRIES], dead_retries::check),
+    (&[&meshproof_model::OUTLIER_INERT], outlier_inert::check),
+];
+
+/// What Z3 says of a claim that no query of a group is satisfiable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// The same.
+    Confirmed,
+    /// It met its limit.
+    Undecided(String),
+    /// The opposite.
+    Refuted,
+}
+
+impl Judge<'_> {
+    /// Asks Z3 about a group of queries of which none may be satisfiable.
+    pub(crate) fn none_satisfiable(&self, queries: &[Query]) -> Check {
+        let answers = check_all(queries, self.options.rlimit);
+        if answers.iter().any(|answer| matches!(answer, Answer::Sat(_))) {
+            return Check::Refuted;
+        }
+        let reason = answers.into_iter().find_map(|answer| match answer {
+            Answer::Unknown(reason) => Some(reason),
+            Answer::Unsat | Answer::Sat(_) => None,
+        });
+        reason.map_or(Check::Confirmed, Check::Undecided)
+    }
+}
+
+impl Report {
+    /// Two engines said opposite things of this.
+    pub(crate) fn disagree(&mut self, rule: &Rule, subject: &Subject, what: &str) {
+        self.disagreements.push(format!("{} {subject}: {what}", rule.code));
+    }
+
+    /// Z3 met its limit on this.
+    pub(crate) fn undecided(&mut self, rule: &'static Rule, subject: Subject, reason: &str) {
+        let mut finding = Finding::new(rule, subject, format!("not decided: {reason}"))
+            .help("raise the limit on solver steps, or judge a part of the mesh");
+        finding.verdict = FindingVerdict::Unknown;
+        finding.severity = Severity::Warning;
+        self.findings.push(finding);
+    }
+}
+
+/// A route of a VirtualService, by its name or its number.
+pub(crate) fn route_subject(service: &VirtualService, number: usize) -> Subject {
+    let name = service.http.get(number).and_then(|route| route.name.as_ref()).map(|name| name.value.clone());
+    let route = name.unwrap_or_else(|| format!("http[{number}]"));
+    Subject::Route { resource: service.meta.resource.clone(), route }
+}
+
+/// A length of time in milliseconds, for values whose key ends in `_ms`.
+pub(crate) fn millis(time: Nanos) -> Value {
+    if time.get().is_multiple_of(1_000_000) {
+        return Value::Int(time.as_millis());
+    }
+    #[allow(clippy::cast_precision_loss, reason = "for people")]
+    Value::Float(time.get() as f64 / 1e6)
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(crate) fn listed(names: &[String]) -> String {
+    match names {
+        [] => "nobody".to_owned(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}

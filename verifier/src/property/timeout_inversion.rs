@@ -68,7 +68,9 @@ fn longest_busy(graph: &Graph, node: usize, times: &[Longest]) -> Longest {
     };
     graph.nodes[node].stages.iter().fold(Longest::Time(own), |sum, stage| {
         let ways = stage.iter().flat_map(|call| call.ways.iter().map(move |way| (call, way)));
-        sum.plus(ways.fold(Longest::Time(Nanos::ZERO), |most, (call, way)| most.max(longest_way(graph, call, way, times))))
+        sum.plus(
+            ways.fold(Longest::Time(Nanos::ZERO), |most, (call, way)| most.max(longest_way(graph, call, way, times))),
+        )
     })
 }
 

@@ -1,0 +1,183 @@
+//! `MP0501` outlier-inert (`P8`).
+//!
+//! **Statement.** Outlier detection that is written for a set of hosts can eject at least one of them: with `n` hosts
+//! and `maxEjectionPercent` of `p`, the first ejection happens only if `100 · 1 / n <= p`, that is, `⌊n·p/100⌋ >= 1`
+//! (Envoy 1.40, measured; Istio never sets `always_eject_one_host`). And `consecutiveGatewayErrors` acts: it is lower
+//! than `consecutive5xxErrors`, which counts the same failures (`DR-13`).
+//!
+//! **Decided by** a division, **checked by** Z3: is there a number of ejected hosts, from 1, within the limit?
+
+use std::collections::BTreeMap;
+
+use meshproof_model::{
+    Finding, Located, OUTLIER_INERT, Subject, complete_host, host_covers, is_subset,
+    istio::{DestinationRule, OutlierDetection, TrafficPolicy},
+};
+
+use super::{Check, Judge, listed};
+use crate::{
+    Engine, Proof, Report,
+    assumption::{APPLIED, NO_PATCHES},
+    term::{Int, Query},
+};
+
+/// Istio's defaults (`DR` table).
+const MAX_EJECTION_PERCENT: u32 = 10;
+const CONSECUTIVE_5XX: u32 = 5;
+
+/// A set of hosts that an `outlierDetection` is for.
+struct Hosts {
+    /// The service, and the subset where there is one.
+    name: String,
+    count: u64,
+}
+
+/// Judges every `outlierDetection` of every DestinationRule.
+pub(crate) fn check(judge: &Judge<'_>) -> Report {
+    let mut report = Report::default();
+    for rule in &judge.mesh.destination_rules {
+        for (outlier, subset) in policies(rule) {
+            judge_hosts(judge, rule, outlier, subset, &mut report);
+            report.findings.extend(subsumed(rule, outlier));
+        }
+    }
+    report
+}
+
+/// Every `outlierDetection` of a rule; with the name of its subset, where it is a subset's own.
+fn policies(rule: &DestinationRule) -> impl Iterator<Item = (&OutlierDetection, Option<&str>)> {
+    let top = rule.traffic_policy.iter().flat_map(with_ports).map(|outlier| (outlier, None));
+    let subsets = rule.subsets.iter().flat_map(move |subset| {
+        let own = subset.traffic_policy.iter().flat_map(with_ports);
+        own.map(|outlier| (outlier, Some(subset.name.value.as_str())))
+    });
+    top.chain(subsets)
+}
+
+fn with_ports(policy: &TrafficPolicy) -> impl Iterator<Item = &OutlierDetection> {
+    let ports = policy.port_level.iter().filter_map(|(_, policy)| policy.outlier_detection.as_ref());
+    policy.outlier_detection.iter().chain(ports)
+}
+
+fn judge_hosts(
+    judge: &Judge<'_>,
+    rule: &DestinationRule,
+    outlier: &OutlierDetection,
+    subset: Option<&str>,
+    report: &mut Report,
+) {
+    let percent = outlier.max_ejection_percent.as_ref().map(|percent| percent.value).filter(|percent| *percent > 0);
+    let percent = percent.unwrap_or(MAX_EJECTION_PERCENT).min(100);
+    let subject = Subject::Resource(rule.meta.resource.clone());
+    let (mut inert, mut able) = (Vec::new(), Vec::new());
+    for hosts in hosts(judge, rule, subset) {
+        let can_eject = hosts.count.saturating_mul(percent.into()) / 100 >= 1;
+        match (judge.none_satisfiable(&[ejection(hosts.count, percent)]), can_eject) {
+            (Check::Confirmed, false) => inert.push(hosts),
+            (Check::Refuted, true) => able.push(hosts),
+            (Check::Undecided(reason), _) => report.undecided(&OUTLIER_INERT, subject.clone(), &reason),
+            (_, _) => report.disagree(&OUTLIER_INERT, &subject, "the closed form and Z3 differ"),
+        }
+    }
+    if !inert.is_empty() {
+        report.findings.push(finding(&subject, outlier, percent, &inert));
+    } else if let Some(fewest) = able.iter().map(|hosts| hosts.count).min() {
+        let name = subset.map_or_else(String::new, |subset| format!(" subset {subset}"));
+        let proof = Proof::new(&OUTLIER_INERT, subject, Engine::Fixpoint, Some(Engine::Z3))
+            .value("hosts", fewest)
+            .value("max_ejection_percent", percent)
+            .value("ejectable_hosts", fewest.saturating_mul(percent.into()) / 100)
+            .assuming([NO_PATCHES, APPLIED]);
+        report.proofs.push(if name.is_empty() { proof } else { proof.value("subset", name.trim_start()) });
+    }
+}
+
+/// The sets of hosts that a policy of a rule acts on: of the whole service where requests can go there, and of each
+/// subset that has no policy of its own.
+fn hosts(judge: &Judge<'_>, rule: &DestinationRule, subset: Option<&str>) -> Vec<Hosts> {
+    let mesh = judge.mesh;
+    let host = complete_host(&rule.host.value, rule.meta.namespace(), mesh.domain());
+    let services = mesh.service_ids().filter(|id| host_covers(&host, &mesh.service(*id).host));
+    let mut sets = BTreeMap::new();
+    for id in services {
+        let chosen = rule.subsets.iter().filter(|known| subset.is_none_or(|name| known.name.value == name));
+        let inherits = chosen.filter(|known| {
+            let own = known.traffic_policy.as_ref().and_then(|policy| policy.outlier_detection.as_ref());
+            subset.is_some() || own.is_none()
+        });
+        let count = |labels: &meshproof_model::Labels| -> u64 {
+            let workloads = mesh.workloads_of(id).map(|id| mesh.workload(id));
+            let members = workloads.filter(|workload| is_subset(labels, &workload.labels));
+            members.map(|workload| u64::from(workload.replicas.value)).sum()
+        };
+        let name = mesh.service(id).full_name();
+        for known in inherits {
+            sets.insert(format!("{name} subset {}", known.name.value), count(&known.labels));
+        }
+        if subset.is_none() && rule.subsets.is_empty() {
+            sets.insert(name, count(&meshproof_model::Labels::new()));
+        }
+    }
+    // Of hosts that nobody describes nothing can be said.
+    sets.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| Hosts { name, count }).collect()
+}
+
+/// Is there a number of ejected hosts, from 1, within the limit?
+fn ejection(hosts: u64, percent: u32) -> Query {
+    let mut query = Query::default();
+    let ejected = query.int("ejected");
+    query.assert(Int::Const(1).le(ejected.clone()));
+    query.assert(ejected.clone().le(Int::Const(hosts)));
+    query.assert(ejected.times(100).le(Int::Const(hosts.saturating_mul(percent.into()))));
+    query
+}
+
+fn finding(subject: &Subject, outlier: &OutlierDetection, percent: u32, inert: &[Hosts]) -> Finding {
+    let names: Vec<String> =
+        inert.iter().map(|hosts| format!("{} ({})", hosts.name, hosts_text(hosts.count))).collect();
+    let most = inert.iter().map(|hosts| hosts.count).max().unwrap_or(1);
+    let enough = 100_u64.div_ceil(most);
+    let (at, by_default) = match outlier.max_ejection_percent.as_ref().filter(|percent| percent.value > 0) {
+        Some(written) => (written.at.clone(), ""),
+        None => (outlier.at.clone(), " (the default)"),
+    };
+    let message = format!(
+        "outlier detection can never eject a host: `maxEjectionPercent` {percent}{by_default} of {} is less than one host",
+        listed(&names)
+    );
+    Finding::new(&OUTLIER_INERT, subject.clone(), message)
+        .at(at)
+        .help(format!("a `maxEjectionPercent` of {enough} or more allows the first ejection"))
+        .value("hosts", most)
+        .value("max_ejection_percent", percent)
+        .value("ejectable_hosts", 0_u64)
+}
+
+fn hosts_text(count: u64) -> String {
+    if count == 1 { "1 host".to_owned() } else { format!("{count} hosts") }
+}
+
+/// Gateway errors are 5xx errors too: a threshold that is not lower is never the first to be reached.
+fn subsumed(rule: &DestinationRule, outlier: &OutlierDetection) -> Option<Finding> {
+    let gateway = outlier.consecutive_gateway_errors.as_ref().filter(|errors| errors.value > 0)?;
+    let all: Option<&Located<u32>> = outlier.consecutive_5xx_errors.as_ref();
+    let limit = all.map_or(CONSECUTIVE_5XX, |errors| errors.value);
+    (limit > 0 && gateway.value >= limit).then(|| {
+        let subject = Subject::Resource(rule.meta.resource.clone());
+        let message = format!(
+            "`consecutiveGatewayErrors` {} never acts: `consecutive5xxErrors` {limit}{} counts the same failures and \
+             ejects no later",
+            gateway.value,
+            if all.is_some() { "" } else { " (the default)" }
+        );
+        let finding = Finding::new(&OUTLIER_INERT, subject, message)
+            .at(gateway.at.clone())
+            .help("make it lower than `consecutive5xxErrors`, or set that to 0")
+            .value("consecutive_gateway_errors", gateway.value)
+            .value("consecutive_5xx_errors", limit);
+        match all {
+            Some(errors) => finding.related(errors.at.clone(), "reached no later"),
+            None => finding,
+        }
+    })
+}
