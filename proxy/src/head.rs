@@ -1,8 +1,8 @@
 //! Requests and responses as far as decisions read them, borrowed from the driver.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use crate::RequestKey;
+use crate::{RequestKey, Token};
 
 /// A request's head and what is known of its sender.
 #[derive(Clone, Copy, Debug)]
@@ -11,12 +11,14 @@ pub struct RequestHead<'a> {
     pub key: RequestKey,
     /// The method.
     pub method: &'a str,
-    /// The authority (`Host`), with its port if it has one.
+    /// The authority (`Host`), with its port if it has one. Empty: none was sent, unless `headers` has an empty `host`.
     pub authority: &'a str,
     /// The path with its query.
     pub path: &'a str,
     /// Other headers in order, names in lower case.
     pub headers: &'a [(&'a str, &'a str)],
+    /// Tokens that `headers` or `path` may contain, known by their text.
+    pub tokens: &'a [Arc<Token>],
     /// Who sends it.
     pub peer: Peer<'a>,
     /// Whether it travels over HTTP/2.
@@ -26,7 +28,7 @@ pub struct RequestHead<'a> {
 /// The sender of a request, as its connection shows it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Peer<'a> {
-    /// Names in its certificate; `None`: plaintext.
+    /// Names in its certificate; `None`: plaintext; no names: TLS without a certificate.
     pub identity: Option<&'a crate::config::Identity>,
     /// Its address.
     pub address: Option<IpAddr>,

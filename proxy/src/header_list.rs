@@ -25,6 +25,17 @@ impl HeaderList {
         self.entries.clear();
     }
 
+    /// Takes over the headers of `other` and keeps the allocations.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.text.clone_from(&other.text);
+        self.entries.clone_from(&other.entries);
+    }
+
+    /// Whether the header is there.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     /// Adds a header at the end.
     pub(crate) fn push(&mut self, name: &str, value: &str) {
         let entry = self.write(name, format_args!("{value}"));

@@ -29,6 +29,8 @@ pub struct ConnectionManager {
     pub use_remote_address: bool,
     /// Addresses that count as internal, as CIDR blocks; empty: none.
     pub internal_cidrs: Vec<String>,
+    /// The proxy's own address, which `x-forwarded-for` shows in place of a loopback peer's. `None`: the peer's.
+    pub node_address: Option<String>,
     /// RFC 3986 normalisation of the path before matching.
     pub normalize_path: bool,
     /// `//` becomes `/`.

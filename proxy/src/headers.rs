@@ -1,0 +1,255 @@
+//! Changes to headers, as routes and their parents order them (Envoy: `HeaderParser`), and the values in `%...%`.
+
+use std::fmt::Write;
+
+use crate::{
+    config::{AppendAction, HeaderToAdd},
+    error::CompileFault,
+    header_list::HeaderList,
+    request::Request,
+};
+
+/// The changes of one level: removals, then additions.
+#[derive(Debug, Default)]
+pub(crate) struct Mutations {
+    remove: Box<[Box<str>]>,
+    add: Box<[Addition]>,
+}
+
+#[derive(Debug)]
+struct Addition {
+    name: Box<str>,
+    value: Format,
+    action: AppendAction,
+}
+
+impl Mutations {
+    pub(crate) fn new(add: &[HeaderToAdd], remove: &[String]) -> Result<Self, CompileFault> {
+        let addition = |header: &HeaderToAdd| {
+            let name = header.name.to_ascii_lowercase();
+            if name.is_empty() || name.starts_with(':') || name == "host" {
+                return Err(CompileFault::HeaderName { name });
+            }
+            Ok(Addition { name: name.into(), value: Format::new(&header.value)?, action: header.action })
+        };
+        Ok(Self {
+            remove: remove.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
+            add: add.iter().map(addition).collect::<Result<_, _>>()?,
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.add.is_empty()
+    }
+
+    /// Changes a request's own headers.
+    pub(crate) fn apply_to_request(&self, request: &mut Request, names: &Names<'_>) {
+        self.remove.iter().for_each(|name| _ = request.headers.remove(name));
+        for addition in &self.add {
+            match addition.value.fixed() {
+                Some(value) => addition.apply(&mut request.headers, value),
+                None => {
+                    let value = addition.value.text(&Facts { request, response: None, names });
+                    addition.apply(&mut request.headers, &value);
+                }
+            }
+        }
+    }
+
+    /// Changes a response's headers.
+    pub(crate) fn apply_to_response(&self, request: &Request, headers: &mut HeaderList, names: &Names<'_>) {
+        self.remove.iter().for_each(|name| _ = headers.remove(name));
+        for addition in &self.add {
+            match addition.value.fixed() {
+                Some(value) => addition.apply(headers, value),
+                None => {
+                    let value = addition.value.text(&Facts { request, response: Some(headers), names });
+                    addition.apply(headers, &value);
+                }
+            }
+        }
+    }
+}
+
+impl Addition {
+    /// An empty value is not added.
+    fn apply(&self, headers: &mut HeaderList, value: &str) {
+        if value.is_empty() {
+            return;
+        }
+        match self.action {
+            AppendAction::AppendIfExistsOrAdd => headers.push(&self.name, value),
+            AppendAction::AddIfAbsent if headers.contains(&self.name) => {}
+            AppendAction::OverwriteIfExists if !headers.contains(&self.name) => {}
+            AppendAction::AddIfAbsent | AppendAction::OverwriteIfExistsOrAdd | AppendAction::OverwriteIfExists => {
+                headers.set(&self.name, value);
+            }
+        }
+    }
+}
+
+/// Names that a format may ask for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names<'a> {
+    pub(crate) route: &'a str,
+    pub(crate) virtual_host: &'a str,
+}
+
+struct Facts<'a> {
+    request: &'a Request,
+    response: Option<&'a HeaderList>,
+    names: &'a Names<'a>,
+}
+
+/// A value with commands in `%...%` (Envoy: substitution formatter).
+#[derive(Debug)]
+struct Format(Box<[Part]>);
+
+#[derive(Debug)]
+enum Part {
+    Text(Box<str>),
+    /// A request header, or the second one if the first is absent; at most so many bytes.
+    RequestHeader(Box<str>, Option<Box<str>>, usize),
+    ResponseHeader(Box<str>, Option<Box<str>>, usize),
+    ClientAddress,
+    PeerAddress,
+    Protocol,
+    Scheme,
+    RouteName,
+    VirtualHostName,
+    ServerName,
+    /// Names in the client's certificate: `uri` or `dns`.
+    PeerSans(&'static str),
+    /// A command whose value is not modelled; it is empty, as an absent value is.
+    Unknown,
+}
+
+impl Format {
+    fn new(value: &str) -> Result<Self, CompileFault> {
+        let fault = || CompileFault::HeaderFormat { value: value.to_owned() };
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut rest = value;
+        while let Some(at) = rest.find('%') {
+            text.push_str(&rest[..at]);
+            let (command, after) = rest[at + 1..].split_once('%').ok_or_else(fault)?;
+            rest = after;
+            if command.is_empty() {
+                text.push('%');
+                continue;
+            }
+            if !text.is_empty() {
+                parts.push(Part::Text(std::mem::take(&mut text).into()));
+            }
+            parts.push(part(command).ok_or_else(fault)?);
+        }
+        text.push_str(rest);
+        if !text.is_empty() {
+            parts.push(Part::Text(text.into()));
+        }
+        Ok(Self(parts.into()))
+    }
+
+    /// The value, if it is the same for every request.
+    fn fixed(&self) -> Option<&str> {
+        match &*self.0 {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    fn text(&self, facts: &Facts<'_>) -> String {
+        let mut out = String::new();
+        for part in &self.0 {
+            part.write(facts, &mut out);
+        }
+        out
+    }
+}
+
+/// Reads `NAME`, `NAME(arguments)` or `NAME(arguments):length`.
+fn part(command: &str) -> Option<Part> {
+    let name_end = command.find(['(', ':']).unwrap_or(command.len());
+    let (name, rest) = command.split_at(name_end);
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_') {
+        return None;
+    }
+    let (arguments, length) = match rest.strip_prefix('(') {
+        Some(rest) => rest.rsplit_once(')')?,
+        None => ("", rest),
+    };
+    let length = match length.strip_prefix(':') {
+        Some(length) => length.parse().ok()?,
+        None if length.is_empty() => usize::MAX,
+        None => return None,
+    };
+    let header = || {
+        let (first, second) = arguments.split_once('?').map_or((arguments, None), |(a, b)| (a, Some(b)));
+        let lower = |name: &str| name.to_ascii_lowercase().into_boxed_str();
+        (lower(first), second.map(lower))
+    };
+    Some(match name {
+        "REQ" | "REQUEST_HEADER" => {
+            let (first, second) = header();
+            Part::RequestHeader(first, second, length)
+        }
+        "RESP" | "RESPONSE_HEADER" => {
+            let (first, second) = header();
+            Part::ResponseHeader(first, second, length)
+        }
+        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => Part::ClientAddress,
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT" => Part::PeerAddress,
+        "PROTOCOL" => Part::Protocol,
+        "SCHEME" => Part::Scheme,
+        "ROUTE_NAME" => Part::RouteName,
+        "VIRTUAL_HOST_NAME" => Part::VirtualHostName,
+        "REQUESTED_SERVER_NAME" => Part::ServerName,
+        "DOWNSTREAM_PEER_URI_SAN" => Part::PeerSans("uri"),
+        "DOWNSTREAM_PEER_DNS_SAN" => Part::PeerSans("dns"),
+        _ => Part::Unknown,
+    })
+}
+
+impl Part {
+    fn write(&self, facts: &Facts<'_>, out: &mut String) {
+        let request = facts.request;
+        let mut address = |address: Option<std::net::IpAddr>| {
+            if let Some(address) = address {
+                // Writing to a string does not fail.
+                _ = write!(out, "{address}");
+            }
+        };
+        match self {
+            Self::ClientAddress => address(request.trusted_address),
+            Self::PeerAddress => address(request.peer.address),
+            Self::Text(text) => out.push_str(text),
+            Self::RequestHeader(first, second, length) => {
+                let value = request.first(first).or_else(|| request.first(second.as_deref()?));
+                out.push_str(cut(value.unwrap_or_default(), *length));
+            }
+            Self::ResponseHeader(first, second, length) => {
+                let headers = facts.response;
+                let value = headers.and_then(|headers| headers.get(first).or_else(|| headers.get(second.as_deref()?)));
+                out.push_str(cut(value.unwrap_or_default(), *length));
+            }
+            Self::Protocol => out.push_str(if request.http2 { "HTTP/2" } else { "HTTP/1.1" }),
+            Self::Scheme => out.push_str(request.scheme()),
+            Self::RouteName => out.push_str(facts.names.route),
+            Self::VirtualHostName => out.push_str(facts.names.virtual_host),
+            Self::ServerName => out.push_str(&request.peer.server_name),
+            Self::PeerSans(kind) => {
+                for (index, san) in request.peer.sans.values(kind).enumerate() {
+                    out.push_str(if index == 0 { "" } else { "," });
+                    out.push_str(san);
+                }
+            }
+            Self::Unknown => {}
+        }
+    }
+}
+
+/// At most so many bytes, less what would cut a character.
+fn cut(value: &str, length: usize) -> &str {
+    if value.len() <= length { value } else { &value[..value.floor_char_boundary(length)] }
+}

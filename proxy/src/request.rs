@@ -1,0 +1,468 @@
+//! The effective request: what the connection manager makes of a request's head before filters and routes read it
+//! (Envoy: `ConnectionManagerImpl::decodeHeaders`, `ConnectionManagerUtility::mutateRequestHeaders`).
+
+use std::{net::IpAddr, sync::Arc};
+
+use crate::{
+    RequestHead, RequestKey, Token,
+    config::EscapedSlashes,
+    grpc,
+    header_list::HeaderList,
+    path,
+    rewrite::PathRewrite,
+    table::{HeaderMatch, ListenerTable, ManagerOptions, PathMatch},
+};
+
+/// The effective request. A stream slot keeps one and loads it anew, so its buffers are allocated once.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) key: RequestKey,
+    method: String,
+    authority: String,
+    path: String,
+    /// `x-forwarded-proto`: the scheme for redirects.
+    scheme: String,
+    /// `authority` in lower case, as domains are matched.
+    host: String,
+    pub(crate) headers: HeaderList,
+    pub(crate) peer: PeerFacts,
+    /// The tokens that the driver knows; a request refers to one by its text.
+    pub(crate) tokens: Vec<Arc<Token>>,
+    pub(crate) http2: bool,
+    pub(crate) is_internal: bool,
+    is_grpc: bool,
+    /// The client's address as far as it is trusted.
+    pub(crate) trusted_address: Option<IpAddr>,
+}
+
+/// What the request's connection shows of its sender.
+#[derive(Debug, Default)]
+pub(crate) struct PeerFacts {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) connection: u64,
+    pub(crate) is_tls: bool,
+    /// Names of its certificate, as `uri` and `dns`.
+    pub(crate) sans: HeaderList,
+    pub(crate) server_name: String,
+}
+
+impl PeerFacts {
+    /// Whether the peer has shown a certificate.
+    pub(crate) fn has_certificate(&self) -> bool {
+        self.is_tls && self.sans.iter().next().is_some()
+    }
+}
+
+/// An answer of the connection manager before any route is looked for. It has no response flag and no route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EarlyReply {
+    /// 307, 400 or 404.
+    pub(crate) status: u16,
+    /// Details for the access log; empty: the codec answers, and there is no log entry.
+    pub(crate) details: &'static str,
+    /// The `location` header of a redirect.
+    pub(crate) location: Option<String>,
+}
+
+impl Clone for Request {
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        copy.clone_from(self);
+        copy
+    }
+
+    /// Keeps the allocations.
+    fn clone_from(&mut self, other: &Self) {
+        for (to, from) in [
+            (&mut self.method, &other.method),
+            (&mut self.authority, &other.authority),
+            (&mut self.path, &other.path),
+            (&mut self.scheme, &other.scheme),
+            (&mut self.host, &other.host),
+            (&mut self.peer.server_name, &other.peer.server_name),
+        ] {
+            to.clone_from(from);
+        }
+        self.headers.copy_from(&other.headers);
+        self.tokens.clone_from(&other.tokens);
+        self.peer.sans.copy_from(&other.peer.sans);
+        self.peer.address = other.peer.address;
+        self.peer.connection = other.peer.connection;
+        self.peer.is_tls = other.peer.is_tls;
+        self.key = other.key;
+        self.http2 = other.http2;
+        self.is_internal = other.is_internal;
+        self.is_grpc = other.is_grpc;
+        self.trusted_address = other.trusted_address;
+    }
+}
+
+impl EarlyReply {
+    const fn new(status: u16, details: &'static str) -> Self {
+        Self { status, details, location: None }
+    }
+}
+
+/// Methods that Envoy's HTTP/1 codec knows; it refuses all others.
+const METHODS: &[&str] = &[
+    "GET",
+    "POST",
+    "PUT",
+    "DELETE",
+    "HEAD",
+    "OPTIONS",
+    "PATCH",
+    "CONNECT",
+    "TRACE",
+    "ACL",
+    "BIND",
+    "CHECKOUT",
+    "COPY",
+    "LINK",
+    "LOCK",
+    "M-SEARCH",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MOVE",
+    "NOTIFY",
+    "PROPFIND",
+    "PROPPATCH",
+    "PURGE",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "SOURCE",
+    "SUBSCRIBE",
+    "UNBIND",
+    "UNLINK",
+    "UNLOCK",
+    "UNSUBSCRIBE",
+];
+
+/// Control headers of external clients that are removed.
+const INTERNAL_ONLY: &[&str] = &[
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-force-trace",
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-ip-tags",
+    "x-envoy-max-retries",
+    "x-envoy-original-url",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-retry-on",
+    "x-envoy-upstream-alt-stat-name",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-alt-response",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-envoy-upstream-stream-duration-ms",
+];
+
+/// Further headers that a proxy at the edge removes.
+const EDGE_ONLY: &[&str] = &[
+    "x-envoy-decorator-operation",
+    "x-envoy-downstream-service-cluster",
+    "x-envoy-downstream-service-node",
+    "x-envoy-original-path",
+];
+
+/// Headers that belong to one connection.
+const HOP_BY_HOP: &[&str] = &["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+
+impl Request {
+    /// Loads a request's head.
+    ///
+    /// # Errors
+    /// The answer, if the request does not get as far as the routes: an unknown method, no host, a target that is no
+    /// path, a path that is refused or redirected.
+    pub(crate) fn load(&mut self, listener: &ListenerTable, head: &RequestHead<'_>) -> Result<(), EarlyReply> {
+        let manager = &listener.manager;
+        self.copy_head(head);
+        if !head.http2 && !METHODS.contains(&head.method) {
+            return Err(EarlyReply { status: 400, details: "", location: None });
+        }
+        self.split_absolute_target();
+        let has_host = !self.authority.is_empty() || self.headers.remove("host");
+        if !has_host {
+            return Err(EarlyReply::new(400, "missing_host_header"));
+        }
+        if !self.path.starts_with('/') {
+            return Err(EarlyReply::new(404, "absolute_path_rejected"));
+        }
+        self.trust(manager);
+        manager.client_certificates.apply(&self.peer, &mut self.headers);
+        self.sanitize_path(manager)?;
+        if manager.strip_any_host_port {
+            self.strip_port();
+        }
+        self.host_changed();
+        Ok(())
+    }
+
+    pub(crate) fn method(&self) -> &str {
+        &self.method
+    }
+
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.is_grpc
+    }
+
+    /// Headers in order, without pseudo-headers.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        self.headers.iter()
+    }
+
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderList {
+        &mut self.headers
+    }
+
+    /// Whether the request satisfies the matcher.
+    pub(crate) fn matches(&self, matcher: &HeaderMatch) -> bool {
+        matcher.matches(self.header(matcher.name()))
+    }
+
+    /// The client's address for hashes.
+    pub(crate) fn peer_or_trusted(&self) -> Option<IpAddr> {
+        self.trusted_address.or(self.peer.address)
+    }
+
+    /// The path with its query.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path without its query.
+    pub(crate) fn path_only(&self) -> &str {
+        path::without_query(&self.path)
+    }
+
+    pub(crate) fn query(&self) -> &str {
+        path::query(&self.path)
+    }
+
+    /// `http` or `https`, as `x-forwarded-proto` says.
+    pub(crate) fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The authority in lower case.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn set_method(&mut self, method: &str) {
+        replace(&mut self.method, method);
+    }
+
+    pub(crate) fn set_authority(&mut self, authority: &str) {
+        replace(&mut self.authority, authority);
+        self.host_changed();
+    }
+
+    /// Appends to the host, before its port: for mirrors.
+    pub(crate) fn add_host_suffix(&mut self, suffix: &str) {
+        let at = without_port(&self.authority).len();
+        self.authority.insert_str(at, suffix);
+        self.host_changed();
+    }
+
+    pub(crate) fn set_path(&mut self, path: &str) {
+        replace(&mut self.path, path);
+    }
+
+    /// Gives the request a new authority and notes the old one.
+    pub(crate) fn rewrite_authority(&mut self, authority: &str, keeps_original: bool, append_forwarded_host: bool) {
+        if append_forwarded_host {
+            let list = self.headers.values("x-forwarded-host").chain([self.authority.as_str()]);
+            let list = list.collect::<Vec<_>>().join(",");
+            self.headers.set("x-forwarded-host", &list);
+        }
+        if keeps_original {
+            self.headers.set("x-envoy-original-host", &self.authority);
+        }
+        self.set_authority(authority);
+    }
+
+    /// Gives the request a new path and notes the old one. `matched`: what the route matched.
+    pub(crate) fn rewrite_path(&mut self, rewrite: &PathRewrite, matched: &PathMatch, keeps_original: bool) {
+        let mut path = String::new();
+        rewrite.write(matched, &self.path, &mut path);
+        if keeps_original {
+            self.headers.set("x-envoy-original-path", &self.path);
+        }
+        self.path = path;
+    }
+
+    pub(crate) fn set_scheme(&mut self, scheme: &str) {
+        replace(&mut self.scheme, scheme);
+        self.headers.set("x-forwarded-proto", scheme);
+    }
+
+    /// The values of a header or pseudo-header, by its lower-case name.
+    pub(crate) fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + Clone {
+        let pseudo = if name.starts_with(':') || name == "host" { self.pseudo_header(name) } else { None };
+        pseudo.into_iter().chain(self.headers.values(name))
+    }
+
+    /// The first value of a header or pseudo-header, by its lower-case name.
+    pub(crate) fn first(&self, name: &str) -> Option<&str> {
+        if name.starts_with(':') || name == "host" { self.pseudo_header(name) } else { self.headers.get(name) }
+    }
+
+    fn pseudo_header(&self, name: &str) -> Option<&str> {
+        match name {
+            ":method" => Some(&self.method),
+            ":authority" | "host" => Some(&self.authority),
+            ":path" => Some(&self.path),
+            ":scheme" => Some(&self.scheme),
+            _ => None,
+        }
+    }
+
+    fn copy_head(&mut self, head: &RequestHead<'_>) {
+        self.key = head.key;
+        replace(&mut self.method, head.method);
+        replace(&mut self.authority, head.authority);
+        replace(&mut self.path, head.path);
+        self.headers.clear();
+        for (name, value) in head.headers {
+            if !HOP_BY_HOP.contains(name) {
+                self.headers.push(name, value);
+            }
+        }
+        self.http2 = head.http2;
+        self.is_grpc = self.headers.get("content-type").is_some_and(grpc::is_content_type);
+        self.tokens.clear();
+        self.tokens.extend_from_slice(head.tokens);
+        let peer = &mut self.peer;
+        peer.address = head.peer.address;
+        peer.connection = head.peer.connection;
+        peer.is_tls = head.peer.identity.is_some();
+        peer.sans.clear();
+        if let Some(identity) = head.peer.identity {
+            identity.uri_sans.iter().for_each(|name| peer.sans.push("uri", name));
+            identity.dns_sans.iter().for_each(|name| peer.sans.push("dns", name));
+        }
+        replace(&mut peer.server_name, head.peer.server_name.unwrap_or_default());
+    }
+
+    /// `GET http://host/path` carries its own authority.
+    fn split_absolute_target(&mut self) {
+        let Some((_, rest)) = self.path.split_once("://").filter(|_| !self.path.starts_with('/')) else { return };
+        let at = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(at);
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        self.authority = authority.to_owned();
+        self.path = path;
+    }
+
+    /// Finds the trusted address, and whether the client is internal; removes what external clients may not say.
+    fn trust(&mut self, manager: &ManagerOptions) {
+        self.join_forwarded_for();
+        let forwarded_for = self.headers.get("x-forwarded-for");
+        let last = forwarded_for.map(|list| list.rsplit(',').next().unwrap_or(list).trim());
+        let last_address = last.and_then(|text| text.parse::<IpAddr>().ok());
+        let is_single = if manager.use_remote_address {
+            forwarded_for.is_none()
+        } else {
+            last_address.is_some() && forwarded_for.is_some_and(|list| !list.contains(','))
+        };
+        let trusted = if manager.use_remote_address { None } else { last_address }.or(self.peer.address);
+        self.trusted_address = trusted;
+        self.is_internal = is_single && trusted.is_some_and(|address| manager.is_internal(address));
+        if manager.use_remote_address {
+            self.append_forwarded_for(manager);
+        }
+        let own_scheme = if self.peer.is_tls { "https" } else { "http" };
+        if manager.use_remote_address || !self.headers.contains("x-forwarded-proto") {
+            self.headers.set("x-forwarded-proto", own_scheme);
+        }
+        let scheme = self.headers.get("x-forwarded-proto").unwrap_or(own_scheme);
+        self.scheme.clear();
+        self.scheme.push_str(scheme);
+        if self.is_internal {
+            self.headers.set("x-envoy-internal", "true");
+            return;
+        }
+        let is_edge = manager.use_remote_address;
+        self.headers.remove_if(|name, _| {
+            name.starts_with("x-envoy-")
+                && (name == "x-envoy-internal" || INTERNAL_ONLY.contains(&name) || is_edge && EDGE_ONLY.contains(&name))
+        });
+        if let Some(address) = trusted.filter(|_| is_edge) {
+            self.headers.set_fmt("x-envoy-external-address", format_args!("{address}"));
+        }
+    }
+
+    fn join_forwarded_for(&mut self) {
+        if self.headers.values("x-forwarded-for").count() > 1 {
+            let joined = self.headers.values("x-forwarded-for").collect::<Vec<_>>().join(",");
+            self.headers.set("x-forwarded-for", &joined);
+        }
+    }
+
+    fn append_forwarded_for(&mut self, manager: &ManagerOptions) {
+        let Some(address) = self.peer.address else { return };
+        let own = manager.node_address.as_deref().filter(|_| address.is_loopback());
+        let list = self.headers.get("x-forwarded-for").map(|list| format!("{list},"));
+        let list = list.as_deref().unwrap_or("");
+        match own {
+            Some(own) => self.headers.set_fmt("x-forwarded-for", format_args!("{list}{own}")),
+            None => self.headers.set_fmt("x-forwarded-for", format_args!("{list}{address}")),
+        }
+    }
+
+    fn sanitize_path(&mut self, manager: &ManagerOptions) -> Result<(), EarlyReply> {
+        let refused = EarlyReply::new(400, "path_normalization_failed");
+        if self.path.contains('#') {
+            return Err(refused);
+        }
+        let action = manager.escaped_slashes;
+        let found = action != EscapedSlashes::KeepUnchanged && path::unescape_slashes(&mut self.path);
+        if found && action == EscapedSlashes::RejectRequest {
+            return Err(refused);
+        }
+        if manager.normalize_path && !path::normalize(&mut self.path) {
+            return Err(refused);
+        }
+        if manager.merge_slashes {
+            path::merge_slashes(&mut self.path);
+        }
+        if found && action == EscapedSlashes::UnescapeAndRedirect {
+            return Err(EarlyReply { status: 307, location: Some(self.path.clone()), ..refused });
+        }
+        Ok(())
+    }
+
+    fn strip_port(&mut self) {
+        let without = without_port(&self.authority);
+        let port = self.authority.get(without.len() + 1..);
+        if port.is_some_and(|port| port.parse::<u32>().is_ok()) {
+            self.authority.truncate(without.len());
+        }
+    }
+
+    fn host_changed(&mut self) {
+        self.host.clone_from(&self.authority);
+        self.host.make_ascii_lowercase();
+    }
+}
+
+/// An authority up to its last colon outside brackets, whatever follows it.
+pub(crate) fn without_port(authority: &str) -> &str {
+    match authority.rfind(':') {
+        Some(colon) if authority.rfind(']').is_none_or(|bracket| bracket < colon) => &authority[..colon],
+        _ => authority,
+    }
+}
+
+fn replace(text: &mut String, with: &str) {
+    text.clear();
+    text.push_str(with);
+}
