@@ -26,6 +26,12 @@ impl BackOffLimits {
     }
 }
 
+impl Default for BackOffLimits {
+    fn default() -> Self {
+        Self::new(None, None)
+    }
+}
+
 /// An exponential back-off under way.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BackOff {

@@ -27,8 +27,8 @@ impl Default for RetryLimit {
 }
 
 impl RetryLimit {
-    pub(crate) fn new(thresholds: Option<&Thresholds>) -> Self {
-        let Some(thresholds) = thresholds else { return Self::default() };
+    /// Applies Envoy's defaults: 3 retries; a budget is 20 %, and 3 retries at least.
+    pub(crate) fn new(thresholds: &Thresholds) -> Self {
         if let Some(TokenBudget { retry_ratio, min_retries_per_second, ttl }) = thresholds.token_budget {
             return Self::Tokens { ratio: retry_ratio, min_per_second: min_retries_per_second, ttl };
         }

@@ -1,10 +1,7 @@
 //! Circuit breakers: what a cluster has in use for one routing priority, against its thresholds
 //! (Envoy: `CircuitBreakers.Thresholds`). The check comes before the increment, so 0 blocks everything.
 
-use crate::{
-    budget::{RetryAllowance, RetryLimit},
-    config::Thresholds,
-};
+use crate::{budget::RetryAllowance, hosts::Limits};
 
 /// One counted resource and its limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,20 +59,18 @@ pub struct Circuit {
 }
 
 impl Circuit {
-    /// Applies Envoy's defaults: 1024 each, 3 retries, no limit per host.
-    pub(crate) fn new(thresholds: Option<&Thresholds>) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         let mut circuit = Self::default();
-        circuit.configure(thresholds);
+        circuit.configure(limits);
         circuit
     }
 
     /// Takes new limits and keeps what is in use.
-    pub(crate) fn configure(&mut self, thresholds: Option<&Thresholds>) {
-        let limit = |value: Option<Option<u32>>| value.flatten().unwrap_or(1024);
-        self.connections.set_max(limit(thresholds.map(|t| t.max_connections)));
-        self.pending.set_max(limit(thresholds.map(|t| t.max_pending_requests)));
-        self.requests.set_max(limit(thresholds.map(|t| t.max_requests)));
-        self.connections_per_host = thresholds.and_then(|t| t.max_connections_per_host).unwrap_or(u32::MAX);
-        self.allowance.configure(RetryLimit::new(thresholds));
+    pub(crate) fn configure(&mut self, limits: &Limits) {
+        self.connections.set_max(limits.max_connections);
+        self.pending.set_max(limits.max_pending_requests);
+        self.requests.set_max(limits.max_requests);
+        self.connections_per_host = limits.max_connections_per_host.unwrap_or(u32::MAX);
+        self.allowance.configure(limits.retries);
     }
 }

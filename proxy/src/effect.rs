@@ -76,6 +76,11 @@ pub enum Effect {
         /// About which stream.
         stream: StreamId,
     },
+    /// Ask the rate limit service, then call `on_rate_limit_answered`.
+    CheckRateLimit {
+        /// About which stream.
+        stream: StreamId,
+    },
     /// Check a host's health, then call `on_health_checked`.
     CheckHealth {
         /// Whose host.

@@ -217,9 +217,18 @@ pub struct Stats {
 
 impl Stats {
     /// Makes room for a table; counters of what was there stay.
-    pub(crate) fn reserve(&mut self, clusters: usize, listeners: usize) {
+    fn reserve(&mut self, clusters: usize, listeners: usize) {
         self.clusters.resize_with(clusters.max(self.clusters.len()), ClusterStats::default);
         self.listeners.resize_with(listeners.max(self.listeners.len()), HttpStats::default);
+    }
+
+    /// Puts the clusters' counters into the order of a new table; gives each old id its new one.
+    pub(crate) fn renumber(&mut self, map: &[ClusterId], clusters: usize, listeners: usize) {
+        let mut old = std::mem::take(&mut self.clusters);
+        self.reserve(clusters, listeners);
+        for (stats, id) in old.drain(..).zip(map) {
+            self.clusters[id.index()] = stats;
+        }
     }
 
     /// Counters of one cluster.

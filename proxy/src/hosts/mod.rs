@@ -16,7 +16,7 @@ use state::{Flags, HostState};
 pub(crate) use stats::{Counter, HostStats};
 pub use table::ClusterError;
 use table::{BalancingOptions, Policy};
-pub(crate) use table::{BudgetOptions, ClusterTable, Limits};
+pub(crate) use table::{ClusterTable, Limits};
 
 use crate::config::Host;
 use crate::{ClusterId, Cx, Draw, DrawKey, Effect, HostId, Nanos, Note, RequestKey, Time};

@@ -4,7 +4,7 @@ use crate::config::{
     Cluster, FailureAccrual, Host, HostHealth, LbPolicy, RoutingPriority, Subsets, Thresholds, TransportMatch,
     UpstreamProtocol, UpstreamTls, Zone,
 };
-use crate::{ClusterId, Nanos, Percent};
+use crate::{ClusterId, Nanos, Percent, budget::RetryLimit};
 
 /// Largest table that Envoy accepts for Maglev.
 const MAGLEV_LARGEST: u64 = 5_000_011;
@@ -70,20 +70,9 @@ pub(crate) struct Limits {
     pub(crate) max_connections: u32,
     pub(crate) max_pending_requests: u32,
     pub(crate) max_requests: u32,
-    pub(crate) max_retries: u32,
-    /// Replaces `max_retries`.
-    pub(crate) retry_budget: Option<BudgetOptions>,
+    pub(crate) retries: RetryLimit,
     /// `None`: no limit per host.
     pub(crate) max_connections_per_host: Option<u32>,
-}
-
-/// A retry budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BudgetOptions {
-    pub(crate) percent: Percent,
-    pub(crate) min_retry_concurrency: u32,
-    /// `None`: active and pending requests count.
-    pub(crate) interval: Option<Nanos>,
 }
 
 /// How hosts are chosen.
@@ -235,17 +224,11 @@ fn is_prime(n: u64) -> bool {
 
 fn limits(thresholds: &[Thresholds], priority: RoutingPriority) -> Limits {
     let own = thresholds.iter().find(|entry| entry.priority == priority).cloned().unwrap_or_default();
-    let budget = own.retry_budget.map(|budget| BudgetOptions {
-        percent: budget.budget_percent.unwrap_or(Percent::new(20)),
-        min_retry_concurrency: budget.min_retry_concurrency.unwrap_or(3),
-        interval: budget.budget_interval.filter(|interval| !interval.is_zero()),
-    });
     Limits {
         max_connections: own.max_connections.unwrap_or(1024),
         max_pending_requests: own.max_pending_requests.unwrap_or(1024),
         max_requests: own.max_requests.unwrap_or(1024),
-        max_retries: own.max_retries.unwrap_or(3),
-        retry_budget: budget,
+        retries: RetryLimit::new(&own),
         max_connections_per_host: own.max_connections_per_host,
     }
 }

@@ -1,0 +1,304 @@
+//! Runs the chain: each filter lets the request pass, holds it, or answers it (Envoy: `FilterManager`).
+
+use super::{
+    admission,
+    concurrency::ConcurrencyState,
+    fault,
+    local_rate_limit::Met,
+    state::{FilterState, filter_of_timer},
+};
+use crate::{
+    Draw, ResponseFlag, StreamId, TimerId,
+    config::{AdaptiveConcurrency, AdmissionControl, RateLimitAction},
+    machine::Machine,
+    reply::Reply,
+    stats::HttpCounter,
+    stream::{Alarm, Phase, Stream},
+    table::{FaultTable, FilterTable, LocalRateLimitTable},
+};
+
+/// What a filter did with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The next filter's turn.
+    Continue,
+    /// The filter holds the request, or has answered it.
+    Stop,
+}
+
+/// A filter that counts a request until its end, noted in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// By admission control.
+    Admission(u8),
+    /// By adaptive concurrency.
+    Concurrency(u8),
+    /// Within a local rate limit that shows its headers.
+    RateLimit { limit: u32, remaining: u64, reset_s: u64 },
+}
+
+impl<'a> Machine<'a, '_> {
+    /// Runs the filters from this one on, then the router.
+    pub(crate) fn run_filters(&mut self, id: StreamId, from: usize) {
+        let listener = self.listener(id);
+        for index in from..listener.chain_len {
+            self.stream(id).phase = Phase::Filters(index);
+            if self.run_filter(id, index) == Step::Stop {
+                return;
+            }
+        }
+        self.route_request(id);
+    }
+
+    /// The configuration of a filter for the stream's route, and where its state is; `None`: it does not run.
+    pub(super) fn filter(&self, id: StreamId, index: usize) -> Option<(&'a FilterTable, usize)> {
+        let listener = self.listener(id);
+        let index = listener.filter(index, self.route(id))? as usize;
+        Some((&listener.filters[index], index))
+    }
+
+    fn run_filter(&mut self, id: StreamId, index: usize) -> Step {
+        let Some((filter, place)) = self.filter(id, index) else { return Step::Continue };
+        match filter {
+            FilterTable::Fault(fault) => self.fault(id, fault, place),
+            FilterTable::LocalRateLimit(limit) => self.local_rate_limit(id, limit, place),
+            FilterTable::Rbac(_) | FilterTable::Jwt(_) => Step::Continue,
+            FilterTable::AdmissionControl(config) => self.admission(id, config, place),
+            FilterTable::AdaptiveConcurrency(config) => self.concurrency(id, config, place),
+            FilterTable::ExtAuthz(config) => self.ext_authz(id, config),
+            FilterTable::RateLimit(config) => self.rate_limit(id, config),
+        }
+    }
+
+    fn state(&mut self, id: StreamId, place: usize) -> Option<&mut FilterState> {
+        let stream = &self.core.streams[id];
+        self.core.filters[stream.version].get_mut(stream.listener, place)
+    }
+
+    fn fault(&mut self, id: StreamId, filter: &FaultTable, place: usize) -> Step {
+        let stream = &self.core.streams[id];
+        let (key, listener) = (stream.key, stream.listener);
+        let config = &filter.config;
+        let cluster = stream.cluster.map(|cluster| &*self.core.clusters[cluster.index()].table.name);
+        let is_meant = filter.headers.iter().all(|matcher| stream.request.matches(matcher))
+            && config.upstream_cluster.as_deref().is_none_or(|name| Some(name) == cluster);
+        if !is_meant {
+            return Step::Continue;
+        }
+        let max = config.max_active_faults;
+        if let Some(FilterState::Fault { active }) = self.state(id, place)
+            && max.is_some_and(|max| *active >= max)
+        {
+            self.count_http(listener, HttpCounter::FaultFaultsOverflow);
+            return Step::Continue;
+        }
+        let draw = self.draw(key, 0, Draw::FaultDelay);
+        let request = &self.core.streams[id].request;
+        let delay = config.delay.as_ref().and_then(|config| fault::delay(config, |name| request.first(name), draw));
+        let Some(delay) = delay else { return self.fault_abort(id, filter) };
+        if let Some(FilterState::Fault { active }) = self.state(id, place) {
+            *active += 1;
+        }
+        self.count_http(listener, HttpCounter::FaultDelaysInjected);
+        let at = self.cx.now + delay;
+        let stream = self.stream(id);
+        stream.flag(ResponseFlag::DelayInjected);
+        stream.fault_delay = Alarm::at(at);
+        self.set_timer(TimerId::FaultDelay(id), at);
+        Step::Stop
+    }
+
+    fn fault_abort(&mut self, id: StreamId, filter: &FaultTable) -> Step {
+        let stream = &self.core.streams[id];
+        let (key, listener) = (stream.key, stream.listener);
+        let draw = self.draw(key, 0, Draw::FaultAbort);
+        let request = &self.core.streams[id].request;
+        let abort =
+            filter.config.abort.as_ref().and_then(|config| fault::abort(config, |name| request.first(name), draw));
+        let Some(abort) = abort else { return Step::Continue };
+        self.count_http(listener, HttpCounter::FaultAbortsInjected);
+        let reply = match abort {
+            fault::Abort::Http(status) => Reply::new(status, "fault_filter_abort"),
+            fault::Abort::Grpc(status) => Reply::new(200, "fault_filter_abort").grpc_status(status),
+        };
+        self.local_reply(id, reply.body("fault filter abort").flag(ResponseFlag::FaultInjected));
+        Step::Stop
+    }
+
+    /// An injected delay is over.
+    pub(crate) fn fault_delay_over(&mut self, id: StreamId) {
+        let now = self.cx.now;
+        let Some(stream) = self.core.streams.get_mut(id) else { return };
+        if !stream.fault_delay.ring(now) {
+            return;
+        }
+        let Phase::Filters(index) = stream.phase else { return };
+        self.delay_ends(id, index);
+        let Some((FilterTable::Fault(filter), _)) = self.filter(id, index) else { return };
+        if self.fault_abort(id, filter) == Step::Continue {
+            self.run_filters(id, index + 1);
+        }
+    }
+
+    /// A delay is over, or given up.
+    pub(crate) fn delay_ends(&mut self, id: StreamId, index: usize) {
+        let Some((_, place)) = self.filter(id, index) else { return };
+        if let Some(FilterState::Fault { active }) = self.state(id, place) {
+            *active = active.saturating_sub(1);
+        }
+    }
+
+    fn local_rate_limit(&mut self, id: StreamId, filter: &LocalRateLimitTable, place: usize) -> Step {
+        let config = &filter.config;
+        let now = self.cx.now;
+        let key = self.stream(id).key;
+        if !config.enabled.holds(self.draw(key, 0, Draw::RateLimitEnabled)) {
+            return Step::Continue;
+        }
+        let actions = self.forward_action(id).map_or(&[][..], |forward| &forward.rate_limit_actions);
+        let stream = &self.core.streams[id];
+        let Some(FilterState::LocalRateLimit(state)) =
+            self.core.filters[stream.version].get_mut(stream.listener, place)
+        else {
+            return Step::Continue;
+        };
+        let met = state.take(config, stream.request.peer.connection, now, |index| {
+            actions.iter().any(|actions| is_descriptor(stream, actions, &config.descriptors[index].entries))
+        });
+        state.stats.enabled += 1;
+        if met.allowed {
+            state.stats.ok += 1;
+        } else {
+            state.stats.rate_limited += 1;
+        }
+        if config.x_ratelimit_headers {
+            let Met { limit, remaining, reset_s, .. } = met;
+            self.stream(id).filters.push(Admitted::RateLimit { limit, remaining, reset_s });
+        }
+        if met.allowed || !config.enforced.holds(self.draw(key, 0, Draw::RateLimitEnforced)) {
+            return Step::Continue;
+        }
+        if let Some(FilterState::LocalRateLimit(state)) = self.state(id, place) {
+            state.stats.enforced += 1;
+        }
+        let status = config.status.filter(|status| *status >= 400).unwrap_or(429);
+        let reply = Reply::new(status, "local_rate_limited").body("local_rate_limited");
+        let reply = reply.flag(ResponseFlag::RateLimited).mutations(&filter.response);
+        self.local_reply(id, reply);
+        Step::Stop
+    }
+
+    fn admission(&mut self, id: StreamId, config: &AdmissionControl, place: usize) -> Step {
+        let now = self.cx.now;
+        let (key, listener) = (self.stream(id).key, self.stream(id).listener);
+        let draw = self.draw(key, 0, Draw::Admission);
+        let Some(FilterState::Admission(state)) = self.state(id, place) else { return Step::Continue };
+        if state.rejects(config, now, draw) {
+            self.count_http(listener, HttpCounter::AdmissionRejected);
+            self.local_reply(id, Reply::new(503, "denied_by_admission_control"));
+            return Step::Stop;
+        }
+        self.stream(id).filters.push(Admitted::Admission(small(place)));
+        Step::Continue
+    }
+
+    fn concurrency(&mut self, id: StreamId, config: &AdaptiveConcurrency, place: usize) -> Step {
+        let listener = self.stream(id).listener;
+        let Some(FilterState::Concurrency(state)) = self.state(id, place) else { return Step::Continue };
+        if state.admits() {
+            self.stream(id).filters.push(Admitted::Concurrency(small(place)));
+            return Step::Continue;
+        }
+        self.count_http(listener, HttpCounter::ConcurrencyBlocked);
+        let status = config.status.unwrap_or(503);
+        self.local_reply(id, Reply::new(status, "reached_concurrency_limit").body("reached concurrency limit"));
+        Step::Stop
+    }
+
+    /// The limit of an adaptive concurrency filter is due for an update.
+    pub(crate) fn concurrency_tick(&mut self, number: u32) {
+        let (version, listener, place) = filter_of_timer(number);
+        let now = self.cx.now;
+        let Some(FilterTable::AdaptiveConcurrency(config)) = self
+            .versions
+            .get(version)
+            .and_then(|version| version.table.listeners().get(listener.index()))
+            .and_then(|listener| listener.filters.get(place))
+        else {
+            return;
+        };
+        let states = self.core.filters.get_mut(version);
+        let Some(FilterState::Concurrency(state)) = states.and_then(|states| states.get_mut(listener, place)) else {
+            return;
+        };
+        state.tick(config, now);
+        let at = state.next_tick();
+        self.set_timer(TimerId::Concurrency(number), at);
+    }
+
+    /// Response headers are about to go downstream: filters that the request passed add theirs.
+    pub(crate) fn encode_headers(&mut self, id: StreamId) {
+        let stream = &mut self.core.streams[id];
+        for admitted in &stream.filters {
+            if let Admitted::RateLimit { limit, remaining, reset_s } = admitted {
+                let headers = &mut stream.response.headers;
+                headers.set_fmt("x-ratelimit-limit", format_args!("{limit}"));
+                headers.set_fmt("x-ratelimit-remaining", format_args!("{remaining}"));
+                headers.set_fmt("x-ratelimit-reset", format_args!("{reset_s}"));
+            }
+        }
+    }
+
+    /// A stream is over: filters that counted it learn how it went.
+    pub(crate) fn filters_end(&mut self, id: StreamId, is_complete: bool) {
+        let now = self.cx.now;
+        let listener = self.listener(id);
+        let admitted = std::mem::take(&mut self.core.streams[id].filters);
+        for entry in &admitted {
+            match *entry {
+                Admitted::Admission(place) => self.admission_ends(id, usize::from(place)),
+                Admitted::Concurrency(place) => {
+                    let place = usize::from(place);
+                    let FilterTable::AdaptiveConcurrency(config) = &listener.filters[place] else { continue };
+                    let stream = &self.core.streams[id];
+                    let latency = is_complete.then(|| now.since(stream.started));
+                    let jitter = self.draw(self.core.streams[id].key, 0, Draw::ConcurrencyJitter);
+                    if let Some(FilterState::Concurrency(state)) = self.state(id, place) {
+                        ConcurrencyState::ended(state, config, now, latency, jitter);
+                    }
+                }
+                Admitted::RateLimit { .. } => {}
+            }
+        }
+        self.core.streams[id].filters = admitted;
+    }
+
+    fn admission_ends(&mut self, id: StreamId, place: usize) {
+        let now = self.cx.now;
+        let stream = &self.core.streams[id];
+        let (listener, outcome) = (stream.listener, &stream.outcome);
+        let grpc_status = if stream.request.is_grpc() { outcome.grpc_status.or(Some(2)) } else { None };
+        let filters = &self.listener(id).filters;
+        let FilterTable::AdmissionControl(config) = &filters[place] else { return };
+        let success = stream.response_started && admission::is_success(config, outcome.status, grpc_status);
+        if let Some(FilterState::Admission(state)) = self.state(id, place) {
+            state.record(config, now, success);
+        }
+        self.count_http(listener, if success { HttpCounter::AdmissionSuccess } else { HttpCounter::AdmissionFailure });
+    }
+}
+
+fn small(place: usize) -> u8 {
+    u8::try_from(place).unwrap_or(u8::MAX)
+}
+
+/// Whether a list of actions makes exactly these entries of this request.
+fn is_descriptor(stream: &Stream, actions: &[RateLimitAction], entries: &[(String, String)]) -> bool {
+    actions.len() == entries.len()
+        && actions.iter().zip(entries).all(|(action, (key, value))| match action {
+            RateLimitAction::GenericKey { key: own, value: text } => own == key && text == value,
+            RateLimitAction::RequestHeader { header, key: own } => {
+                own == key && stream.request.first(header) == Some(value)
+            }
+        })
+}

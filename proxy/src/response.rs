@@ -1,0 +1,58 @@
+//! The answer as it goes downstream.
+
+use crate::{ResponseHead, header_list::HeaderList};
+
+/// The answer as it goes downstream: an upstream's, or the proxy's own.
+#[derive(Clone, Debug, Default)]
+pub struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderList,
+    pub(crate) body: String,
+    pub(crate) is_local: bool,
+}
+
+impl Response {
+    /// HTTP status.
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Headers in order, names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        self.headers.iter()
+    }
+
+    /// The body of the proxy's own answer; empty for an upstream's.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// Whether the proxy made this answer itself.
+    pub const fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.status = 0;
+        self.headers.clear();
+        self.body.clear();
+        self.is_local = false;
+    }
+}
+
+impl<'a> ResponseHead<'a> {
+    /// The first value of a header, by its lower-case name.
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.headers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
+    }
+
+    /// Every value of a header, by its lower-case name.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(other, _)| *other == name).map(|(_, value)| *value)
+    }
+
+    /// Whether an HTTP/1.1 connection cannot be used again after this answer.
+    pub fn closes_connection(&self) -> bool {
+        self.get("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+}

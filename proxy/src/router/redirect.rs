@@ -1,0 +1,95 @@
+//! Redirects: those the proxy answers with, and those it follows itself (Envoy: `Filter::setupRedirect`).
+
+use crate::{
+    AttemptId, ResponseHead, StreamId, machine::Machine, redirect, reply::Reply, request::Request,
+    stats::ClusterCounter, table::Redirect,
+};
+
+impl Machine<'_, '_> {
+    /// A route's direct response. 201 and 3xx carry the request's own address.
+    pub(crate) fn reply_directly(&mut self, id: StreamId, status: u16, body: &str) {
+        let mut location = String::new();
+        let mut reply = Reply::new(status, "direct_response").body(body);
+        if status == 201 || (300..400).contains(&status) {
+            location = redirect::own_location(&self.stream(id).request);
+        }
+        if !location.is_empty() {
+            reply = reply.header("location", &location);
+        }
+        self.local_reply(id, reply);
+    }
+
+    pub(crate) fn reply_redirect(&mut self, id: StreamId, redirect: &Redirect) {
+        let location = redirect.location(&self.stream(id).request);
+        let reply = Reply::new(redirect.status, "direct_response").header("location", &location);
+        self.local_reply(id, reply);
+    }
+
+    /// The virtual host wants TLS.
+    pub(crate) fn reply_require_tls(&mut self, id: StreamId) {
+        let location = redirect::https_location(&self.stream(id).request);
+        self.local_reply(id, Reply::new(301, "direct_response").header("location", &location).without_route());
+    }
+
+    /// Follows a redirect if the route says so: the stream starts over with the new address. `true`: it did.
+    pub(crate) fn follow_redirect(&mut self, id: AttemptId, head: &ResponseHead<'_>, end_stream: bool) -> bool {
+        let Some(policy) = self
+            .route(id.stream)
+            .and_then(|route| route.forward())
+            .and_then(|forward| forward.internal_redirect.as_ref())
+        else {
+            return false;
+        };
+        if !policy.codes.contains(&head.status) {
+            return false;
+        }
+        let stream = &mut self.core.streams[id.stream];
+        let cluster = stream.cluster;
+        let is_allowed = stream.is_request_complete() && stream.redirects < policy.max && !stream.router.gave_up_buffer;
+        let is_done = is_allowed
+            && head.get("location").is_some_and(|location| follow(&mut stream.request, location, head.status));
+        if let Some(cluster) = cluster {
+            let counter = if is_done {
+                ClusterCounter::UpstreamInternalRedirectSucceeded
+            } else {
+                ClusterCounter::UpstreamInternalRedirectFailed
+            };
+            self.count(cluster, counter);
+        }
+        if is_done {
+            self.release_attempt(id, end_stream);
+            self.abandon_router(id.stream);
+            self.core.streams[id.stream].redirects += 1;
+            self.resolve(id.stream);
+            self.run_filters(id.stream, 0);
+        }
+        is_done
+    }
+}
+
+/// Turns the request towards a redirect's target. Only an absolute address of the same scheme, or a path, will do.
+fn follow(request: &mut Request, location: &str, status: u16) -> bool {
+    let (authority, path) = match location.split_once("://") {
+        Some((scheme, rest)) if scheme == request.scheme() => {
+            let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            rest.split_at(at)
+        }
+        None if location.starts_with('/') => (request.authority(), location),
+        _ => return false,
+    };
+    if authority.is_empty() {
+        return false;
+    }
+    let original = redirect::own_location(request);
+    let authority = authority.to_owned();
+    let path = path.split('#').next().unwrap_or_default();
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    request.set_authority(&authority);
+    request.set_path(&path);
+    request.headers_mut().set("x-envoy-original-url", &original);
+    if status == 303 && !matches!(request.method(), "GET" | "HEAD") {
+        request.set_method("GET");
+        request.headers_mut().remove("content-length");
+    }
+    true
+}
