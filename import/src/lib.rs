@@ -1,1 +1,69 @@
-//! import
+//! Manifests in, a mesh and everything odd about them out.
+//!
+//! Nothing is skipped silently: an object becomes part of the [`Mesh`], or it stands in [`Mesh::unmodelled`] with what
+//! that means, or a finding says why it cannot be read. Reading never fails as a whole.
+
+mod calls;
+mod cx;
+mod duration;
+mod field;
+mod gateways;
+mod istio;
+mod kinds;
+mod kubernetes;
+mod object;
+mod registry;
+mod schema;
+mod suppression;
+mod unmodelled;
+mod yaml;
+
+use meshproof_model::{Finding, Mesh, Sources};
+
+pub use suppression::{Suppression, SuppressionScope};
+
+/// How manifests are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Where objects live that do not say.
+    pub default_namespace: String,
+    /// Whether unknown fields and kinds, and what is not modelled, are errors.
+    pub strict: bool,
+    /// The version of Istio whose defaults count; absent: the newest.
+    pub istio_version: Option<String>,
+    /// What full host names end in, after `.svc.`.
+    pub cluster_domain: String,
+}
+
+impl Default for ImportOptions {
+    /// `default`, lenient, the newest Istio, `cluster.local`.
+    fn default() -> Self {
+        Self {
+            default_namespace: "default".to_owned(),
+            strict: false,
+            istio_version: None,
+            cluster_domain: "cluster.local".to_owned(),
+        }
+    }
+}
+
+/// What the manifests say.
+#[derive(Clone, Debug, Default)]
+pub struct Imported {
+    /// The mesh.
+    pub mesh: Mesh,
+    /// What is odd, by file, line, column and code.
+    pub findings: Vec<Finding>,
+    /// What shall not be reported.
+    pub suppressions: Vec<Suppression>,
+    /// Whether some document could not be read.
+    pub unreadable: bool,
+}
+
+/// Reads manifests, YAML or JSON; other files of a mesh (`*.ron`, `*.intent`, `*.toml`) are passed over.
+pub fn import(sources: &Sources, options: &ImportOptions) -> Imported {
+    registry::import(sources, options)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! A field of an object while it is read: its value, its place and the way to it.
+
+use std::sync::Arc;
+
+use meshproof_model::{FileId, Labels, Located, Location};
+
+use crate::{
+    object::{entry_mark, head, labels, locate, text_of},
+    yaml::{Mark, Node, Plain},
+};
+
+/// A value and where it stands. Reading marks it, so that what nobody read can be named.
+#[derive(Clone, Debug)]
+pub(crate) struct Field<'a> {
+    file: FileId,
+    node: &'a Node<'a>,
+    mark: Mark,
+    path: Arc<str>,
+}
+
+impl<'a> Field<'a> {
+    /// The whole object.
+    pub(crate) fn root(file: FileId, node: &'a Node<'a>, path: Arc<str>) -> Self {
+        Self { file, node, mark: head(node), path }
+    }
+
+    /// The field of that name, unless it is absent or null.
+    pub(crate) fn get(&self, key: &str) -> Option<Self> {
+        let entry = self.node.entry(key)?;
+        entry.read.set(true);
+        (!entry.value.is_null()).then(|| Self {
+            file: self.file,
+            node: &entry.value,
+            mark: entry_mark(entry),
+            path: join(&self.path, key),
+        })
+    }
+
+    /// Whether the field is written, null or not, without reading it.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.node.entry(key).is_some()
+    }
+
+    /// The items of a list; of anything else none.
+    pub(crate) fn items(&self) -> impl Iterator<Item = Self> + use<'a> {
+        let (file, path) = (self.file, self.path.clone());
+        self.node.items().iter().enumerate().map(move |(i, node)| Self {
+            file,
+            node,
+            mark: head(node),
+            path: Arc::from(format!("{path}[{i}]")),
+        })
+    }
+
+    /// The items of the list of that name.
+    pub(crate) fn list(&self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
+        self.get(key).into_iter().flat_map(|field| field.items())
+    }
+
+    /// The fields of an object with keys of the user's choice, null ones too.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'a str, Self)> + use<'a> {
+        let (file, path) = (self.file, self.path.clone());
+        self.node.entries().iter().map(move |entry| {
+            entry.read.set(true);
+            let field = Self { file, node: &entry.value, mark: entry_mark(entry), path: join(&path, &entry.key) };
+            (entry.key.as_ref(), field)
+        })
+    }
+
+    /// Where it stands.
+    pub(crate) fn at(&self) -> Location {
+        locate(self.file, self.mark, &self.path)
+    }
+
+    /// The value with its place.
+    pub(crate) fn located<T>(&self, value: T) -> Located<T> {
+        Located::new(value, self.at())
+    }
+
+    pub(crate) fn node(&self) -> &'a Node<'a> {
+        self.node
+    }
+
+    /// Whether it is an object without fields.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.node.entries().is_empty() && self.node.items().is_empty()
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self) -> Option<String> {
+        text_of(self.node)
+    }
+
+    /// The text of the field of that name.
+    pub(crate) fn text_at(&self, key: &str) -> Option<String> {
+        self.get(key)?.text()
+    }
+
+    /// The text of the field of that name, with its place.
+    pub(crate) fn located_text(&self, key: &str) -> Option<Located<String>> {
+        let field = self.get(key)?;
+        field.text().map(|text| field.located(text))
+    }
+
+    /// The texts of the list of that name, with their places.
+    pub(crate) fn texts(&self, key: &str) -> Vec<Located<String>> {
+        self.list(key).filter_map(|item| item.text().map(|text| item.located(text))).collect()
+    }
+
+    /// Its whole number, also where it stands in quotes.
+    pub(crate) fn int(&self) -> Option<i64> {
+        match self.node.plain()? {
+            Plain::Int(value) => Some(value),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "whole, and far from the limits in every valid manifest"
+            )]
+            Plain::Float(value) if value.fract() == 0.0 && value.abs() < 9.0e15 => Some(value as i64),
+            Plain::Text(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Its number in parts of `scale`, rounded to the nearest: percentages without binary fractions.
+    pub(crate) fn scaled(&self, scale: f64) -> Option<f64> {
+        match self.node.plain()? {
+            #[expect(clippy::cast_precision_loss, reason = "percentages")]
+            Plain::Int(value) => Some((value as f64) * scale),
+            Plain::Float(value) => Some((value * scale).round()),
+            _ => None,
+        }
+    }
+
+    /// Its yes or no.
+    pub(crate) fn bool(&self) -> Option<bool> {
+        match self.node.plain()? {
+            Plain::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The yes or no of the field of that name.
+    pub(crate) fn bool_at(&self, key: &str) -> Option<bool> {
+        self.get(key)?.bool()
+    }
+
+    /// The labels of the field of that name.
+    pub(crate) fn labels_at(&self, key: &str) -> Labels {
+        self.get(key).map(|field| field.labels()).unwrap_or_default()
+    }
+
+    /// Its labels; they count as read.
+    pub(crate) fn labels(&self) -> Labels {
+        for entry in self.node.entries() {
+            entry.read.set(true);
+        }
+        labels(self.node)
+    }
+}
+
+fn join(path: &str, key: &str) -> Arc<str> {
+    if path.is_empty() { Arc::from(key) } else { Arc::from(format!("{path}.{key}")) }
+}

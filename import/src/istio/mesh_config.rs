@@ -1,0 +1,84 @@
+//! Istio: mesh.v1alpha1.MeshConfig, from the `istio` ConfigMap or an IstioOperator.
+
+use meshproof_model::{Mesh, ResourceRef, Sourced, Unmodelled, istio::MeshConfig};
+
+use super::retries;
+use crate::{
+    cx::Cx,
+    field::Field,
+    object::{entry_mark, locate},
+    yaml::{self, Node, Parsed, Value},
+};
+
+/// Reads the settings that the `istio` ConfigMap holds as a text.
+pub(crate) fn read_text(field: &Field<'_>, source: &str, mesh: &mut Mesh, cx: &mut Cx) {
+    let outer = field.at();
+    let parsed = inner(field.node(), source);
+    if !parsed.broken.is_empty() {
+        cx.invalid(field, "`mesh` is no YAML", "correct it; the settings of the mesh are not known without it");
+    }
+    let Some(document) = parsed.documents.first() else { return };
+    read(&Field::root(outer.file, &document.root, outer.path.clone()), &mut mesh.settings, cx);
+    for entry in document.root.entries().iter().filter(|entry| !entry.read.get() && !entry.value.is_null()) {
+        mesh.unmodelled.push(Unmodelled {
+            resource: ResourceRef { kind: "MeshConfig".to_owned(), namespace: String::new(), name: "istio".to_owned() },
+            at: locate(outer.file, entry_mark(entry), &format!("{}.{}", outer.path, entry.key)),
+            reason: format!("`{}` is not modelled", entry.key),
+        });
+    }
+}
+
+/// The tree of a text in a text. The lines of a literal block are read where they stand, so that places are exact.
+fn inner<'a>(node: &'a Node<'_>, source: &'a str) -> Parsed<'a> {
+    let Value::Scalar { text, .. } = &node.value else { return Parsed::default() };
+    match yaml::block_lines(source, node.mark) {
+        Some(block) => yaml::parse_part(source, block),
+        None => yaml::parse(text),
+    }
+}
+
+/// Applies what is written to `settings` (`MC-1`).
+pub(crate) fn read(field: &Field<'_>, settings: &mut MeshConfig, cx: &mut Cx) {
+    settings.at = Some(field.at());
+    if let Some(name) = field.located_text("rootNamespace") {
+        settings.root_namespace = Sourced::from(name);
+    }
+    if let Some(domain) = field.located_text("trustDomain") {
+        settings.trust_domain = Sourced::from(domain);
+    }
+    if let Some(on) = field.get("enableAutoMtls") {
+        settings.enable_auto_mtls =
+            on.bool().map_or(settings.enable_auto_mtls.clone(), |v| Sourced::written(v, on.at()));
+    }
+    if let Some(policy) = field.get("outboundTrafficPolicy")
+        && let Some(allow) = Cx::word(&policy, "mode", &[("ALLOW_ANY", true), ("REGISTRY_ONLY", false)])
+    {
+        settings.outbound_allow_any = Sourced::from(allow);
+    }
+    if let Some(timeout) = cx.duration(field, "connectTimeout") {
+        settings.connect_timeout = Sourced::from(timeout);
+    }
+    let aliases: Vec<String> = texts(field, "trustDomainAliases");
+    if !aliases.is_empty() {
+        settings.trust_domain_aliases = aliases;
+    }
+    if let Some(policy) = field.get("defaultHttpRetryPolicy") {
+        settings.default_http_retry_policy = Some(retries::read(&policy, cx));
+    }
+    if let Some(policy) = field.get("defaultInboundHttpRetryPolicy") {
+        settings.default_inbound_http_retry_policy = Some(retries::read(&policy, cx));
+    }
+    for (key, list) in [
+        ("defaultVirtualServiceExportTo", &mut settings.default_virtual_service_export_to),
+        ("defaultDestinationRuleExportTo", &mut settings.default_destination_rule_export_to),
+    ] {
+        let names = texts(field, key);
+        if !names.is_empty() {
+            *list = names;
+        }
+    }
+}
+
+fn texts(field: &Field<'_>, key: &str) -> Vec<String> {
+    field.texts(key).into_iter().map(|text| text.value).collect()
+}

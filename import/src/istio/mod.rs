@@ -1,0 +1,10 @@
+//! Istio's kinds, one file each: from fields to the model's types, each leaf with its place.
+
+pub(crate) mod authorization_policy;
+pub(crate) mod destination_rule;
+pub(crate) mod gateway;
+pub(crate) mod mesh_config;
+pub(crate) mod peer_authentication;
+pub(crate) mod retries;
+pub(crate) mod service_entry;
+pub(crate) mod virtual_service;

@@ -1,0 +1,186 @@
+//! The kinds that are known, and what is done with each.
+
+/// What is done with an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    VirtualService,
+    DestinationRule,
+    Gateway,
+    ServiceEntry,
+    PeerAuthentication,
+    AuthorizationPolicy,
+    IstioOperator,
+    Service,
+    Workload,
+    Namespace,
+    /// Its name is an identity, which the workloads give.
+    ServiceAccount,
+    ConfigMap,
+    /// A list of objects.
+    List,
+    /// Known, and not part of the model; why that matters.
+    Not(&'static str),
+}
+
+/// A kind of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    pub group: &'static str,
+    pub name: &'static str,
+    /// The name of its fields' data.
+    pub schema: Option<&'static str>,
+    pub reading: Reading,
+}
+
+/// The kind of that name; `None`: nobody knows it.
+pub(crate) fn find(group: &str, name: &str) -> Option<Kind> {
+    let kind = KINDS.iter().find(|kind| kind.name == name && kind.group == group).copied();
+    kind.or_else(|| {
+        (name == "List" || (name.ends_with("List") && find(group, name.strip_suffix("List")?).is_some()))
+            .then_some(Kind { group: "", name: "List", schema: None, reading: Reading::List })
+    })
+}
+
+/// Names of kinds of a group, for did-you-mean.
+pub(crate) fn names_of(group: &str) -> impl Iterator<Item = &'static str> + use<'_> {
+    KINDS.iter().filter(move |kind| kind.group == group).map(|kind| kind.name)
+}
+
+/// The group that has a kind of that name, if exactly one has.
+pub(crate) fn group_of(name: &str) -> Option<&'static str> {
+    let mut groups = KINDS.iter().filter(|kind| kind.name == name).map(|kind| kind.group);
+    let group = groups.next()?;
+    groups.next().is_none().then_some(group)
+}
+
+/// Whether a group is one whose kinds are all listed here.
+pub(crate) fn is_complete(group: &str) -> bool {
+    matches!(group, NETWORKING | SECURITY | "apps" | "batch" | "")
+}
+
+const NETWORKING: &str = "networking.istio.io";
+const SECURITY: &str = "security.istio.io";
+const TELEMETRY: &str = "telemetry.istio.io";
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+
+const NO_TRAFFIC: &str = "it carries no requests and decides about none";
+const ROLLOUT: &str = "it changes what runs over time; verdicts are about what the manifests start with";
+const ROUTES: &str = "its routes are not modelled: requests that it would route are judged without it";
+const ACCESS: &str = "it decides about access, and verdicts are made without it";
+
+macro_rules! kinds {
+    ($($group:expr, $name:literal, $schema:expr, $reading:expr;)*) => {
+        &[$(Kind { group: $group, name: $name, schema: $schema, reading: $reading }),*]
+    };
+}
+
+static KINDS: &[Kind] = kinds! {
+    NETWORKING, "VirtualService", Some("VirtualService"), Reading::VirtualService;
+    NETWORKING, "DestinationRule", Some("DestinationRule"), Reading::DestinationRule;
+    NETWORKING, "Gateway", Some("Gateway"), Reading::Gateway;
+    NETWORKING, "ServiceEntry", Some("ServiceEntry"), Reading::ServiceEntry;
+    NETWORKING, "Sidecar", Some("Sidecar"), Reading::Not("scopes are not modelled: every workload sees every host, as without it");
+    NETWORKING, "WorkloadEntry", Some("WorkloadEntry"), Reading::Not("the endpoint that it adds is not modelled");
+    NETWORKING, "WorkloadGroup", Some("WorkloadGroup"), Reading::Not("the endpoints that it describes are not modelled");
+    NETWORKING, "EnvoyFilter", Some("EnvoyFilter"), Reading::Not("it patches the proxies that it selects; what it changes there is not judged");
+    NETWORKING, "ProxyConfig", Some("ProxyConfig"), Reading::Not("settings of the proxy process are not modelled");
+    SECURITY, "PeerAuthentication", Some("PeerAuthentication"), Reading::PeerAuthentication;
+    SECURITY, "AuthorizationPolicy", Some("AuthorizationPolicy"), Reading::AuthorizationPolicy;
+    SECURITY, "RequestAuthentication", Some("RequestAuthentication"), Reading::Not("tokens are not modelled: no request carries one");
+    TELEMETRY, "Telemetry", Some("Telemetry"), Reading::Not("what is recorded changes no request");
+    "extensions.istio.io", "WasmPlugin", Some("WasmPlugin"), Reading::Not("extensions of proxies are not modelled: what it does to requests is not judged");
+    "install.istio.io", "IstioOperator", None, Reading::IstioOperator;
+
+    "", "Service", Some("Service"), Reading::Service;
+    "", "Pod", Some("Pod"), Reading::Workload;
+    "", "ReplicationController", Some("ReplicationController"), Reading::Workload;
+    "", "Namespace", Some("Namespace"), Reading::Namespace;
+    "", "ConfigMap", Some("ConfigMap"), Reading::ConfigMap;
+    "", "ServiceAccount", Some("ServiceAccount"), Reading::ServiceAccount;
+    "", "Endpoints", Some("Endpoints"), Reading::Not("endpoints written by hand are not modelled");
+    "", "Secret", None, Reading::Not(NO_TRAFFIC);
+    "", "PersistentVolume", None, Reading::Not(NO_TRAFFIC);
+    "", "PersistentVolumeClaim", None, Reading::Not(NO_TRAFFIC);
+    "", "LimitRange", None, Reading::Not(NO_TRAFFIC);
+    "", "ResourceQuota", None, Reading::Not(NO_TRAFFIC);
+    "", "Node", None, Reading::Not(NO_TRAFFIC);
+    "", "Event", None, Reading::Not(NO_TRAFFIC);
+    "", "PodTemplate", None, Reading::Not(NO_TRAFFIC);
+    "", "Binding", None, Reading::Not(NO_TRAFFIC);
+    "", "ComponentStatus", None, Reading::Not(NO_TRAFFIC);
+    "apps", "Deployment", Some("Deployment"), Reading::Workload;
+    "apps", "StatefulSet", Some("StatefulSet"), Reading::Workload;
+    "apps", "DaemonSet", Some("DaemonSet"), Reading::Workload;
+    "apps", "ReplicaSet", Some("ReplicaSet"), Reading::Workload;
+    "apps", "ControllerRevision", None, Reading::Not(NO_TRAFFIC);
+    "batch", "Job", Some("Job"), Reading::Workload;
+    "batch", "CronJob", Some("CronJob"), Reading::Workload;
+    "extensions", "Deployment", Some("Deployment"), Reading::Workload;
+    "extensions", "DaemonSet", Some("DaemonSet"), Reading::Workload;
+    "extensions", "Ingress", None, Reading::Not(ROUTES);
+    "autoscaling", "HorizontalPodAutoscaler", Some("HorizontalPodAutoscaler"), Reading::Not(ROLLOUT);
+    "policy", "PodDisruptionBudget", Some("PodDisruptionBudget"), Reading::Not(ROLLOUT);
+    "policy", "PodSecurityPolicy", None, Reading::Not(NO_TRAFFIC);
+    "networking.k8s.io", "NetworkPolicy", Some("NetworkPolicy"), Reading::Not(ACCESS);
+    "networking.k8s.io", "Ingress", Some("Ingress"), Reading::Not(ROUTES);
+    "networking.k8s.io", "IngressClass", None, Reading::Not(NO_TRAFFIC);
+    "discovery.k8s.io", "EndpointSlice", Some("EndpointSlice"), Reading::Not("endpoints written by hand are not modelled");
+    "rbac.authorization.k8s.io", "Role", None, Reading::Not(NO_TRAFFIC);
+    "rbac.authorization.k8s.io", "RoleBinding", None, Reading::Not(NO_TRAFFIC);
+    "rbac.authorization.k8s.io", "ClusterRole", None, Reading::Not(NO_TRAFFIC);
+    "rbac.authorization.k8s.io", "ClusterRoleBinding", None, Reading::Not(NO_TRAFFIC);
+    "apiextensions.k8s.io", "CustomResourceDefinition", None, Reading::Not(NO_TRAFFIC);
+    "admissionregistration.k8s.io", "MutatingWebhookConfiguration", None, Reading::Not(NO_TRAFFIC);
+    "admissionregistration.k8s.io", "ValidatingWebhookConfiguration", None, Reading::Not(NO_TRAFFIC);
+    "scheduling.k8s.io", "PriorityClass", None, Reading::Not(NO_TRAFFIC);
+    "storage.k8s.io", "StorageClass", None, Reading::Not(NO_TRAFFIC);
+    "apiregistration.k8s.io", "APIService", None, Reading::Not(NO_TRAFFIC);
+    "coordination.k8s.io", "Lease", None, Reading::Not(NO_TRAFFIC);
+    "cert-manager.io", "Certificate", None, Reading::Not(NO_TRAFFIC);
+    "cert-manager.io", "Issuer", None, Reading::Not(NO_TRAFFIC);
+    "cert-manager.io", "ClusterIssuer", None, Reading::Not(NO_TRAFFIC);
+    "monitoring.coreos.com", "ServiceMonitor", None, Reading::Not(NO_TRAFFIC);
+    "monitoring.coreos.com", "PodMonitor", None, Reading::Not(NO_TRAFFIC);
+    "monitoring.coreos.com", "PrometheusRule", None, Reading::Not(NO_TRAFFIC);
+
+    GATEWAY_API, "Gateway", Some("gateway.networking.k8s.io/Gateway"), Reading::Not(ROUTES);
+    GATEWAY_API, "GatewayClass", Some("gateway.networking.k8s.io/GatewayClass"), Reading::Not(ROUTES);
+    GATEWAY_API, "HTTPRoute", Some("gateway.networking.k8s.io/HTTPRoute"), Reading::Not(ROUTES);
+    GATEWAY_API, "GRPCRoute", Some("gateway.networking.k8s.io/GRPCRoute"), Reading::Not(ROUTES);
+    GATEWAY_API, "TCPRoute", Some("gateway.networking.k8s.io/TCPRoute"), Reading::Not(ROUTES);
+    GATEWAY_API, "TLSRoute", Some("gateway.networking.k8s.io/TLSRoute"), Reading::Not(ROUTES);
+    GATEWAY_API, "UDPRoute", Some("gateway.networking.k8s.io/UDPRoute"), Reading::Not(ROUTES);
+    GATEWAY_API, "ReferenceGrant", Some("gateway.networking.k8s.io/ReferenceGrant"), Reading::Not(ROUTES);
+    GATEWAY_API, "BackendTLSPolicy", Some("gateway.networking.k8s.io/BackendTLSPolicy"), Reading::Not(ROUTES);
+    GATEWAY_API, "ListenerSet", None, Reading::Not(ROUTES);
+    "gateway.networking.x-k8s.io", "XListenerSet", None, Reading::Not(ROUTES);
+    "gateway.networking.x-k8s.io", "XBackendTrafficPolicy", None, Reading::Not(ROUTES);
+
+    "linkerd.io", "ServiceProfile", None, Reading::Not(ROUTES);
+    "policy.linkerd.io", "HTTPRoute", None, Reading::Not(ROUTES);
+    "policy.linkerd.io", "Server", None, Reading::Not(ACCESS);
+    "policy.linkerd.io", "ServerAuthorization", None, Reading::Not(ACCESS);
+    "policy.linkerd.io", "AuthorizationPolicy", None, Reading::Not(ACCESS);
+    "policy.linkerd.io", "MeshTLSAuthentication", None, Reading::Not(ACCESS);
+    "policy.linkerd.io", "NetworkAuthentication", None, Reading::Not(ACCESS);
+    "policy.linkerd.io", "EgressNetwork", None, Reading::Not(ACCESS);
+    "policy.linkerd.io", "HTTPLocalRateLimitPolicy", None, Reading::Not("rate limits of Linkerd are not modelled");
+    "split.smi-spec.io", "TrafficSplit", None, Reading::Not(ROUTES);
+
+    "argoproj.io", "Rollout", None, Reading::Workload;
+    "argoproj.io", "AnalysisTemplate", None, Reading::Not(ROLLOUT);
+    "argoproj.io", "ClusterAnalysisTemplate", None, Reading::Not(ROLLOUT);
+    "argoproj.io", "AnalysisRun", None, Reading::Not(ROLLOUT);
+    "argoproj.io", "Experiment", None, Reading::Not(ROLLOUT);
+    "argoproj.io", "Application", None, Reading::Not("what it deploys is not in this manifest; render it and read that");
+    "argoproj.io", "ApplicationSet", None, Reading::Not("what it deploys is not in this manifest; render it and read that");
+    "argoproj.io", "AppProject", None, Reading::Not(NO_TRAFFIC);
+    "flagger.app", "Canary", None, Reading::Not(ROLLOUT);
+    "flagger.app", "MetricTemplate", None, Reading::Not(ROLLOUT);
+    "flagger.app", "AlertProvider", None, Reading::Not(NO_TRAFFIC);
+    "keda.sh", "ScaledObject", None, Reading::Not(ROLLOUT);
+    "keda.sh", "ScaledJob", None, Reading::Not(ROLLOUT);
+    "keda.sh", "TriggerAuthentication", None, Reading::Not(NO_TRAFFIC);
+    "kustomize.config.k8s.io", "Kustomization", None, Reading::Not("it says how manifests are made; run `kubectl kustomize` and read what it prints");
+    "kustomize.config.k8s.io", "Component", None, Reading::Not("it says how manifests are made; run `kubectl kustomize` and read what it prints");
+};

@@ -1,0 +1,80 @@
+//! Who gets a proxy (`IJ-1`, `AB-1`).
+
+use std::collections::BTreeMap;
+
+use meshproof_model::{Located, Location, ProxyMode};
+
+use super::workload;
+
+/// Labels of the namespaces that the manifests define, those for injection.
+pub(crate) type NamespaceLabels = BTreeMap<String, Vec<(String, Located<String>)>>;
+
+/// A namespace that the manifests do not define, and what is assumed about it.
+pub(crate) struct Assumed {
+    pub namespace: String,
+    pub injected: bool,
+    pub at: Location,
+}
+
+const NEVER: &[&str] = &["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
+
+/// Decides for one workload; says so if it rests on an assumption.
+///
+/// A namespace that the manifests define follows `IJ-1`. One that they do not define may well be labelled in the
+/// cluster: it counts as injected if and only if the manifests hold objects of Istio, which would be pointless without.
+pub(crate) fn decide(read: &mut workload::Read, namespaces: &NamespaceLabels, has_istio: bool) -> Option<Assumed> {
+    let namespace = read.workload.meta.namespace().to_owned();
+    let labels = namespaces.get(&namespace);
+    let mut assumed = None;
+    let (mode, at) = match by_pod(read) {
+        Some(decision) => decision,
+        None if NEVER.contains(&namespace.as_str()) => (ProxyMode::None, read.workload.meta.at.clone()),
+        None => match labels {
+            Some(labels) => by_namespace(labels, read),
+            None => {
+                let at = read.workload.meta.at.clone();
+                assumed = Some(Assumed { namespace, injected: has_istio, at: at.clone() });
+                (if has_istio { ProxyMode::Sidecar } else { ProxyMode::None }, at)
+            }
+        },
+    };
+    read.workload.proxy = match mode {
+        ProxyMode::Sidecar if read.gateway.is_some() => ProxyMode::Gateway,
+        mode => mode,
+    };
+    read.workload.proxy_at = at;
+    assumed
+}
+
+/// What the pods themselves decide.
+fn by_pod(read: &workload::Read) -> Option<(ProxyMode, Location)> {
+    if let Some(at) = &read.proxy_container {
+        return Some((ProxyMode::Sidecar, at.clone()));
+    }
+    if read.workload.host_network {
+        return Some((ProxyMode::None, read.workload.meta.at.clone()));
+    }
+    if let Some(inject) = &read.inject {
+        let mode = if inject.value == "true" { ProxyMode::Sidecar } else { ProxyMode::None };
+        return Some((mode, inject.at.clone()));
+    }
+    let ambient = read.dataplane.as_ref().filter(|mode| mode.value == "ambient")?;
+    Some((ProxyMode::Ambient, ambient.at.clone()))
+}
+
+/// What a defined namespace decides: `istio-injection` before `istio.io/rev`, the pods' own revision if it has neither.
+fn by_namespace(labels: &[(String, Located<String>)], read: &workload::Read) -> (ProxyMode, Location) {
+    let label = |key: &str| labels.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+    if let Some(injection) = label("istio-injection") {
+        let mode = if injection.value == "enabled" { ProxyMode::Sidecar } else { ProxyMode::None };
+        return (mode, injection.at.clone());
+    }
+    if let Some(revision) = label("istio.io/rev").or(read.revision.as_ref()) {
+        return (ProxyMode::Sidecar, revision.at.clone());
+    }
+    let opted_out = read.dataplane.as_ref().is_some_and(|mode| mode.value == "none");
+    if let Some(mode) = label("istio.io/dataplane-mode").filter(|mode| mode.value == "ambient" && !opted_out) {
+        return (ProxyMode::Ambient, mode.at.clone());
+    }
+    (ProxyMode::None, read.workload.meta.at.clone())
+}

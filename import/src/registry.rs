@@ -1,0 +1,377 @@
+//! From texts to a mesh: every object once, in the order of paths, then what they mean to each other.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use meshproof_model::{
+    DUPLICATE_RESOURCE, FileId, Finding, INVALID_VALUE, Location, Mesh, ResourceRef, Severity, Sources, Subject,
+    UNKNOWN_FIELD, UNREADABLE_INPUT, UNRENDERED_TEMPLATE, Unmodelled,
+};
+
+use crate::{
+    ImportOptions, Imported, calls,
+    cx::Cx,
+    gateways, istio,
+    kinds::{self, Kind, Reading},
+    kubernetes::{self, injection, workload},
+    object::{NoObject, Object, head, locate},
+    schema, suppression, unmodelled,
+    yaml::{self, Document, Node, Parsed, Value},
+};
+
+/// Reads everything.
+pub(crate) fn import(sources: &Sources, options: &ImportOptions) -> Imported {
+    let mut files: Vec<(FileId, &str)> = sources.iter().map(|(id, _)| (id, sources.path(id))).collect();
+    files.sort_by_key(|(id, path)| (*path, *id));
+    files.retain(|(_, path)| !is_other(path));
+    let text = |id: FileId| sources.get(id).map_or("", |source| source.text.as_str());
+    let parsed: Vec<(FileId, Parsed<'_>)> = files.iter().map(|(id, _)| (*id, yaml::parse(text(*id)))).collect();
+
+    let mut reader = Reader::new(sources, options);
+    let mut objects = Vec::new();
+    for (file, parsed) in &parsed {
+        reader.texts(*file, text(*file), parsed);
+        for document in &parsed.documents {
+            reader.document(*file, document, &mut objects);
+        }
+    }
+    reader.objects(&objects);
+    reader.finish()
+}
+
+/// Files that a mesh's folder holds beside manifests.
+fn is_other(path: &str) -> bool {
+    [".ron", ".intent", ".toml", ".md", ".txt"].iter().any(|end| path.ends_with(end))
+}
+
+/// An object and its kind; no kind: nobody knows it.
+type Known<'a> = (Object<'a>, Option<Kind>);
+
+struct Reader<'o> {
+    sources: &'o Sources,
+    options: &'o ImportOptions,
+    out: Imported,
+    workloads: Vec<workload::Read>,
+    namespaces: injection::NamespaceLabels,
+    has_istio: bool,
+}
+
+impl<'o> Reader<'o> {
+    fn new(sources: &'o Sources, options: &'o ImportOptions) -> Self {
+        Self {
+            sources,
+            options,
+            out: Imported::default(),
+            workloads: Vec::new(),
+            namespaces: BTreeMap::new(),
+            has_istio: false,
+        }
+    }
+
+    /// What cannot be read, and what comments suppress.
+    fn texts(&mut self, file: FileId, text: &str, parsed: &Parsed<'_>) {
+        let found = suppression::in_comments(file, text, &parsed.comments, &mut self.out.findings);
+        self.out.suppressions.extend(found);
+        for broken in &parsed.broken {
+            self.out.unreadable = true;
+            let at = locate(file, broken.mark, "");
+            self.out.findings.push(match broken.template {
+                true => unrendered(at),
+                false => Finding::new(&UNREADABLE_INPUT, Subject::Mesh, format!("this is no YAML: {}", broken.message))
+                    .at(at)
+                    .help("correct it; the other documents were read"),
+            });
+        }
+    }
+
+    /// The objects of a document; lists are unrolled.
+    fn document<'a>(&mut self, file: FileId, document: &'a Document<'a>, objects: &mut Vec<Known<'a>>) {
+        let first = objects.len();
+        self.tree(file, &document.root, Arc::from(""), objects);
+        let subject = |objects: &[Known<'a>]| match objects.get(first) {
+            Some((object, _)) => Subject::Resource(object.meta.resource.clone()),
+            None => Subject::Mesh,
+        };
+        for duplicate in &document.duplicates {
+            let message = format!("`{}` is written twice in one object; the last one counts", duplicate.key);
+            let finding = Finding::new(&INVALID_VALUE, subject(objects), message)
+                .at(locate(file, duplicate.second, &duplicate.path))
+                .related(locate(file, duplicate.first, &duplicate.path), "the first one")
+                .help("keep one of them");
+            self.out.findings.push(finding);
+        }
+    }
+
+    fn tree<'a>(&mut self, file: FileId, root: &'a Node<'a>, path: Arc<str>, objects: &mut Vec<Known<'a>>) {
+        let object = match Object::new(file, root, path.clone(), &self.options.default_namespace) {
+            Ok(object) => object,
+            Err(reason) => return self.no_object(file, root, &path, &reason),
+        };
+        let kind = kinds::find(&object.group, &object.meta.resource.kind);
+        if kind.is_some_and(|kind| kind.reading == Reading::List) {
+            if let Some(items) = root.entry("items") {
+                for (i, item) in items.value.items().iter().enumerate() {
+                    let path = if path.is_empty() { format!("items[{i}]") } else { format!("{path}.items[{i}]") };
+                    self.tree(file, item, Arc::from(path), objects);
+                }
+            }
+            return;
+        }
+        let mut object = object;
+        if is_cluster_wide(&object) {
+            object.meta.resource.namespace = String::new();
+        }
+        if let Some(at) = helm_action(&object) {
+            self.out.unreadable = true;
+            self.out.findings.push(unrendered(at));
+            return;
+        }
+        if object.meta.resource.name.is_empty() && kind.is_some_and(|kind| kind.schema.is_some()) {
+            return self.no_object(file, root, &path, &NoObject::Lacks("metadata.name"));
+        }
+        objects.push((object, kind));
+    }
+
+    fn no_object(&mut self, file: FileId, root: &Node<'_>, path: &str, reason: &NoObject) {
+        let at = locate(file, head(root), path);
+        match reason {
+            NoObject::Other => {
+                let resource =
+                    ResourceRef { kind: "Document".to_owned(), namespace: String::new(), name: String::new() };
+                let reason = "this is no object of Kubernetes: it has no `apiVersion` and `kind`".to_owned();
+                self.out.mesh.unmodelled.push(Unmodelled { resource, at, reason });
+            }
+            NoObject::Lacks(field) => {
+                let message = format!("this object has no `{field}`, so it is nothing that can be applied");
+                self.out.findings.push(Finding::new(&INVALID_VALUE, Subject::Mesh, message).at(at));
+            }
+        }
+    }
+
+    /// Reads every object; of those with one name the last.
+    fn objects(&mut self, objects: &[Known<'_>]) {
+        let mut last: BTreeMap<(&str, &ResourceRef), usize> = BTreeMap::new();
+        for (i, (object, _)) in objects.iter().enumerate() {
+            last.insert((&object.group, &object.meta.resource), i);
+        }
+        for (i, (object, kind)) in objects.iter().enumerate() {
+            let wins = last.get(&(object.group.as_str(), &object.meta.resource)).copied();
+            if let Some(winner) = wins.filter(|winner| *winner != i)
+                && let Some((winner, _)) = objects.get(winner)
+            {
+                self.out.findings.push(duplicate(object, winner));
+                if let Some(schema) = kind.and_then(|kind| kind.schema) {
+                    self.out.findings.extend(schema::check(object, schema));
+                }
+                continue;
+            }
+            let found = suppression::in_annotation(object, &mut self.out.findings);
+            self.out.suppressions.extend(found);
+            match kind {
+                Some(kind) => self.object(object, *kind),
+                None => self.unknown_kind(object),
+            }
+        }
+    }
+
+    fn object(&mut self, object: &Object<'_>, kind: Kind) {
+        if let Some(schema) = kind.schema {
+            self.out.findings.extend(schema::check(object, schema));
+        }
+        self.has_istio |= object.group.ends_with("istio.io") && object.group != "install.istio.io";
+        let mut cx = Cx::new(object);
+        let mesh = &mut self.out.mesh;
+        match kind.reading {
+            Reading::VirtualService => mesh.virtual_services.extend(istio::virtual_service::read(object, &mut cx)),
+            Reading::DestinationRule => mesh.destination_rules.extend(istio::destination_rule::read(object, &mut cx)),
+            Reading::Gateway => mesh.gateways.extend(istio::gateway::read(object, &mut cx)),
+            Reading::ServiceEntry => mesh.services.extend(istio::service_entry::read(object, &mut cx)),
+            Reading::PeerAuthentication => {
+                mesh.peer_authentications.push(istio::peer_authentication::read(object, &mut cx));
+            }
+            Reading::AuthorizationPolicy => mesh.authorization_policies.push(istio::authorization_policy::read(object)),
+            Reading::Service => {
+                mesh.services.extend(kubernetes::service::read(object, &self.options.cluster_domain, &mut cx));
+            }
+            Reading::Workload => self.workloads.extend(workload::read(object, &mut cx)),
+            Reading::Namespace => {
+                let read = kubernetes::namespace::read(object);
+                self.namespaces.insert(object.meta.name().to_owned(), read.labels);
+                mesh.namespaces.insert(object.meta.name().to_owned(), read.namespace);
+            }
+            Reading::IstioOperator => {
+                if let Some(config) = object.get("spec").and_then(|spec| spec.get("meshConfig")) {
+                    istio::mesh_config::read(&config, &mut mesh.settings, &mut cx);
+                }
+            }
+            Reading::ConfigMap => return self.config_map(object),
+            Reading::Not(reason) => mesh.unmodelled.push(unmodelled::whole(object, reason)),
+            Reading::ServiceAccount | Reading::List => {}
+        }
+        self.out.findings.append(&mut cx.findings);
+        if !matches!(kind.reading, Reading::Not(_)) {
+            self.out.mesh.unmodelled.extend(unmodelled::fields(object));
+        }
+    }
+
+    /// The `istio` ConfigMap holds the mesh's settings as a text in a text.
+    fn config_map(&mut self, object: &Object<'_>) {
+        let data = object.get("data").and_then(|data| data.get("mesh"));
+        let is_mesh = object.meta.name() == "istio" || object.meta.name().starts_with("istio-");
+        let Some(field) = data.filter(|_| is_mesh) else {
+            let reason = "what programs read from it is not known";
+            return self.out.mesh.unmodelled.push(unmodelled::whole(object, reason));
+        };
+        let source = self.sources.get(object.file).map_or("", |source| source.text.as_str());
+        let mut cx = Cx::new(object);
+        istio::mesh_config::read_text(&field, source, &mut self.out.mesh, &mut cx);
+        self.out.findings.append(&mut cx.findings);
+        self.out.mesh.unmodelled.extend(unmodelled::fields(object));
+    }
+
+    fn unknown_kind(&mut self, object: &Object<'_>) {
+        let (group, kind) = (object.group.as_str(), object.meta.resource.kind.as_str());
+        let meant = schema::slip(kind, kinds::names_of(group));
+        let api = format!("{group}/{}", object.version);
+        let api = api.trim_start_matches('/');
+        let help = match (meant, kinds::group_of(kind)) {
+            (Some(meant), _) => Some(format!("did you mean `{meant}`?")),
+            (None, Some(group)) if kinds::is_complete(object.group.as_str()) => {
+                Some(format!("the kind is of `{}`", if group.is_empty() { "v1" } else { group }))
+            }
+            _ => None,
+        };
+        if let Some(help) = help {
+            let message = format!("`{api}` has no kind `{kind}`");
+            let finding = Finding::new(&INVALID_VALUE, Subject::Resource(object.meta.resource.clone()), message);
+            self.out.findings.push(finding.at(object.meta.at.clone()).help(help));
+        }
+        let reason = format!("the kind `{kind}` of `{api}` is not known: what it does is not judged");
+        self.out.mesh.unmodelled.push(unmodelled::whole(object, reason));
+    }
+
+    /// What the objects mean to each other.
+    fn finish(mut self) -> Imported {
+        let mut assumed: BTreeMap<String, Unmodelled> = BTreeMap::new();
+        for mut read in std::mem::take(&mut self.workloads) {
+            if let Some(assumption) = injection::decide(&mut read, &self.namespaces, self.has_istio) {
+                assumed.entry(assumption.namespace.clone()).or_insert_with(|| undefined_namespace(assumption));
+            }
+            self.out.mesh.workloads.push(read.workload);
+        }
+        let mesh = &mut self.out.mesh;
+        mesh.unmodelled.extend(assumed.into_values());
+        gateways::promote(mesh);
+        gateways::stand_in(mesh, &self.options.cluster_domain);
+        mention_namespaces(mesh);
+        mesh.inferred_calls = calls::infer(mesh, &self.options.cluster_domain);
+        let place = |at: &Location| (at.file, at.line, at.column);
+        mesh.unmodelled.sort_by(|a, b| place(&a.at).cmp(&place(&b.at)).then_with(|| a.reason.cmp(&b.reason)));
+        if self.options.strict {
+            self.strict();
+        }
+        let order = |f: &Finding| (f.location.as_ref().map(place), f.rule.code, f.message.clone());
+        self.out.findings.sort_by_key(order);
+        self.out
+    }
+
+    /// What is not known and not modelled is an error.
+    fn strict(&mut self) {
+        for finding in self.out.findings.iter_mut().filter(|finding| finding.rule.code == UNKNOWN_FIELD.code) {
+            finding.severity = Severity::Error;
+        }
+        for item in &self.out.mesh.unmodelled {
+            let subject = Subject::Resource(item.resource.clone());
+            let mut finding = Finding::new(&UNKNOWN_FIELD, subject, item.reason.clone()).at(item.at.clone());
+            finding.severity = Severity::Error;
+            self.out.findings.push(finding);
+        }
+    }
+}
+
+fn unrendered(at: Location) -> Finding {
+    Finding::new(&UNRENDERED_TEMPLATE, Subject::Mesh, "this is a template that was not rendered")
+        .at(at)
+        .help("render it first, such as `helm template . | meshproof verify -`")
+}
+
+fn duplicate(object: &Object<'_>, winner: &Object<'_>) -> Finding {
+    let resource = &object.meta.resource;
+    let message = format!("`{resource}` is defined more than once; the last one by path counts, not this one");
+    Finding::new(&DUPLICATE_RESOURCE, Subject::Resource(resource.clone()), message)
+        .at(object.meta.at.clone())
+        .related(winner.meta.at.clone(), "this one counts")
+        .help("keep one of them, or name the files that belong together")
+}
+
+fn undefined_namespace(assumed: injection::Assumed) -> Unmodelled {
+    let injection::Assumed { namespace, injected, at } = assumed;
+    let (what, why) = match injected {
+        true => ("injected", "the manifests hold objects of Istio"),
+        false => ("not injected", "the manifests hold no object of Istio"),
+    };
+    let reason = format!(
+        "the manifests do not define the namespace `{namespace}`: its pods are taken to be {what}, since {why}; \
+         a Namespace with or without the label `istio-injection: enabled` decides it"
+    );
+    let resource = ResourceRef { kind: "Namespace".to_owned(), namespace: String::new(), name: namespace };
+    Unmodelled { resource, at, reason }
+}
+
+/// Namespaces that only other objects mention have no labels.
+fn mention_namespaces(mesh: &mut Mesh) {
+    let Mesh { namespaces, services, workloads, virtual_services, destination_rules, gateways, .. } = mesh;
+    let metas = (services.iter().map(|s| &s.meta))
+        .chain(workloads.iter().map(|w| &w.meta))
+        .chain(virtual_services.iter().map(|v| &v.meta))
+        .chain(destination_rules.iter().map(|d| &d.meta))
+        .chain(gateways.iter().map(|g| &g.meta));
+    for meta in metas {
+        if !namespaces.contains_key(meta.namespace()) {
+            namespaces.insert(meta.namespace().to_owned(), Default::default());
+        }
+    }
+}
+
+/// A Helm action in a value that a chart would have filled in; quoted ones are YAML.
+fn helm_action(object: &Object<'_>) -> Option<Location> {
+    let meta = &object.meta;
+    if yaml::template_in_scalar(meta.name()) || yaml::template_in_scalar(meta.namespace()) {
+        return Some(meta.at.clone());
+    }
+    if matches!(meta.resource.kind.as_str(), "ConfigMap" | "Secret" | "PrometheusRule" | "CustomResourceDefinition") {
+        return None;
+    }
+    let spec = object.root.entry("spec")?;
+    find_action(&spec.value).map(|mark| object.location(mark, "spec"))
+}
+
+fn find_action(node: &Node<'_>) -> Option<yaml::Mark> {
+    match &node.value {
+        Value::Scalar { text, .. } => yaml::template_in_scalar(text).then_some(node.mark),
+        Value::Sequence(items) => items.iter().find_map(find_action),
+        Value::Mapping(entries) => entries.iter().find_map(|entry| find_action(&entry.value)),
+    }
+}
+
+/// Kinds whose objects live in no namespace.
+fn is_cluster_wide(object: &Object<'_>) -> bool {
+    const KINDS: &[&str] = &[
+        "Namespace",
+        "Node",
+        "PersistentVolume",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+        "PriorityClass",
+        "StorageClass",
+        "APIService",
+        "IngressClass",
+        "GatewayClass",
+        "ClusterIssuer",
+        "PodSecurityPolicy",
+        "ClusterAnalysisTemplate",
+    ];
+    KINDS.contains(&object.meta.resource.kind.as_str())
+}
