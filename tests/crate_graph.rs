@@ -6,6 +6,7 @@ use std::fs;
 
 const ALLOWED: &[(&str, &[&str])] = &[
     ("proxy", &[]),
+    ("conformance", &["proxy"]),
     ("model", &["proxy"]),
     ("import", &["model"]),
     ("sim", &["model", "proxy"]),

@@ -1,0 +1,151 @@
+//! Upstream connections: how they open, and how they end.
+
+use meshproof_proxy::{ClusterId, ConnectionId, HostId, Nanos, ResetReason, config};
+
+use super::world::{Event, Target, World};
+use crate::case::{Listen, Millis};
+
+/// Streams that a scripted HTTP/2 host takes at a time, where the case does not say.
+const HOST_STREAMS: u32 = 1000;
+
+/// One upstream connection.
+pub(crate) struct Link {
+    pub(crate) node: usize,
+    pub(crate) connection: ConnectionId,
+    pub(crate) target: Target,
+    pub(crate) http2: bool,
+    pub(crate) state: LinkState,
+    /// Open, but the peer will cut it.
+    pub(crate) is_doomed: bool,
+    /// In the order in which the host accepted its connections.
+    pub(crate) number: usize,
+    /// Attempts in the order in which they were sent.
+    pub(crate) legs: Vec<usize>,
+    /// What the peer's proxy knows of this side.
+    pub(crate) facts: Facts,
+    /// Why the handshake failed, in the schema's words.
+    pub(crate) tls_failure: Option<&'static str>,
+    alpn: Option<bool>,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    Opening,
+    Open,
+    Closed,
+}
+
+/// What a listener learns of a connection.
+#[derive(Clone, Default)]
+pub(crate) struct Facts {
+    pub(crate) identity: Option<config::Identity>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) tls_version: Option<&'static str>,
+}
+
+impl World<'_> {
+    /// A proxy opens a connection.
+    pub(crate) fn connect(&mut self, node: usize, connection: ConnectionId, cluster: ClusterId, host: HostId) {
+        let target = self.nodes[node].targets[cluster.index()][host.index()];
+        let index = self.links.len();
+        self.links.push(Link {
+            node,
+            connection,
+            target,
+            http2: self.nodes[node].config.clusters[cluster.index()].protocol == config::UpstreamProtocol::Http2,
+            state: LinkState::Opening,
+            is_doomed: false,
+            number: 0,
+            legs: Vec::new(),
+            facts: Facts::default(),
+            tls_failure: None,
+            alpn: None,
+        });
+        self.nodes[node].links.insert(connection, index);
+        match target {
+            Target::Scripted(scripted) => match self.hosts[scripted].listen {
+                Listen::Open => self.io(Nanos::ZERO, Event::LinkUp(index)),
+                Listen::Closed => self.io(Nanos::ZERO, Event::LinkFailed(index)),
+                Listen::Blackhole => {}
+            },
+            Target::Proxy(_) => self.io(Nanos::ZERO, Event::LinkUp(index)),
+        }
+    }
+
+    /// A connection is open.
+    pub(crate) fn link_up(&mut self, link: usize) {
+        let Link { node, connection, target, http2, alpn, is_doomed, state: LinkState::Opening, .. } = self.links[link]
+        else {
+            return;
+        };
+        self.links[link].state = LinkState::Open;
+        self.links[link].http2 = alpn.unwrap_or(http2);
+        if let Target::Scripted(host) = target {
+            self.links[link].number = self.hosts[host].accepted;
+            self.hosts[host].accepted += 1;
+        }
+        self.call(node, |proxy, cx| proxy.on_connected(cx, connection, alpn));
+        self.settle(node, None);
+        if self.links[link].http2 && matches!(target, Target::Scripted(_)) {
+            self.io(Nanos::ZERO, Event::Settings(link));
+        }
+        if is_doomed {
+            self.io(Nanos::ZERO, Event::LinkCut(link));
+        }
+    }
+
+    /// A connection could not be opened.
+    pub(crate) fn link_failed(&mut self, link: usize) {
+        let Link { node, connection, state: LinkState::Opening, .. } = self.links[link] else { return };
+        self.links[link].state = LinkState::Closed;
+        let reason = match self.links[link].tls_failure {
+            Some(_) => ResetReason::TlsFailure,
+            None => ResetReason::RemoteConnectionFailure,
+        };
+        self.call(node, |proxy, cx| proxy.on_connect_failed(cx, connection, reason));
+        self.settle(node, None);
+    }
+
+    /// The peer closes a link without having answered.
+    pub(crate) fn link_cut(&mut self, link: usize) {
+        if self.links[link].state == LinkState::Open {
+            self.link_lost(link, ResetReason::ConnectionTermination);
+        }
+    }
+
+    /// An open connection is gone.
+    pub(crate) fn link_lost(&mut self, link: usize, reason: ResetReason) {
+        let Link { node, connection, .. } = self.links[link];
+        self.links[link].state = LinkState::Closed;
+        self.drop_legs(link);
+        self.call(node, |proxy, cx| proxy.on_connection_closed(cx, connection, reason));
+        self.settle(node, None);
+    }
+
+    /// The hosts' HTTP/2 settings arrive.
+    pub(crate) fn settings(&mut self, link: usize) {
+        let Link { node, connection, state: LinkState::Open, .. } = self.links[link] else { return };
+        let streams = self.case.upstream.http2.max_concurrent_streams.unwrap_or(HOST_STREAMS);
+        self.call(node, |proxy, cx| proxy.on_settings(cx, connection, streams));
+        self.settle(node, None);
+    }
+
+    /// The proxy closes a connection, or gives up opening it.
+    pub(crate) fn close_link(&mut self, node: usize, connection: ConnectionId) {
+        let Some(link) = self.nodes[node].links.get(&connection).copied() else { return };
+        self.links[link].state = LinkState::Closed;
+        self.drop_legs(link);
+    }
+
+    /// A proxy checks a host's health; the answer comes at once, or never.
+    pub(crate) fn check_health(&mut self, node: usize, cluster: ClusterId, host: HostId) {
+        let is_dead = match self.nodes[node].targets[cluster.index()][host.index()] {
+            Target::Scripted(scripted) => self.hosts[scripted].listen == Listen::Blackhole,
+            Target::Proxy(_) => false,
+        };
+        if !is_dead {
+            self.io(Nanos::ZERO, Event::Health { node, cluster, host });
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The driver: scripted client, proxies and scripted hosts in one virtual time.
+
+mod client;
+mod entropy;
+mod flow;
+mod leg;
+mod link;
+mod queue;
+mod script;
+mod token;
+mod world;
+
+pub(crate) use client::{Exchange, Log};
+pub(crate) use entropy::seed;
+pub(crate) use flow::{Flow, Origin};
+pub(crate) use leg::Arrival;
+pub(crate) use world::{LISTENER, World};
