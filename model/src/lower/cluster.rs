@@ -1,0 +1,345 @@
+//! Clusters: a service's port and subset with the client's policy for it.
+
+use meshproof_proxy::config::{
+    Cluster, CommonLb, Host, LbPolicy, LeastRequest, OutlierDetection, SlowStart, SuccessRate, Thresholds,
+    TransportMatch, UpstreamProtocol, UpstreamTls,
+};
+use meshproof_proxy::{Nanos, Percent};
+
+use super::{
+    ClusterOrigin, Endpoint, Lowering, Transport,
+    client::Client,
+    destination_rule::{Policy, written_tls},
+    index::container_port,
+};
+use crate::{
+    Location, Origin, Protocol, Resolution, ServiceId, ServicePort, is_subset,
+    istio::{self, ClientTls, ClientTlsMode, ConnectionPool, SimpleLb},
+};
+
+/// Istio's own limit where none is written: none to speak of.
+const UNLIMITED: u32 = u32::MAX;
+
+/// The name of an outbound cluster.
+pub(super) fn name(port: u16, subset: Option<&str>, host: &str) -> String {
+    format!("outbound|{port}|{}|{host}", subset.unwrap_or(""))
+}
+
+impl Lowering<'_> {
+    /// A client's cluster for a service's port and subset.
+    pub(super) fn cluster(
+        &self,
+        client: &Client<'_>,
+        service: ServiceId,
+        port: &ServicePort,
+        subset: Option<&str>,
+    ) -> (Cluster, ClusterOrigin) {
+        let target = self.mesh.service(service);
+        let number = port.number.value;
+        let rule =
+            client.has_policy().then(|| self.rule_for(client.namespace(), Some(client.labels()), target)).flatten();
+        let policy = rule.map(|rule| rule.policy(subset, number)).unwrap_or_default();
+        let labels = subset.and_then(|name| rule?.subset(name)).map(|subset| &subset.labels);
+        let (hosts, endpoints) = self.hosts(client, service, port, labels, &policy);
+        let mut cluster = Cluster::new(name(number, subset, &target.host), hosts);
+        let mut origin = ClusterOrigin::new(Some(service), number, self.mesh.settings.connect_timeout.origin.clone());
+        origin.subset = subset.map(str::to_owned);
+        origin.endpoints = endpoints;
+        origin.rules = rule.map(super::Merged::origins).unwrap_or_default();
+        cluster.connect_timeout = Some(self.mesh.settings.connect_timeout.value);
+        cluster.protocol = protocol(port.protocol);
+        cluster.thresholds = vec![Thresholds::default()];
+        apply_pool(policy.pool, port.protocol, &mut cluster, &mut origin);
+        apply_budget(policy.retry_budget, &mut cluster, &mut origin);
+        apply_outlier(policy.outlier, &mut cluster, &mut origin);
+        apply_balancer(&policy, &mut cluster, &mut origin);
+        if target.resolution == Resolution::Passthrough && !client.is_gateway() && client.has_policy() {
+            // A sidecar sends requests for a headless service to the address that was dialled (`HS-1`).
+            cluster.lb_policy = LbPolicy::OriginalDst;
+            origin.load_balancer = Origin::Default("HS-1");
+        }
+        if !client.has_policy() {
+            cluster.lb_policy = LbPolicy::Random;
+            origin.load_balancer = Origin::Default("K-1");
+        }
+        self.apply_tls(client, service, number, subset, &policy, &mut cluster, &mut origin);
+        (cluster, origin)
+    }
+
+    /// The endpoints of a service's port, in the order of workloads and replicas.
+    fn hosts(
+        &self,
+        client: &Client<'_>,
+        service: ServiceId,
+        port: &ServicePort,
+        labels: Option<&crate::Labels>,
+        policy: &Policy<'_>,
+    ) -> (Vec<Host>, Vec<Endpoint>) {
+        let (mut hosts, mut endpoints) = (Vec::new(), Vec::new());
+        for workload in self.workloads_of(service) {
+            let pods = self.mesh.workload(workload);
+            if labels.is_some_and(|labels| !is_subset(labels, &pods.labels)) {
+                continue;
+            }
+            let Some(number) = container_port(pods, port) else { continue };
+            let transport = self.transport(policy, service, port.number.value, workload, client.is_gateway());
+            let is_istio = transport.value == Transport::IstioMutual;
+            for replica in 0..pods.replicas.value {
+                let address = format!("{}:{number}", self.pod_address(workload, replica));
+                let mut host = Host::new(format!("{}#{replica}", pods.full_name()), address);
+                self.mesh.zone_of(replica).clone_into(&mut host.locality);
+                if is_istio {
+                    host.transport_metadata.push(("tlsMode".to_owned(), "istio".to_owned()));
+                }
+                hosts.push(host);
+                endpoints.push(Endpoint { workload, replica, port: number });
+            }
+        }
+        if fails_over(policy) {
+            prefer_near(&mut hosts, client.zone());
+        }
+        (hosts, endpoints)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one decision over the whole cluster")]
+    fn apply_tls(
+        &self,
+        client: &Client<'_>,
+        service: ServiceId,
+        port: u16,
+        subset: Option<&str>,
+        policy: &Policy<'_>,
+        cluster: &mut Cluster,
+        origin: &mut ClusterOrigin,
+    ) {
+        let workload = client.workload();
+        if !client.has_mtls() {
+            origin.tls = Origin::Default("2.2");
+            return;
+        }
+        let mutual = || self.istio_tls(workload, service, port, subset.unwrap_or(""));
+        if client.has_policy()
+            && let Some((tls, mode)) = written_tls(policy)
+        {
+            origin.tls = Origin::Written(tls.mode.at.clone());
+            let hidden = tls.credential_name.is_some() && !policy.is_selected && !client.is_gateway();
+            cluster.tls = match mode {
+                ClientTlsMode::Disable => None,
+                ClientTlsMode::IstioMutual => Some(mutual()),
+                ClientTlsMode::Simple | ClientTlsMode::Mutual => (!hidden).then(|| originated(tls, mode)),
+            };
+            return;
+        }
+        if let Some(whole) = self.whole_cluster(policy, service, client.is_gateway()) {
+            cluster.tls = (whole.value == Transport::IstioMutual).then(mutual);
+            origin.tls = whole.origin;
+            return;
+        }
+        // Each endpoint's mark decides: `hosts` sets it where the pods accept Istio's mutual TLS.
+        origin.tls = Origin::Default("2.2");
+        let labels = vec![("tlsMode".to_owned(), "istio".to_owned())];
+        cluster.transport_matches = vec![
+            TransportMatch { name: "tlsMode-istio".to_owned(), matches: labels, tls: Some(mutual()) },
+            TransportMatch { name: "tlsMode-disabled".to_owned(), matches: Vec::new(), tls: None },
+        ];
+    }
+}
+
+impl ClusterOrigin {
+    /// Defaults everywhere, for a cluster without endpoints.
+    pub(super) fn new(service: Option<ServiceId>, port: u16, connect_timeout: Origin) -> Self {
+        Self {
+            service,
+            port,
+            subset: None,
+            endpoints: Vec::new(),
+            rules: Vec::new(),
+            max_connections: Origin::Default("DR-POOL"),
+            max_pending_requests: Origin::Default("DR-POOL"),
+            max_requests: Origin::Default("DR-POOL"),
+            max_retries: Origin::Default("DR-11"),
+            retry_budget: None,
+            connect_timeout,
+            max_requests_per_connection: Origin::Default("DR-POOL"),
+            outlier_detection: Origin::Default("DR-OUTLIER"),
+            max_ejection_percent: Origin::Default("DR-OUTLIER"),
+            panic_threshold: Origin::Default("DR-19"),
+            load_balancer: Origin::Default("DR-16"),
+            tls: Origin::Default("2.2"),
+        }
+    }
+}
+
+/// A connection pool's limits; what is absent has Istio's defaults, which are not Envoy's.
+pub(super) fn apply_pool(
+    pool: Option<&ConnectionPool>,
+    spoken: Protocol,
+    cluster: &mut Cluster,
+    origin: &mut ClusterOrigin,
+) {
+    let none = ConnectionPool::default();
+    let pool = pool.unwrap_or(&none);
+    let thresholds = &mut cluster.thresholds[0];
+    let limit = |written: &Option<crate::Located<u32>>, origin: &mut Origin| {
+        let written = written.as_ref().filter(|limit| limit.value > 0);
+        if let Some(limit) = written {
+            *origin = Origin::Written(limit.at.clone());
+        }
+        written.map_or(UNLIMITED, |limit| limit.value)
+    };
+    thresholds.max_connections = Some(limit(&pool.max_connections, &mut origin.max_connections));
+    thresholds.max_pending_requests = Some(limit(&pool.http1_max_pending_requests, &mut origin.max_pending_requests));
+    thresholds.max_requests = Some(limit(&pool.http2_max_requests, &mut origin.max_requests));
+    thresholds.max_retries = Some(limit(&pool.max_retries, &mut origin.max_retries));
+    if let Some(time) = pool.connect_timeout.as_ref().filter(|time| !time.value.is_zero()) {
+        cluster.connect_timeout = Some(time.value);
+        origin.connect_timeout = Origin::Written(time.at.clone());
+    }
+    let per_connection = pool.max_requests_per_connection.as_ref().filter(|limit| limit.value > 0);
+    if let Some(limit) = per_connection {
+        cluster.max_requests_per_connection = Some(limit.value);
+        origin.max_requests_per_connection = Origin::Written(limit.at.clone());
+    }
+    cluster.idle_timeout = pool.idle_timeout.as_ref().or(pool.tcp_idle_timeout.as_ref()).map(|time| time.value);
+    cluster.max_concurrent_streams = pool.max_concurrent_streams.as_ref().map(|n| n.value).filter(|n| *n > 0);
+    if pool.h2_upgrade.as_ref().is_some_and(|upgrade| upgrade.value) && spoken == Protocol::Http {
+        cluster.protocol = UpstreamProtocol::Http2;
+    }
+}
+
+fn apply_budget(budget: Option<&istio::RetryBudget>, cluster: &mut Cluster, origin: &mut ClusterOrigin) {
+    let Some(budget) = budget else { return };
+    origin.retry_budget = Some(Origin::Written(budget.at.clone()));
+    cluster.thresholds[0].retry_budget = Some(meshproof_proxy::config::RetryBudget {
+        budget_percent: budget.percent.as_ref().map(|percent| Percent::from_ppm(percent.value)),
+        min_retry_concurrency: budget.min_retry_concurrency.as_ref().map(|n| n.value),
+        budget_interval: None,
+    });
+}
+
+/// Outlier detection as Istio translates it: thresholds of zero switch off, success rates never count.
+fn apply_outlier(outlier: Option<&istio::OutlierDetection>, cluster: &mut Cluster, origin: &mut ClusterOrigin) {
+    let panic = |percent| CommonLb { healthy_panic_threshold: Some(Percent::new(percent)), ..CommonLb::default() };
+    // Without outlier detection panic is off: pods that are not ready are sent to clients, and never used (`DR-19`).
+    cluster.common_lb = panic(0);
+    let Some(written) = outlier else { return };
+    let value = |field: &Option<crate::Located<u32>>| field.as_ref().map(|field| field.value);
+    let enforcing = |field: &Option<crate::Located<u32>>| value(field).map(|n| if n > 0 { 100 } else { 0 });
+    let time = |field: &Option<crate::Located<Nanos>>| field.as_ref().map(|field| field.value);
+    let splits = written.split_external_local_origin_errors.as_ref().is_some_and(|splits| splits.value);
+    let local = value(&written.consecutive_local_origin_failures).filter(|n| splits && *n > 0);
+    let max_ejection = written.max_ejection_percent.as_ref().filter(|percent| percent.value > 0);
+    origin.outlier_detection = Origin::Written(written.at.clone());
+    if let Some(percent) = max_ejection {
+        origin.max_ejection_percent = Origin::Written(percent.at.clone());
+    }
+    cluster.outlier_detection = Some(OutlierDetection {
+        consecutive_5xx: value(&written.consecutive_5xx_errors),
+        enforcing_consecutive_5xx: enforcing(&written.consecutive_5xx_errors),
+        consecutive_gateway_failure: value(&written.consecutive_gateway_errors),
+        enforcing_consecutive_gateway_failure: enforcing(&written.consecutive_gateway_errors),
+        consecutive_local_origin_failure: local,
+        enforcing_consecutive_local_origin_failure: local.map(|_| 100),
+        interval: time(&written.interval),
+        base_ejection_time: time(&written.base_ejection_time),
+        max_ejection_percent: max_ejection.map(|percent| percent.value),
+        split_external_local_origin_errors: splits,
+        success_rate: SuccessRate { enforcing: Some(0), enforcing_local_origin: Some(0), ..SuccessRate::default() },
+        ..OutlierDetection::default()
+    });
+    if let Some(percent) = &written.min_health_percent {
+        cluster.common_lb = panic(percent.value);
+        origin.panic_threshold = Origin::Written(percent.at.clone());
+    }
+}
+
+fn apply_balancer(policy: &Policy<'_>, cluster: &mut Cluster, origin: &mut ClusterOrigin) {
+    cluster.lb_policy = LbPolicy::LeastRequest(LeastRequest::default());
+    let Some(written) = policy.load_balancer else { return };
+    let here = |at: &Location| Origin::Written(at.clone());
+    if let Some(simple) = &written.simple {
+        origin.load_balancer = here(&simple.at);
+        cluster.lb_policy = match simple.value {
+            SimpleLb::LeastRequest => LbPolicy::LeastRequest(LeastRequest::default()),
+            SimpleLb::RoundRobin => LbPolicy::RoundRobin,
+            SimpleLb::Random => LbPolicy::Random,
+            SimpleLb::Passthrough => LbPolicy::OriginalDst,
+        };
+    }
+    if let Some(hash) = &written.consistent_hash {
+        origin.load_balancer = here(&hash.at);
+        cluster.lb_policy = match hash.maglev {
+            Some(table_size) => LbPolicy::Maglev { table_size: Some(table_size).filter(|size| *size > 0) },
+            None => LbPolicy::RingHash {
+                minimum_ring_size: Some(hash.minimum_ring_size.unwrap_or(1024)),
+                maximum_ring_size: None,
+            },
+        };
+    }
+    let warms_up = matches!(cluster.lb_policy, LbPolicy::RoundRobin | LbPolicy::LeastRequest(_));
+    if let Some(window) = written.warmup.as_ref().filter(|_| warms_up) {
+        cluster.common_lb.slow_start =
+            Some(SlowStart { window: window.value, aggression_milli: None, min_weight_percent: None });
+    }
+}
+
+/// Whether near endpoints come first: outlier detection switches the mesh's locality setting on (`DR-14`).
+fn fails_over(policy: &Policy<'_>) -> bool {
+    let locality = policy.load_balancer.and_then(|lb| lb.locality.as_ref());
+    policy.outlier.is_some() && locality.and_then(|locality| locality.enabled) != Some(false)
+}
+
+/// Priority 0 in the client's zone, the next one elsewhere; all of one region, and priorities without gaps (`11.11`).
+fn prefer_near(hosts: &mut [Host], zone: Option<&str>) {
+    let Some(zone) = zone.filter(|zone| hosts.iter().any(|host| host.locality == **zone)) else { return };
+    for host in hosts.iter_mut().filter(|host| host.locality != zone) {
+        host.priority = 1;
+    }
+}
+
+/// How a proxy speaks to a port: HTTP/2 where it is declared, what the client speaks where nothing is.
+pub(super) const fn protocol(protocol: Protocol) -> UpstreamProtocol {
+    match protocol {
+        Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb => UpstreamProtocol::Http2,
+        Protocol::Auto => UpstreamProtocol::Downstream,
+        Protocol::Http | Protocol::Tls | Protocol::Https | Protocol::Tcp | Protocol::Udp => UpstreamProtocol::Http1,
+    }
+}
+
+/// TLS that a DestinationRule asks the proxy to originate. Whom it trusts is in files that are not part of the mesh:
+/// the server is not verified by authority here, only by the names that the rule lists.
+fn originated(tls: &ClientTls, mode: ClientTlsMode) -> UpstreamTls {
+    use meshproof_proxy::config::{Identity, SanMatcher, StringMatcher, Validity};
+    let own = Identity {
+        ca: tls.credential_name.clone().unwrap_or_else(|| "custom".to_owned()),
+        uri_sans: Vec::new(),
+        dns_sans: Vec::new(),
+        validity: Validity::Valid,
+    };
+    UpstreamTls {
+        identity: (mode == ClientTlsMode::Mutual).then_some(own),
+        trusted_ca: None,
+        server_sans: tls
+            .subject_alt_names
+            .iter()
+            .map(|name| SanMatcher { value: StringMatcher::exact(name), dns: !name.starts_with("spiffe://") })
+            .collect(),
+        sni: tls.sni.clone(),
+        alpn: vec!["h2".to_owned(), "http/1.1".to_owned()],
+        min_version: None,
+        max_version: None,
+    }
+}
+
+impl crate::Mesh {
+    /// The zone in which a replica runs; empty where the placement names none.
+    pub fn zone_of(&self, replica: u32) -> &str {
+        let placement = &self.behaviour.placement;
+        let zones = placement.zones.len();
+        let index = match placement.spread {
+            crate::Spread::Even => (replica as usize).checked_rem(zones).unwrap_or(0),
+            crate::Spread::First => 0,
+        };
+        placement.zones.get(index).map_or("", String::as_str)
+    }
+}

@@ -1,0 +1,251 @@
+//! The configuration of a gateway: a listener for each port of the Gateways that it serves (`GW-1`, `VS-8` to `VS-10`).
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use meshproof_proxy::config::{
+    Config, ConnectionManager, DownstreamTls, Fault, Filter, ForwardClientCert, Identity, Listener, RequireTls,
+    RouteConfiguration, TlsMode, Validity,
+};
+
+use super::{
+    ListenerOrigin, Lowered, Lowering, Provenance,
+    client::Client,
+    delegate::Resolved,
+    index::age,
+    mtls::MESH_CA,
+    outbound::{Hosts, manager},
+    rbac,
+    route::Made,
+    route_match::{Scope, is_catch_all},
+    tcp,
+    wanted::Wanted,
+};
+use crate::{
+    Protocol, WorkloadId, host_intersection,
+    istio::{Gateway, Server, ServerTls},
+};
+
+/// One server of a Gateway that the workload serves.
+#[derive(Clone, Copy)]
+struct Served<'m> {
+    gateway: &'m Gateway,
+    server: &'m Server,
+}
+
+impl Lowering<'_> {
+    /// A gateway's configuration, seen from one of its replicas: all servers of the Gateways that select it. Servers
+    /// of one port share a listener; the first one's TLS counts for it.
+    pub fn gateway(&self, gateway: WorkloadId, replica: u32) -> Lowered {
+        let client = Client::new(self.mesh, gateway, replica);
+        let mut wanted = Wanted::new(self, &client);
+        let mut gateways: Vec<&Gateway> =
+            self.mesh.gateways.iter().filter(|candidate| self.mesh.selects(candidate, gateway)).collect();
+        gateways.sort_by_key(|gateway| age(&gateway.meta));
+        let mut ports: BTreeMap<u16, Vec<Served<'_>>> = BTreeMap::new();
+        for gateway in gateways {
+            for server in &gateway.servers {
+                ports.entry(server.port.value).or_default().push(Served { gateway, server });
+            }
+        }
+        let (listeners, origins) =
+            ports.into_iter().map(|(port, servers)| wanted.gateway_listener(gateway, port, &servers)).unzip();
+        let (clusters, cluster_origins) = wanted.finish();
+        Lowered {
+            config: Config { listeners, clusters, zone: None },
+            provenance: Provenance { listeners: origins, clusters: cluster_origins },
+        }
+    }
+}
+
+impl Wanted<'_, '_> {
+    fn gateway_listener(
+        &mut self,
+        workload: WorkloadId,
+        port: u16,
+        servers: &[Served<'_>],
+    ) -> (Listener, ListenerOrigin) {
+        let mut hosts = Hosts::default();
+        let is_http = servers.iter().any(|served| terminates(served.server));
+        if is_http {
+            let redirected = self.http_hosts(port, servers, &mut hosts);
+            for host in hosts.virtual_hosts.iter_mut().filter(|host| redirected.contains(&host.domains[0])) {
+                host.require_tls = RequireTls::All;
+            }
+        } else {
+            self.connection_hosts(port, servers, &mut hosts);
+        }
+        let protocol = if is_http { Protocol::Http } else { Protocol::Tcp };
+        let access = rbac::lower(self.lowering, workload, !is_http);
+        let mut filters = access.filters;
+        filters.push(Filter::Fault(Fault::default()));
+        let listener = Listener {
+            name: format!("0.0.0.0_{port}"),
+            tls: self.server_tls(workload, servers),
+            connection_manager: ConnectionManager { use_remote_address: true, ..manager() },
+            filters,
+            route_config: RouteConfiguration {
+                virtual_hosts: hosts.virtual_hosts,
+                ignore_port_in_host_matching: true,
+                ..RouteConfiguration::default()
+            },
+            ..Listener::default()
+        };
+        let origin = ListenerOrigin {
+            port,
+            protocol: Some(protocol),
+            routes: hosts.origins,
+            policies: access.policies,
+            ..ListenerOrigin::default()
+        };
+        (listener, origin)
+    }
+
+    /// Virtual hosts of a port: the routes of every VirtualService that is bound to a server, host by host, in their
+    /// order; those that take every request come last (`VS-8`). Gives the hosts that redirect to https (`VS-10`).
+    fn http_hosts(&mut self, port: u16, servers: &[Served<'_>], hosts: &mut Hosts) -> Vec<String> {
+        let namespace = self.client.namespace();
+        let mut bound: Vec<(u8, &Resolved<'_>)> = self
+            .lowering
+            .routes
+            .iter()
+            .filter_map(|resolved| Some((resolved.visibility(namespace)?, resolved)))
+            .collect();
+        bound.sort_by_key(|(visibility, _)| *visibility);
+        let mut by_host: IndexMap<String, Vec<Made>> = IndexMap::new();
+        let mut redirected = Vec::new();
+        for served in servers.iter().filter(|served| terminates(served.server)) {
+            let name = format!("{}/{}", served.gateway.meta.namespace(), served.gateway.meta.name());
+            let scope = Scope { client: self.client, port, gateway: &name };
+            for (_, resolved) in &bound {
+                if !resolved.gateways.contains(&name) {
+                    continue;
+                }
+                for host in common_hosts(served, resolved) {
+                    let routes = self.routes(resolved, &scope, &host);
+                    if served.server.tls.as_ref().is_some_and(|tls| tls.https_redirect) {
+                        redirected.push(host.clone());
+                    }
+                    by_host.entry(host).or_default().extend(routes);
+                }
+            }
+        }
+        for (host, routes) in by_host {
+            let (last, mut first): (Vec<Made>, Vec<Made>) =
+                routes.into_iter().partition(|(route, _)| is_catch_all(&route.matches));
+            first.extend(last);
+            hosts.add(format!("{host}:{port}"), vec![host], first);
+        }
+        redirected
+    }
+
+    /// Rules for connections: of `tls` by the name that is asked for, of `tcp` for all.
+    fn connection_hosts(&mut self, port: u16, servers: &[Served<'_>], hosts: &mut Hosts) {
+        let namespace = self.client.namespace();
+        for served in servers {
+            let name = format!("{}/{}", served.gateway.meta.namespace(), served.gateway.meta.name());
+            let scope = Scope { client: self.client, port, gateway: &name };
+            for resolved in &self.lowering.routes {
+                if !resolved.gateways.contains(&name) || resolved.visibility(namespace).is_none() {
+                    continue;
+                }
+                let own = resolved.service.meta.namespace();
+                let resource = &resolved.service.meta.resource;
+                for (number, rule) in resolved.service.tls.iter().enumerate() {
+                    for block in rule.matches.iter().filter(|block| tcp::admits(block, &scope, own, None)) {
+                        let domains = block.sni_hosts.iter().map(|host| host.value.clone()).collect();
+                        let made = self.connection_rule(rule, number, resource, port, &resolved.hosts[0]);
+                        hosts.add(format!("{name}:{port}"), domains, made.into_iter().collect());
+                    }
+                }
+                let mut rules = resolved.service.tcp.iter().enumerate();
+                let admitted = rules.find(|(_, rule)| {
+                    rule.matches.is_empty() || rule.matches.iter().any(|block| tcp::admits(block, &scope, own, None))
+                });
+                let made = admitted.and_then(|(number, rule)| self.connection_rule(rule, number, resource, port, "*"));
+                hosts.add(
+                    format!("{name}:{port}"),
+                    made.iter().map(|_| "*".to_owned()).collect(),
+                    made.into_iter().collect(),
+                );
+            }
+        }
+    }
+
+    fn server_tls(&self, workload: WorkloadId, servers: &[Served<'_>]) -> DownstreamTls {
+        let Some(tls) = servers.iter().find_map(|served| served.server.tls.as_ref()) else {
+            return DownstreamTls::default();
+        };
+        let shown = |ca: &str| Identity {
+            ca: ca.to_owned(),
+            uri_sans: Vec::new(),
+            dns_sans: servers
+                .iter()
+                .flat_map(|served| &served.server.hosts)
+                .map(|host| bare(&host.value).to_owned())
+                .collect(),
+            validity: Validity::Valid,
+        };
+        let clients = credential(tls);
+        let (mode, identity, trusted_ca) = match tls.mode.as_ref().map(|mode| mode.value.as_str()) {
+            Some("SIMPLE") => (TlsMode::Simple, shown("public"), None),
+            Some("MUTUAL") => (TlsMode::Strict, shown("public"), Some(clients)),
+            Some("OPTIONAL_MUTUAL") => (TlsMode::Simple, shown("public"), Some(clients)),
+            Some("ISTIO_MUTUAL") => (TlsMode::Strict, self.lowering.identity(workload), Some(MESH_CA.to_owned())),
+            // Passed through as it comes, or only a redirect.
+            _ => return DownstreamTls::default(),
+        };
+        DownstreamTls {
+            mode,
+            identity: Some(identity),
+            trusted_ca,
+            alpn: vec!["h2".to_owned(), "http/1.1".to_owned()],
+            forward_client_cert: ForwardClientCert::SanitizeSet,
+            ..DownstreamTls::default()
+        }
+    }
+}
+
+/// Who signs the certificates of a server's clients: known by the name of the secret only.
+fn credential(tls: &ServerTls) -> String {
+    tls.credential_name.as_ref().map_or_else(|| "custom".to_owned(), |name| name.value.clone())
+}
+
+/// Whether a server ends the connection and reads HTTP.
+fn terminates(server: &Server) -> bool {
+    let mode = server.tls.as_ref().and_then(|tls| tls.mode.as_ref()).map(|mode| mode.value.as_str());
+    let passes = matches!(mode, Some("PASSTHROUGH" | "AUTO_PASSTHROUGH"));
+    match server.protocol.value.to_ascii_uppercase().as_str() {
+        "HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" => true,
+        "HTTPS" => !passes,
+        _ => false,
+    }
+}
+
+/// Hosts that a server and a VirtualService have in common; a server's `namespace/host` admits VirtualServices of that
+/// namespace only (`VS-9`).
+fn common_hosts(served: &Served<'_>, resolved: &Resolved<'_>) -> Vec<String> {
+    let owner = resolved.service.meta.namespace();
+    let mut common = Vec::new();
+    for written in &served.server.hosts {
+        let written = written.value.to_ascii_lowercase();
+        let (namespace, host) = written.split_once('/').unwrap_or(("*", &written));
+        let admitted = match namespace {
+            "*" => true,
+            "." => owner == served.gateway.meta.namespace(),
+            other => owner == other,
+        };
+        if admitted {
+            let hosts = resolved.hosts.iter().filter_map(|own| host_intersection(host, own)).map(str::to_owned);
+            common.extend(hosts);
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    common.retain(|host| seen.insert(host.clone()));
+    common
+}
+
+/// A server's host without its namespace.
+fn bare(host: &str) -> &str {
+    host.split_once('/').map_or(host, |(_, host)| host)
+}

@@ -1,0 +1,168 @@
+//! The inbound side of a workload: what its own proxy does before the application.
+
+use std::collections::BTreeMap;
+
+use meshproof_proxy::{
+    Nanos,
+    config::{
+        Action, Cluster, ClusterSpecifier, DownstreamTls, ForwardClientCert, HeaderMutations, Host, LbPolicy, Listener,
+        Route, RouteAction, RouteConfiguration, RouteMatch, Thresholds, TlsMode,
+    },
+};
+
+use super::{
+    ClusterOrigin, ListenerOrigin, Lowered, Lowering, RouteOrigin,
+    cluster::{apply_pool, protocol},
+    index::container_port,
+    mtls::{ISTIO_ALPN, MESH_CA},
+    outbound::{Hosts, manager},
+    rbac, retry,
+};
+use crate::{Protocol, ProxyMode, ServiceId, WorkloadId, istio::MtlsMode};
+
+/// A port of the pods: the services that lead to it with their ports.
+type Ports = BTreeMap<u16, Vec<(ServiceId, u16, Protocol)>>;
+
+impl Lowering<'_> {
+    /// The configuration of a server's own proxy: for each port of its pods a listener and the cluster
+    /// `inbound|PORT||` with the application as its only host. A workload without a proxy gets one that only passes on.
+    pub fn inbound(&self, server: WorkloadId) -> Lowered {
+        let mut lowered = Lowered::default();
+        for (port, services) in self.ports_of(server) {
+            let (cluster, cluster_origin) = self.inbound_cluster(server, port, &services);
+            let (listener, origin) = self.inbound_listener(server, port, &services);
+            lowered.config.listeners.push(listener);
+            lowered.config.clusters.push(cluster);
+            lowered.provenance.listeners.push(origin);
+            lowered.provenance.clusters.push(cluster_origin);
+        }
+        lowered
+    }
+
+    /// Ports of a workload's pods: those that services lead to, and those that its containers declare.
+    fn ports_of(&self, server: WorkloadId) -> Ports {
+        let workload = self.mesh.workload(server);
+        let mut ports = Ports::new();
+        for id in self.services_of(server) {
+            for port in &self.mesh.service(id).ports {
+                if let Some(number) = container_port(workload, port) {
+                    ports.entry(number).or_default().push((id, port.number.value, port.protocol));
+                }
+            }
+        }
+        for port in &workload.ports {
+            ports.entry(port.number).or_default();
+        }
+        ports
+    }
+
+    fn inbound_listener(
+        &self,
+        server: WorkloadId,
+        port: u16,
+        services: &[(ServiceId, u16, Protocol)],
+    ) -> (Listener, ListenerOrigin) {
+        let workload = self.mesh.workload(server);
+        let spoken = services.first().map_or(Protocol::Auto, |(_, _, protocol)| *protocol);
+        let mode = self.server_mode(server, port);
+        // A ztunnel reads no HTTP; of policies only what connections show counts (`AB-2`, `AB-3`).
+        let is_tcp = !spoken.is_http() || workload.proxy == ProxyMode::Ambient;
+        let access = match workload.proxy {
+            ProxyMode::None => rbac::Access::default(),
+            ProxyMode::Sidecar | ProxyMode::Gateway | ProxyMode::Ambient => rbac::lower(self, server, is_tcp),
+        };
+        // Requests that were reset before they began are sent again, unless the port is gRPC's (`RT-17`).
+        let retries = if workload.proxy != ProxyMode::Sidecar || is_tcp || spoken.is_grpc() {
+            retry::Lowered::none("RT-17")
+        } else {
+            retry::inbound(self.mesh.settings.default_inbound_http_retry_policy.as_ref())
+        };
+        let mut action = RouteAction::to(ClusterSpecifier::Cluster(format!("inbound|{port}||")));
+        action.timeout = Some(Nanos::ZERO);
+        action.max_grpc_timeout = Some(Nanos::ZERO);
+        action.retry = retries.policy;
+        let route = Route {
+            name: "default".to_owned(),
+            matches: RouteMatch::prefix("/"),
+            action: Action::Forward(Box::new(action)),
+            headers: HeaderMutations::default(),
+            filter_overrides: Vec::new(),
+        };
+        let origin = RouteOrigin {
+            retries: retries.retries,
+            attempts: retries.attempts,
+            retry_on: retries.retry_on,
+            ..RouteOrigin::plain("*", "RT-17")
+        };
+        let mut hosts = Hosts::default();
+        hosts.add(format!("inbound|http|{port}"), vec!["*".to_owned()], vec![(route, origin)]);
+        let listener = Listener {
+            name: format!("virtualInbound_{port}"),
+            tls: self.inbound_tls(server, mode.value, is_tcp),
+            connection_manager: manager(),
+            filters: access.filters,
+            route_config: RouteConfiguration { virtual_hosts: hosts.virtual_hosts, ..RouteConfiguration::default() },
+            ..Listener::default()
+        };
+        let origin = ListenerOrigin {
+            port,
+            services: services.iter().map(|(service, _, _)| *service).collect(),
+            protocol: Some(spoken),
+            mode: Some(mode),
+            routes: hosts.origins,
+            policies: access.policies,
+        };
+        (listener, origin)
+    }
+
+    /// What the listener accepts (`PA-5`): Istio's mutual TLS is told from other TLS by its protocols.
+    fn inbound_tls(&self, server: WorkloadId, mode: MtlsMode, is_tcp: bool) -> DownstreamTls {
+        let istio = || ISTIO_ALPN.map(str::to_owned).to_vec();
+        let mode = match mode {
+            MtlsMode::Disable => return DownstreamTls::default(),
+            MtlsMode::Permissive => TlsMode::Permissive,
+            MtlsMode::Strict => TlsMode::Strict,
+        };
+        DownstreamTls {
+            mode,
+            identity: Some(self.identity(server)),
+            trusted_ca: Some(MESH_CA.to_owned()),
+            alpn: istio(),
+            chain_alpn: if mode == TlsMode::Permissive && !is_tcp { istio() } else { Vec::new() },
+            forward_client_cert: ForwardClientCert::AppendForward,
+            ..DownstreamTls::default()
+        }
+    }
+
+    /// The connection pool of the DestinationRule that the server's own namespace resolves for the first service on the
+    /// port holds here a second time; nothing else of it does (`DR-12`).
+    fn inbound_cluster(
+        &self,
+        server: WorkloadId,
+        port: u16,
+        services: &[(ServiceId, u16, Protocol)],
+    ) -> (Cluster, ClusterOrigin) {
+        let workload = self.mesh.workload(server);
+        let settings = &self.mesh.settings;
+        let spoken = services.first().map_or(Protocol::Auto, |(_, _, protocol)| *protocol);
+        let mut cluster = Cluster::new(
+            format!("inbound|{port}||"),
+            vec![Host::new(workload.full_name(), format!("127.0.0.6:{port}"))],
+        );
+        cluster.lb_policy = LbPolicy::RoundRobin;
+        cluster.protocol = protocol(spoken);
+        cluster.connect_timeout = Some(settings.connect_timeout.value);
+        cluster.thresholds = vec![Thresholds::default()];
+        let mut origin = ClusterOrigin::new(None, port, settings.connect_timeout.origin.clone());
+        let has_pool = workload.proxy == ProxyMode::Sidecar;
+        let first = services.first().filter(|_| has_pool);
+        let rule = first.and_then(|(service, number, _)| {
+            let rule = self.rule_for(workload.meta.namespace(), None, self.mesh.service(*service))?;
+            Some((rule, *number))
+        });
+        let pool = rule.and_then(|(rule, number)| rule.policy(None, number).pool);
+        apply_pool(pool, spoken, &mut cluster, &mut origin);
+        origin.rules = rule.map(|(rule, _)| rule.origins()).unwrap_or_default();
+        (cluster, origin)
+    }
+}

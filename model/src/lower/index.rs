@@ -1,0 +1,193 @@
+//! What lowering looks up, sorted once for a mesh: services by host, policies by namespace and host, pods by address.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    delegate::{self, Resolved},
+    destination_rule::{HostRules, Rules},
+};
+use crate::{
+    Located, Mesh, Meta, Service, ServiceId, ServicePort, TargetPort, Workload, WorkloadId, host_covers,
+    istio::{AuthorizationPolicy, PeerAuthentication},
+};
+
+/// A mesh prepared for lowering. Make it once where many proxies are lowered; each proxy then costs only what it calls.
+#[derive(Debug)]
+pub struct Lowering<'m> {
+    pub(super) mesh: &'m Mesh,
+    services: BTreeMap<&'m str, ServiceId>,
+    by_namespace: BTreeMap<&'m str, Vec<ServiceId>>,
+    workloads: BTreeMap<&'m str, Vec<WorkloadId>>,
+    first_pod: Vec<u32>,
+    peers: BTreeMap<&'m str, Vec<&'m PeerAuthentication>>,
+    authorizations: BTreeMap<&'m str, Vec<&'m AuthorizationPolicy>>,
+    pub(super) rules: Rules<'m>,
+    pub(super) routes: Vec<Resolved<'m>>,
+    exact_hosts: BTreeMap<String, Vec<usize>>,
+    wildcard_hosts: Vec<(String, usize)>,
+}
+
+impl<'m> Lowering<'m> {
+    /// Prepares a mesh.
+    pub fn new(mesh: &'m Mesh) -> Self {
+        let mut services = BTreeMap::new();
+        let mut by_namespace: BTreeMap<&str, Vec<ServiceId>> = BTreeMap::new();
+        for id in mesh.service_ids() {
+            by_namespace.entry(mesh.service(id).meta.namespace()).or_default().push(id);
+            services.entry(mesh.service(id).host.as_str()).or_insert(id);
+        }
+        let mut workloads: BTreeMap<&str, Vec<WorkloadId>> = BTreeMap::new();
+        for id in mesh.workload_ids() {
+            workloads.entry(mesh.workload(id).meta.namespace()).or_default().push(id);
+        }
+        let mut pods = 0_u32;
+        let mut first_pod = Vec::with_capacity(mesh.workloads.len());
+        for workload in &mesh.workloads {
+            first_pod.push(pods);
+            pods = pods.saturating_add(workload.replicas.value);
+        }
+        let routes = delegate::resolve(mesh);
+        let mut exact_hosts: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut wildcard_hosts = Vec::new();
+        for (number, route) in routes.iter().enumerate() {
+            for host in &route.hosts {
+                if host.starts_with('*') {
+                    wildcard_hosts.push((host.clone(), number));
+                } else {
+                    exact_hosts.entry(host.clone()).or_default().push(number);
+                }
+            }
+        }
+        // The longest suffix is the most specific (`H-4`); the sort is stable, so that age decides among equals.
+        wildcard_hosts.sort_by_key(|(host, _)| std::cmp::Reverse(host.len()));
+        let peers = by_age(&mesh.peer_authentications, |policy| &policy.meta);
+        let authorizations = by_age(&mesh.authorization_policies, |policy| &policy.meta);
+        let rules = Rules::new(mesh);
+        Self {
+            mesh,
+            services,
+            by_namespace,
+            workloads,
+            first_pod,
+            peers,
+            authorizations,
+            rules,
+            routes,
+            exact_hosts,
+            wildcard_hosts,
+        }
+    }
+
+    /// The service of a full host name.
+    pub fn service_of(&self, host: &str) -> Option<ServiceId> {
+        self.services.get(host).copied()
+    }
+
+    /// The workloads whose pods serve a service (`K-1`).
+    pub fn workloads_of(&self, service: ServiceId) -> Vec<WorkloadId> {
+        let service = self.mesh.service(service);
+        if service.selector.is_empty() {
+            return Vec::new();
+        }
+        let in_namespace = self.workloads.get(service.meta.namespace()).map_or(&[][..], Vec::as_slice);
+        let serves = |id: &WorkloadId| crate::is_subset(&service.selector, &self.mesh.workload(*id).labels);
+        in_namespace.iter().copied().filter(serves).collect()
+    }
+
+    /// The services whose selector a workload's pods have, in the mesh's order.
+    pub fn services_of(&self, workload: WorkloadId) -> Vec<ServiceId> {
+        let workload = self.mesh.workload(workload);
+        let selects =
+            |service: &Service| !service.selector.is_empty() && crate::is_subset(&service.selector, &workload.labels);
+        let in_namespace = self.by_namespace.get(workload.meta.namespace()).map_or(&[][..], Vec::as_slice);
+        in_namespace.iter().copied().filter(|id| selects(self.mesh.service(*id))).collect()
+    }
+
+    /// The address of a pod: one of 10.0.0.0/8, in the order of workloads and replicas.
+    pub fn pod_address(&self, workload: WorkloadId, replica: u32) -> std::net::Ipv4Addr {
+        let number = self.first_pod[workload.index()].saturating_add(replica).saturating_add(1);
+        std::net::Ipv4Addr::from_bits(0x0a00_0000 | (number & 0x00ff_ffff))
+    }
+
+    /// PeerAuthentications of a namespace, the oldest first.
+    pub(super) fn peer_policies(&self, namespace: &str) -> impl Iterator<Item = &'m PeerAuthentication> {
+        self.peers.get(namespace).into_iter().flatten().copied()
+    }
+
+    /// AuthorizationPolicies of a namespace, the oldest first.
+    pub(super) fn authorization_policies(&self, namespace: &str) -> impl Iterator<Item = &'m AuthorizationPolicy> {
+        self.authorizations.get(namespace).into_iter().flatten().copied()
+    }
+
+    /// The VirtualServices of a service's host for sidecars of a namespace, in the order in which they are tried: with
+    /// that host, or one with the most specific wildcard (`VS-3`, `VS-7`).
+    pub(super) fn routes_for(&self, host: &str, namespace: &str) -> Vec<&Resolved<'m>> {
+        let for_mesh = |route: &&Resolved<'m>| {
+            route.gateways.iter().any(|gateway| gateway == "mesh") && route.visibility(namespace).is_some()
+        };
+        let exact = self.exact_hosts.get(host).map_or(&[][..], Vec::as_slice);
+        let mut found: Vec<&Resolved<'m>> = exact.iter().map(|number| &self.routes[*number]).filter(for_mesh).collect();
+        if found.is_empty() {
+            let covering = self.wildcard_hosts.iter().filter(|(pattern, _)| host_covers(pattern, host));
+            let mut covering = covering.map(|(pattern, number)| (pattern, &self.routes[*number]));
+            let best = covering.by_ref().find(|(_, route)| for_mesh(route));
+            if let Some((pattern, route)) = best {
+                found.push(route);
+                found.extend(covering.take_while(|(other, _)| *other == pattern).map(|(_, r)| r).filter(for_mesh));
+                found.sort_by_key(|route| route.visibility(namespace));
+                found.truncate(1);
+            }
+        }
+        found.sort_by_key(|route| route.visibility(namespace));
+        found
+    }
+
+    /// The rules for a host among those of one namespace, the exact host first, else the longest wildcard (`H-4`).
+    pub(super) fn most_specific<'r>(rules: &'r HostRules<'m>, host: &str) -> Option<&'r [super::Merged<'m>]> {
+        let exact = rules.exact.get(host);
+        let found = exact.or_else(|| rules.wildcards.iter().find(|(p, _)| host_covers(p, host)).map(|(_, r)| r));
+        found.map(Vec::as_slice)
+    }
+}
+
+fn by_age<T>(objects: &[T], meta: fn(&T) -> &Meta) -> BTreeMap<&str, Vec<&T>> {
+    let mut sorted: Vec<&T> = objects.iter().collect();
+    sorted.sort_by_key(|object| age(meta(object)));
+    let mut map: BTreeMap<&str, Vec<&T>> = BTreeMap::new();
+    for object in sorted {
+        map.entry(meta(object).namespace()).or_default().push(object);
+    }
+    map
+}
+
+/// The number of the container's port behind a service's port on a workload; `None`: it has no port of that name.
+pub(super) fn container_port(workload: &Workload, port: &ServicePort) -> Option<u16> {
+    match &port.target {
+        TargetPort::Number(number) => Some(*number),
+        TargetPort::Name(name) => workload.ports.iter().find(|port| port.name == *name).map(|port| port.number),
+    }
+}
+
+/// The order in which Istio takes objects of one kind: the oldest first, then by name and namespace (0.4). Objects
+/// without a time come in the order of their names, after those that have one.
+pub(super) fn age(meta: &Meta) -> (bool, &str, &str, &str) {
+    let created = meta.created.as_deref();
+    (created.is_none(), created.unwrap_or(""), meta.name(), meta.namespace())
+}
+
+/// Who sees an object: `exportTo` with the mesh's default applied.
+pub(super) fn export_to<'a>(written: &'a [Located<String>], default: &'a [String], own: &'a str) -> BTreeSet<&'a str> {
+    let values: Vec<&str> = if written.is_empty() {
+        default.iter().map(String::as_str).collect()
+    } else {
+        written.iter().map(|namespace| namespace.value.as_str()).collect()
+    };
+    values.into_iter().map(|namespace| if namespace == "." { own } else { namespace }).collect()
+}
+
+/// Whether clients of a namespace see a service.
+pub(super) fn is_visible(service: &Service, namespace: &str) -> bool {
+    let own = service.meta.namespace();
+    service.export_to.is_empty()
+        || service.export_to.iter().any(|to| to == "*" || to == namespace || (to == "." && own == namespace))
+}

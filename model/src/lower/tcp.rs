@@ -1,0 +1,146 @@
+//! Ports on which HTTP rules have no effect: one listener for a service, no timeouts, no retries (`RT-22`).
+
+use meshproof_proxy::{
+    Nanos,
+    config::{
+        Action, ClusterSpecifier, HeaderMutations, Listener, Route, RouteAction, RouteConfiguration, RouteMatch,
+        WeightedCluster,
+    },
+};
+
+use super::{
+    DestinationOrigin, ListenerOrigin, RouteOrigin,
+    outbound::{Hosts, manager},
+    route::Made,
+    route_match::Scope,
+    wanted::Wanted,
+};
+use crate::{
+    Origin, Protocol, ServiceId, complete_gateway, host_covers, is_subset,
+    istio::{L4Match, L4Route},
+};
+
+impl Wanted<'_, '_> {
+    /// One listener for one service's port, whatever the authority of a request.
+    pub(super) fn plain_listener(
+        &mut self,
+        port: u16,
+        protocol: Protocol,
+        service: ServiceId,
+    ) -> (Listener, ListenerOrigin) {
+        let host = self.lowering.mesh.service(service).host.clone();
+        let scope = Scope { client: self.client, port, gateway: "mesh" };
+        let split = self.client.has_policy().then(|| self.split(&host, protocol, &scope)).flatten();
+        let route = split.unwrap_or_else(|| {
+            let destination = self.service(service, port);
+            let origin = RouteOrigin { destinations: vec![destination], ..RouteOrigin::plain(&host, "VS-12") };
+            connection_route(origin, &[])
+        });
+        let mut hosts = Hosts::default();
+        hosts.add(format!("{host}:{port}"), vec!["*".to_owned()], vec![route]);
+        let listener = Listener {
+            name: format!("{host}_{port}"),
+            connection_manager: manager(),
+            route_config: RouteConfiguration { virtual_hosts: hosts.virtual_hosts, ..RouteConfiguration::default() },
+            ..Listener::default()
+        };
+        let origin = ListenerOrigin {
+            port,
+            services: vec![service],
+            protocol: Some(protocol),
+            routes: hosts.origins,
+            ..ListenerOrigin::default()
+        };
+        (listener, origin)
+    }
+
+    /// The first rule of a VirtualService for connections to a host: of `tls` for ports that are passed through with
+    /// TLS, else of `tcp`.
+    fn split(&mut self, host: &str, protocol: Protocol, scope: &Scope<'_>) -> Option<Made> {
+        let is_tls = matches!(protocol, Protocol::Tls | Protocol::Https);
+        let candidates = self.lowering.routes_for(host, self.client.namespace());
+        candidates.into_iter().find_map(|resolved| {
+            let namespace = resolved.service.meta.namespace();
+            let rules = if is_tls { &resolved.service.tls } else { &resolved.service.tcp };
+            let admitted = |rule: &&L4Route| {
+                rule.matches.is_empty() || rule.matches.iter().any(|block| admits(block, scope, namespace, Some(host)))
+            };
+            let (number, rule) = rules.iter().enumerate().find(|(_, rule)| admitted(rule))?;
+            self.connection_rule(rule, number, &resolved.service.meta.resource, scope.port, host)
+        })
+    }
+
+    /// A rule for connections; `None` where nothing has traffic.
+    pub(super) fn connection_rule(
+        &mut self,
+        rule: &L4Route,
+        number: usize,
+        resource: &crate::ResourceRef,
+        port: u16,
+        host: &str,
+    ) -> Option<Made> {
+        let weight = |d: &crate::istio::Destination| d.weight.as_ref().map_or(0, |weight| weight.value);
+        let several = rule.route.len() > 1;
+        let with_traffic = || rule.route.iter().filter(|destination| !several || weight(destination) > 0);
+        let destinations: Vec<DestinationOrigin> =
+            with_traffic().map(|destination| self.destination(destination, &resource.namespace, port)).collect();
+        if destinations.is_empty() {
+            return None;
+        }
+        let weights: Vec<u32> = if several { with_traffic().map(weight).collect() } else { Vec::new() };
+        let origin = RouteOrigin {
+            resource: Some(resource.clone()),
+            rule: number,
+            route: Origin::Written(rule.at.clone()),
+            destinations,
+            ..RouteOrigin::plain(host, "RT-22")
+        };
+        Some(connection_route(origin, &weights))
+    }
+}
+
+/// Whether a block is for this proxy and, where a host is known, for connections that ask for it.
+pub(super) fn admits(block: &L4Match, scope: &Scope<'_>, namespace: &str, host: Option<&str>) -> bool {
+    if block.port.as_ref().is_some_and(|port| port.value != 0 && port.value != scope.port) {
+        return false;
+    }
+    let asked = |host: &str| block.sni_hosts.iter().any(|name| host_covers(&name.value, host));
+    if !block.sni_hosts.is_empty() && host.is_some_and(|host| !asked(host)) {
+        return false;
+    }
+    if !block.gateways.is_empty() {
+        return block.gateways.iter().any(|name| complete_gateway(&name.value, namespace) == scope.gateway);
+    }
+    is_subset(&block.source_labels, scope.client.labels())
+        && block.source_namespace.as_ref().is_none_or(|wanted| wanted.is_empty() || wanted == scope.client.namespace())
+}
+
+/// A route for everything, without timeout and retries.
+fn connection_route(origin: RouteOrigin, weights: &[u32]) -> Made {
+    let cluster = |destination: &DestinationOrigin| destination.cluster.clone();
+    let specifier = match (origin.destinations.as_slice(), weights) {
+        ([only], []) => ClusterSpecifier::Cluster(cluster(only)),
+        (several, weights) => ClusterSpecifier::Weighted(
+            several
+                .iter()
+                .zip(weights)
+                .map(|(destination, weight)| WeightedCluster {
+                    name: cluster(destination),
+                    weight: *weight,
+                    headers: HeaderMutations::default(),
+                })
+                .collect(),
+        ),
+    };
+    let mut action = RouteAction::to(specifier);
+    action.timeout = Some(Nanos::ZERO);
+    action.max_grpc_timeout = Some(Nanos::ZERO);
+    let route = Route {
+        name: String::new(),
+        matches: RouteMatch::prefix(""),
+        action: Action::Forward(Box::new(action)),
+        headers: HeaderMutations::default(),
+        filter_overrides: Vec::new(),
+    };
+    (route, origin)
+}
