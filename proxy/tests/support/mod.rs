@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+pub mod reference;
+
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 use meshproof_proxy::{
@@ -107,6 +109,8 @@ pub struct World {
     dials: Vec<Dial>,
     sent: usize,
     dialled: usize,
+    /// What one unit of the script lasts.
+    pub unit: Nanos,
 }
 
 impl World {
@@ -132,6 +136,7 @@ impl World {
             dials: dials.to_vec(),
             sent: 0,
             dialled: 0,
+            unit: ms(1),
         };
         world.perform();
         world
@@ -139,7 +144,7 @@ impl World {
 
     pub fn call(&mut self, call: Call) {
         let index = self.calls.len();
-        self.push(Time::START + ms(call.at), 0, Event::Call(index));
+        self.push(Time::START + self.unit.times(call.at), 0, Event::Call(index));
         self.calls.push(call);
         self.ended.push(None);
     }
@@ -148,7 +153,7 @@ impl World {
     pub fn run(&mut self, end: u64) {
         while let Some((key, _)) = self.queue.first_key_value() {
             let key = *key;
-            if key.0 > Time::START + ms(end) {
+            if key.0 > Time::START + self.unit.times(end) {
                 break;
             }
             let Some(event) = self.queue.remove(&key) else { break };
@@ -164,7 +169,7 @@ impl World {
     }
 
     fn later(&mut self, after: u64, event: Event) {
-        self.push(self.now + ms(after), 0, event);
+        self.push(self.now + self.unit.times(after), 0, event);
     }
 
     fn handle(&mut self, event: Event) {
@@ -254,14 +259,10 @@ impl World {
 
     fn end(&mut self, stream: StreamId, how: StreamEnd) {
         let log = self.proxy.access_log(stream).expect("an ended stream is readable");
-        let Some((_, index)) = self.streams.iter().rev().find(|(id, _)| *id == stream).copied().or_else(|| {
-            // A stream that ends within its first call is not known by name yet.
-            Some((stream, self.calls.len().min(self.streams.len())))
-        }) else {
-            return;
-        };
+        let known = self.streams.iter().rev().find(|(id, _)| *id == stream).copied();
+        let Some((_, index)) = known else { return };
         let ended = Ended {
-            at: self.now.as_nanos() / 1_000_000,
+            at: self.now.as_nanos() / self.unit.get(),
             status: log.status,
             flags: log.flags.to_string(),
             details: log.details.to_owned(),
