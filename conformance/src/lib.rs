@@ -6,9 +6,11 @@
 
 mod case;
 mod drive;
+mod experiment;
 mod judge;
 mod observe;
 mod replay;
 
+pub use experiment::experiment;
 pub use judge::judge;
 pub use replay::{ReplayError, replay, replay_case};

@@ -1,10 +1,18 @@
 //! The case schema: what a recorded case says, read strictly (an unknown key is an error).
+#![allow(
+    clippy::enum_variant_names,
+    clippy::option_option,
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    reason = "names and shapes are the schema's"
+)]
 
 mod cluster;
 mod filter;
 mod matcher;
 mod request;
 mod route;
+mod sampled;
 mod tls;
 mod unit;
 mod upstream;
@@ -16,6 +24,7 @@ use serde::Deserialize;
 
 pub(crate) use cluster::Listen;
 pub(crate) use request::{Protocol, Request, Token};
+pub(crate) use sampled::{Experiment, Sampled};
 pub(crate) use unit::Millis;
 pub(crate) use upstream::{Action, LastStream, Reset, RstAfter, Upstream};
 
@@ -121,8 +130,8 @@ impl MainProxy {
         proxy: &FurtherProxy,
         ports: &mut Ports,
     ) -> Result<config::Config, LowerError> {
-        let parts = (&proxy.listener, &proxy.filters, &proxy.route_config, &proxy.virtual_hosts, &proxy.clusters);
-        lower(name, parts, None, &self.identities, ports)
+        let body = (&proxy.listener, &proxy.filters, &proxy.route_config, &proxy.virtual_hosts, &proxy.clusters);
+        lower(name, body, None, &self.identities, ports)
     }
 }
 

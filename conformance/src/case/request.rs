@@ -120,6 +120,30 @@ pub(crate) struct Place {
 }
 
 impl Request {
+    /// A plain request at a time.
+    pub(crate) fn get_at(at_ms: Millis) -> Self {
+        Self {
+            at_ms,
+            method: get(),
+            authority: authority(),
+            path: root(),
+            headers: Vec::new(),
+            body_bytes: None,
+            body_chunks: None,
+            abort_after_ms: None,
+            http_version: None,
+            no_host: false,
+            connection: None,
+            observe: Observe::default(),
+            repeat: None,
+            concurrency: None,
+            protocol: Protocol::Http1,
+            grpc_messages: None,
+            token: None,
+            tokens: Vec::new(),
+        }
+    }
+
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &Token> {
         self.token.iter().chain(&self.tokens)
     }

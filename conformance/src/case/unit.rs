@@ -12,6 +12,10 @@ impl Millis {
         Self(Nanos::from_millis(ms))
     }
 
+    pub(crate) fn from_f64(ms: f64) -> Self {
+        Self(Nanos::new(rounded(ms * 1e6)))
+    }
+
     pub(crate) const fn from_nanos(nanos: Nanos) -> Self {
         Self(nanos)
     }
@@ -27,7 +31,7 @@ impl<'de> Deserialize<'de> for Millis {
         if !(0.0..1e12).contains(&ms) {
             return Err(serde::de::Error::custom(format!("{ms} is not a number of milliseconds")));
         }
-        Ok(Self(Nanos::new(rounded(ms * 1e6))))
+        Ok(Self::from_f64(ms))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Millis;
+use super::{Millis, sampled::Sampled};
 
 /// What the hosts answer.
 #[derive(Default, Deserialize)]
@@ -19,6 +19,9 @@ pub(crate) struct Upstream {
     pub(crate) http2: Settings,
     #[serde(default)]
     health: BTreeMap<String, HealthAnswers>,
+    /// In place of a script: answers drawn at random.
+    #[serde(skip)]
+    sampled: Option<Sampled>,
 }
 
 /// The hosts' HTTP/2 SETTINGS.
@@ -116,8 +119,24 @@ pub(crate) enum LastStream {
 }
 
 impl Upstream {
+    /// Hosts that draw their answers.
+    pub(crate) fn sampled(sampled: Sampled) -> Self {
+        let health = sampled.hosts.iter().filter(|(_, host)| !host.health_schedule.is_empty());
+        let health = health.map(|(name, host)| {
+            let answers = host
+                .health_schedule
+                .iter()
+                .map(|from| HealthAnswer { from_ms: Millis::new(from.from_s * 1000), status: from.status });
+            (name.clone(), HealthAnswers::From(answers.collect()))
+        });
+        Self { health: health.collect(), sampled: Some(sampled), ..Self::default() }
+    }
+
     /// The answer to a request, by how often it was seen anywhere and how many this host has seen.
     pub(crate) fn action(&self, request: &str, cluster: &str, host: &str, seen: usize, arrival: usize) -> Action {
+        if let Some(sampled) = &self.sampled {
+            return sampled.action(host, arrival);
+        }
         let by_host = || self.by_host.get(host).or_else(|| self.by_host.get(&format!("{cluster}/{host}")));
         let (list, index) = match (self.by_request.get(request), by_host()) {
             (Some(list), _) => (Some(list), seen),

@@ -26,3 +26,25 @@ fn mix(state: u64, word: u64) -> u64 {
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ z >> 31
 }
+
+/// Numbers drawn by name and index, for the world outside the proxies.
+#[derive(Clone, Copy)]
+pub(crate) struct Draws(u64);
+
+impl Draws {
+    pub(crate) fn new(name: &str, seed: u64, replication: u64) -> Self {
+        Self(mix(mix(self::seed(name), seed), replication))
+    }
+
+    /// Uniform in `0..1`.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are kept, which is all that a double holds")]
+    pub(crate) fn uniform(self, what: &str, index: u64) -> f64 {
+        let draw = mix(mix(self.0, seed(what)), index);
+        (draw >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Exponential with this mean.
+    pub(crate) fn exponential(self, what: &str, index: u64, mean: f64) -> f64 {
+        -mean * libm::log1p(-self.uniform(what, index))
+    }
+}

@@ -27,6 +27,7 @@ pub(crate) enum Origin {
 }
 
 /// One stream at one proxy.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Flow {
     pub(crate) node: usize,
     pub(crate) stream: Option<StreamId>,

@@ -199,10 +199,8 @@ impl World<'_> {
     fn act(&mut self, leg: usize) {
         let turn = self.turn(leg);
         let Leg { ref action, ref head, link, .. } = self.legs[leg];
-        let script = match self.links[link].http2 {
-            true => script::http2(action, &head.method),
-            false => script::http1(action, &head.method),
-        };
+        let play = if self.links[link].http2 { script::http2 } else { script::http1 };
+        let script = play(action, &head.method);
         self.legs[leg].done_at = script.done_after.map(|after| self.now + turn + after);
         for (after, step) in script.steps {
             self.io(turn + after, Event::Step(leg, step));

@@ -11,7 +11,7 @@ mod token;
 mod world;
 
 pub(crate) use client::{Exchange, Log};
-pub(crate) use entropy::seed;
+pub(crate) use entropy::{Draws, seed};
 pub(crate) use flow::{Flow, Origin};
 pub(crate) use leg::Arrival;
 pub(crate) use world::{LISTENER, World};

@@ -185,7 +185,7 @@ fn answer_http2(mut script: Script, action: &Action, method: &str, rst: Option<R
     script.last(Step::Trailers(lower_case(trailers)))
 }
 
-/// What a proxy makes of an error code in RST_STREAM.
+/// What a proxy makes of an error code in `RST_STREAM`.
 fn reason(code: &str) -> ResetReason {
     match code {
         "refused_stream" => ResetReason::RemoteRefusedStream,
@@ -216,7 +216,7 @@ mod tests {
                 Step::Trailers(_) => "trailers.".to_owned(),
                 other => format!("{other:?}"),
             };
-            text += &format!("{}:{step} ", at.as_millis());
+            text.extend([&at.as_millis().to_string(), ":", &step, " "]);
         }
         text + &script.done_after.map_or("open".to_owned(), |at| format!("done {}", at.as_millis()))
     }

@@ -20,15 +20,12 @@ pub(crate) struct Placed {
 pub(crate) fn place(request: &Request) -> Placed {
     let mut placed = Placed { path: request.path.clone(), headers: request.headers.clone(), tokens: Vec::new() };
     for token in request.tokens() {
-        let text = match &token.literal {
-            Some(literal) => literal.clone(),
-            None => {
-                let described = describe(token);
-                let text = described.text.clone();
-                placed.tokens.push(Arc::new(described));
-                text
-            }
-        };
+        let text = token.literal.clone().unwrap_or_else(|| {
+            let described = describe(token);
+            let text = described.text.clone();
+            placed.tokens.push(Arc::new(described));
+            text
+        });
         let Some(place) = &token.place else {
             placed.headers.push(("authorization".to_owned(), format!("Bearer {text}")));
             continue;
@@ -36,8 +33,8 @@ pub(crate) fn place(request: &Request) -> Placed {
         if let Some(header) = &place.header {
             placed.headers.push((header.clone(), format!("{}{text}", place.prefix)));
         } else if let Some(param) = &place.param {
-            let mark = if placed.path.contains('?') { '&' } else { '?' };
-            placed.path += &format!("{mark}{param}={text}");
+            let mark = if placed.path.contains('?') { "&" } else { "?" };
+            placed.path.extend([mark, param, "=", &text]);
         } else if let Some(cookie) = &place.cookie {
             placed.headers.push(("cookie".to_owned(), format!("{cookie}={text}")));
         }

@@ -86,7 +86,7 @@ def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--recorded", type=int, default=60); ap.add_argument("--fresh", type=int, default=300)
     ap.add_argument("--seed", type=int, default=int(time.time())); ap.add_argument("--areas", default=""); ap.add_argument("--runs", type=int, default=2)
-    ap.add_argument("--program", default="target/release/meshproof conformance replay"); ap.add_argument("--keep", help="write the fresh cases with their recordings here")
+    ap.add_argument("--program", default=os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "release", "examples", "observe")); ap.add_argument("--keep", help="write the fresh cases with their recordings here")
     o = ap.parse_args()
     areas = [a for a in o.areas.split(",") if a]
     print(f"seed {o.seed}")
