@@ -285,6 +285,12 @@ pub(crate) fn stats(world: &World<'_>) -> Map<String, Value> {
         for counter in HttpCounter::ALL {
             put(format!("http.{}", counter.name()), http.get(*counter));
         }
+        for (owner, stats) in ["filter", "route_filter"].into_iter().zip(proxy.proxy.local_rate_limits(LISTENER)) {
+            put(format!("{owner}.enabled"), stats.enabled);
+            put(format!("{owner}.ok"), stats.ok);
+            put(format!("{owner}.rate_limited"), stats.rate_limited);
+            put(format!("{owner}.enforced"), stats.enforced);
+        }
         for (name, value) in &proxy.transport {
             put(name.clone(), *value);
         }

@@ -1,6 +1,6 @@
 //! What is known of a stream at its end, as Envoy's access log would say it.
 
-use crate::{HostId, Nanos, ResponseFlags, machine::Core, stream::Stream, table::Table};
+use crate::{HostId, Nanos, ResponseFlags, grpc, machine::Core, stream::Stream, table::Table};
 
 /// The access log entry of one stream.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub struct AccessLog<'a> {
     pub cluster: Option<&'a str>,
     /// The host picked last.
     pub host: Option<HostId>,
-    /// `%GRPC_STATUS_NUMBER%`; `None`: the answer carries none.
+    /// `%GRPC_STATUS_NUMBER%`: the answer's, or what its HTTP status stands for; `None`: not a gRPC request.
     pub grpc_status: Option<u32>,
     /// `%DURATION%`.
     pub duration: Nanos,
@@ -39,9 +39,15 @@ impl<'a> AccessLog<'a> {
             route: route.map(|route| &*route.name),
             cluster: stream.cluster.map(|cluster| &*core.clusters[cluster.index()].table.name),
             host: stream.router.host,
-            grpc_status: outcome.grpc_status,
+            grpc_status: grpc_status(stream),
             duration: outcome.duration,
             is_logged: outcome.is_logged,
         }
     }
+}
+
+fn grpc_status(stream: &Stream) -> Option<u32> {
+    let outcome = &stream.outcome;
+    let is_grpc = stream.request.is_grpc() && outcome.status != 0;
+    is_grpc.then(|| outcome.grpc_status.unwrap_or_else(|| grpc::status_of_http(outcome.status)))
 }

@@ -71,12 +71,13 @@ pub enum Effect {
         /// The copy.
         shadow: StreamId,
     },
-    /// Ask the external authorizer, then call `on_authorized`.
+    /// Ask the external authorizer, then call [`Proxy::on_authorized`](crate::Proxy::on_authorized).
     Authorize {
         /// About which stream.
         stream: StreamId,
     },
-    /// Ask the rate limit service, then call `on_rate_limit_answered`.
+    /// Ask the rate limit service, then call
+    /// [`Proxy::on_rate_limit_answered`](crate::Proxy::on_rate_limit_answered).
     CheckRateLimit {
         /// About which stream.
         stream: StreamId,

@@ -89,7 +89,7 @@ impl Addition {
 }
 
 /// Names that a format may ask for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Names<'a> {
     pub(crate) route: &'a str,
     pub(crate) virtual_host: &'a str,

@@ -149,7 +149,13 @@ impl Machine<'_, '_> {
             }
             AttemptState::Active(connection) => self.detach(id, connection, attempt, is_complete),
         }
-        self.core.unsettled.push(id);
+        self.unsettle(id);
+    }
+
+    fn unsettle(&mut self, id: PoolId) {
+        if !self.core.unsettled.contains(&id) {
+            self.core.unsettled.push(id);
+        }
     }
 
     fn place(&mut self, attempt: AttemptId, state: AttemptState) {
@@ -210,7 +216,7 @@ impl Machine<'_, '_> {
         let configured = self.core.clusters[id.cluster.index()].table.max_concurrent_streams;
         self.core.connections[connection].concurrency = u64::from(configured.min(max_concurrent_streams));
         self.refresh_ready(id, connection);
-        self.core.unsettled.push(id);
+        self.unsettle(id);
     }
 
     /// No further stream goes onto this connection (HTTP/2: GOAWAY).
@@ -218,9 +224,10 @@ impl Machine<'_, '_> {
         let entry = &mut self.core.connections[connection];
         let Some(id) = entry.pool else { return };
         entry.state = ConnectionState::Draining;
+        self.count(id.cluster, ClusterCounter::UpstreamCxCloseNotify);
         self.refresh_ready(id, connection);
         self.close_if_drained(id, connection);
-        self.core.unsettled.push(id);
+        self.unsettle(id);
     }
 
     /// The answer under way is the last one on an HTTP/1.1 connection.
@@ -248,7 +255,7 @@ impl Machine<'_, '_> {
         if pool.pending.is_empty() {
             pool.pending = failed;
         }
-        self.core.unsettled.push(id);
+        self.unsettle(id);
     }
 
     /// An open connection is gone, and all its streams with it.
@@ -263,7 +270,7 @@ impl Machine<'_, '_> {
         for attempt in streams.drain(..) {
             self.attempt_reset(attempt, reason);
         }
-        self.core.unsettled.push(id);
+        self.unsettle(id);
     }
 
     /// A connection took too long to open.
@@ -392,7 +399,7 @@ impl Machine<'_, '_> {
         if self.close_if_drained(id, connection) {
             return;
         }
-        self.core.unsettled.push(id);
+        self.unsettle(id);
         let now = self.cx.now;
         let cluster = self.cluster(id.cluster);
         let timeout = cluster.table.idle_timeout;
@@ -449,6 +456,6 @@ impl Machine<'_, '_> {
         let pool = cluster.pool(id);
         pool.connections.retain(|other| *other != connection);
         pool.ready.retain(|other| *other != connection);
-        self.core.unsettled.push(id);
+        self.unsettle(id);
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     access_log::AccessLog,
     circuit::Circuit,
     config::{Host, RoutingPriority},
+    filter::{Authorization, RateLimitAnswer, RateLimitStats},
     machine::{Core, Machine, Version},
     response::Response,
     stream::Phase,
@@ -118,6 +119,16 @@ impl Proxy {
         self.handle(cx, |machine| machine.upstream_reset(attempt, reason));
     }
 
+    /// The external authorizer has answered, as [`Effect::Authorize`](crate::Effect::Authorize) asked.
+    pub fn on_authorized(&mut self, cx: &mut Cx<'_>, stream: StreamId, answer: Authorization) {
+        self.handle(cx, |machine| machine.authorized(stream, answer));
+    }
+
+    /// The rate limit service has answered, as [`Effect::CheckRateLimit`](crate::Effect::CheckRateLimit) asked.
+    pub fn on_rate_limit_answered(&mut self, cx: &mut Cx<'_>, stream: StreamId, answer: RateLimitAnswer) {
+        self.handle(cx, |machine| machine.rate_limited(stream, answer));
+    }
+
     /// A timer has fired.
     pub fn on_timer(&mut self, cx: &mut Cx<'_>, timer: TimerId) {
         self.handle(cx, |machine| machine.timer(timer));
@@ -160,6 +171,12 @@ impl Proxy {
     /// A counter or gauge of a cluster by Envoy's name without `cluster.<name>.`.
     pub fn counter(&self, cluster: ClusterId, name: &str) -> Option<u64> {
         self.core.counter(cluster, name)
+    }
+
+    /// What a listener's local rate limits have counted: those of its chain, and those of its routes.
+    pub fn local_rate_limits(&self, listener: ListenerId) -> [RateLimitStats; 2] {
+        let chain_len = self.table().listener(listener).chain_len;
+        self.core.filters.last().map_or_else(Default::default, |states| states.rate_limits(listener, chain_len))
     }
 
     /// The description of a host; those that left the cluster are still known.

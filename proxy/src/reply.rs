@@ -8,6 +8,7 @@ use crate::{
     machine::Machine,
     stats::{ClusterCounter, HttpCounter},
     stream::{AttemptState, Phase},
+    table::RouteEntry,
 };
 
 /// An answer of the proxy itself.
@@ -154,6 +155,10 @@ impl Machine<'_, '_> {
             response.headers.push_fmt("content-length", format_args!("{length}"));
             response.headers.push("content-type", "text/plain");
         }
+        let is_empty = !is_grpc && response.body.is_empty() && !stream.http2;
+        if is_empty && status_has_length(response.status) {
+            response.headers.push("content-length", "0");
+        }
         if let Some((name, value)) = reply.header {
             response.headers.push(name, value);
         }
@@ -167,6 +172,14 @@ impl Machine<'_, '_> {
             }
             route.finalize_response(&stream.request, &mut response.headers, stream.weighted);
         }
+        if let Some(mutations) = reply.mutations {
+            mutations.apply_to_response(
+                &stream.request,
+                &mut response.headers,
+                &route.map(RouteEntry::names).unwrap_or_default(),
+            );
+        }
+        response.headers.set("server", "envoy");
         let status = response.status;
         stream.outcome.status = status;
         self.encode_headers(id);
@@ -234,4 +247,9 @@ impl Machine<'_, '_> {
             self.emit(Effect::ClearTimer(TimerId::Route(id)));
         }
     }
+}
+
+/// Whether HTTP/1.1 says the length of an answer with this status, even if it is empty.
+const fn status_has_length(status: u16) -> bool {
+    status >= 200 && status != 204
 }

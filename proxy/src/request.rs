@@ -333,7 +333,7 @@ impl Request {
         self.headers.clear();
         for (name, value) in head.headers {
             if !HOP_BY_HOP.contains(name) {
-                self.headers.push(name, value);
+                self.headers.push(name, value.trim_matches([' ', '\t']));
             }
         }
         self.http2 = head.http2;

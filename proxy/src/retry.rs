@@ -142,6 +142,8 @@ pub(crate) struct RetryState {
     pub(crate) remaining: u32,
     /// Whether a retry is scheduled or in flight and counted by the breaker.
     pub(crate) holds_slot: bool,
+    /// Whether a retry was ever scheduled.
+    pub(crate) has_retried: bool,
     /// How the scheduled retry waits.
     pub(crate) kind: BackOffKind,
     pub(crate) back_off: BackOff,
@@ -183,6 +185,7 @@ impl RetryState {
             on,
             remaining: headers.max_retries.filter(|_| on != RetryOn::NONE).unwrap_or(configured),
             holds_slot: false,
+            has_retried: false,
             kind: BackOffKind::default(),
             back_off: BackOff::default(),
             codes: headers.codes,

@@ -277,10 +277,13 @@ impl<'a> Machine<'a, '_> {
         let now = self.cx.now;
         let stream = &self.core.streams[id];
         let (listener, outcome) = (stream.listener, &stream.outcome);
+        if !stream.response_started {
+            return;
+        }
         let grpc_status = if stream.request.is_grpc() { outcome.grpc_status.or(Some(2)) } else { None };
         let filters = &self.listener(id).filters;
         let FilterTable::AdmissionControl(config) = &filters[place] else { return };
-        let success = stream.response_started && admission::is_success(config, outcome.status, grpc_status);
+        let success = admission::is_success(config, outcome.status, grpc_status);
         if let Some(FilterState::Admission(state)) = self.state(id, place) {
             state.record(config, now, success);
         }

@@ -21,6 +21,15 @@ pub struct RateLimitStats {
     pub enforced: u64,
 }
 
+impl RateLimitStats {
+    pub(super) fn add(&mut self, other: Self) {
+        self.enabled += other.enabled;
+        self.ok += other.ok;
+        self.rate_limited += other.rate_limited;
+        self.enforced += other.enforced;
+    }
+}
+
 /// The state of one local rate limit.
 #[derive(Debug, Default)]
 pub(crate) struct LocalRateLimitState {

@@ -1,6 +1,10 @@
 //! What filters remember from one request to the next.
 
-use super::{admission::AdmissionState, concurrency::ConcurrencyState, local_rate_limit::LocalRateLimitState};
+use super::{
+    admission::AdmissionState,
+    concurrency::ConcurrencyState,
+    local_rate_limit::{LocalRateLimitState, RateLimitStats},
+};
 use crate::{
     Cx, Effect, ListenerId, TimerId,
     table::{FilterTable, Table},
@@ -60,8 +64,15 @@ impl FilterStates {
         }
     }
 
-    pub(crate) fn get(&self, listener: ListenerId, filter: usize) -> Option<&FilterState> {
-        self.listeners.get(listener.index())?.get(filter)
+    /// What a listener's local rate limits have counted: the first `chain_len` filters, then those of routes.
+    pub(crate) fn rate_limits(&self, listener: ListenerId, chain_len: usize) -> [RateLimitStats; 2] {
+        let mut sums = [RateLimitStats::default(); 2];
+        for (place, state) in self.listeners.get(listener.index()).into_iter().flatten().enumerate() {
+            if let FilterState::LocalRateLimit(state) = state {
+                sums[usize::from(place >= chain_len)].add(state.stats);
+            }
+        }
+        sums
     }
 
     pub(crate) fn get_mut(&mut self, listener: ListenerId, filter: usize) -> Option<&mut FilterState> {

@@ -59,7 +59,11 @@ impl Machine<'_, '_> {
         if is_done {
             self.release_attempt(id, end_stream);
             self.abandon_router(id.stream);
-            self.core.streams[id.stream].redirects += 1;
+            self.filters_end(id.stream, false);
+            let stream = &mut self.core.streams[id.stream];
+            stream.redirects += 1;
+            stream.router.reset();
+            stream.filters.clear();
             self.resolve(id.stream);
             self.run_filters(id.stream, 0);
         }
@@ -67,14 +71,13 @@ impl Machine<'_, '_> {
     }
 }
 
-/// Turns the request towards a redirect's target. Only an absolute address of the same scheme, or a path, will do.
+/// Turns the request towards a redirect's target. Only an absolute address of the same scheme will do.
 fn follow(request: &mut Request, location: &str, status: u16) -> bool {
     let (authority, path) = match location.split_once("://") {
         Some((scheme, rest)) if scheme == request.scheme() => {
             let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
             rest.split_at(at)
         }
-        None if location.starts_with('/') => (request.authority(), location),
         _ => return false,
     };
     if authority.is_empty() {

@@ -52,7 +52,9 @@ impl Machine<'_, '_> {
         let options = &self.listener(id).router;
         if let Some(header) = control::malformed(&self.stream(id).request, options) {
             let details = format_args!("request_headers_failed_strict_check{{{header}}}");
-            let reply = Reply::written(400, details);
+            let value = self.core.streams[id].request.first(header).unwrap_or_default().to_owned();
+            let body = format_args!("invalid header '{header}' with value '{value}'");
+            let reply = Reply::written(400, details).body_fmt(body);
             return self.local_reply(id, reply.flag(ResponseFlag::InvalidEnvoyRequestHeaders));
         }
         self.prepare(id, route, forward);

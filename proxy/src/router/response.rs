@@ -12,7 +12,6 @@ impl Machine<'_, '_> {
     pub(crate) fn upstream_headers(&mut self, id: AttemptId, head: &ResponseHead<'_>, end_stream: bool) {
         let now = self.cx.now;
         let Some(stream) = self.core.streams.get_mut(id.stream) else { return };
-        stream.idle.last_activity = now;
         let is_grpc = stream.request.is_grpc();
         let Some(attempt) = stream.attempt_mut(id.number).filter(|attempt| attempt.awaiting_headers) else { return };
         attempt.idle.last_activity = now;
@@ -97,6 +96,7 @@ impl Machine<'_, '_> {
         let route = self.route(id.stream);
         let options = &self.listener(id.stream).router;
         let stream = &mut self.core.streams[id.stream];
+        stream.idle.last_activity = now;
         stream.router.accepted = Some(id.number);
         stream.response_started = true;
         stream.outcome.status = head.status;
@@ -125,6 +125,7 @@ impl Machine<'_, '_> {
             }
             route.finalize_response(&stream.request, &mut response.headers, stream.weighted);
         }
+        response.headers.set("server", "envoy");
         self.encode_headers(id.stream);
         let status = head.status;
         self.emit(Effect::Respond { stream: id.stream, status });

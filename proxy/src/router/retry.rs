@@ -27,7 +27,7 @@ impl Machine<'_, '_> {
     pub(crate) fn should_retry(&mut self, id: StreamId, decision: Decision, asked: Option<Nanos>) -> Verdict {
         let Some((cluster, high)) = self.cluster_and_priority(id) else { return Verdict::No };
         let Some(retry) = &mut self.core.streams[id].router.retry else { return Verdict::No };
-        if retry.holds_slot && decision == Decision::No {
+        if retry.has_retried && decision == Decision::No {
             self.count(cluster, ClusterCounter::UpstreamRqRetrySuccess);
         }
         self.release_retry_slot(id);
@@ -51,6 +51,7 @@ impl Machine<'_, '_> {
         circuit.retries += 1;
         circuit.allowance.on_retry(now);
         retry.holds_slot = true;
+        retry.has_retried = true;
         self.schedule_retry(id, decision, asked);
         Verdict::Retry
     }

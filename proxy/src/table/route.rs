@@ -233,7 +233,7 @@ impl RouteEntry {
         }
     }
 
-    fn names(&self) -> Names<'_> {
+    pub(crate) fn names(&self) -> Names<'_> {
         Names { route: &self.name, virtual_host: &self.virtual_host }
     }
 }

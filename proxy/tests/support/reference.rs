@@ -412,7 +412,7 @@ impl<'p> Model<'p> {
 
     fn should_retry(&mut self, i: usize, is_failure: bool) -> Verdict {
         let Some(mut policy) = self.requests[i].policy else { return Verdict::No };
-        if policy.holds_slot && !is_failure {
+        if policy.back_offs > 0 && !is_failure {
             self.counts.retry_success += 1;
         }
         policy.holds_slot = false;
