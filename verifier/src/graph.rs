@@ -85,8 +85,10 @@ pub(crate) struct Way {
 /// A destination.
 #[derive(Clone, Debug)]
 pub(crate) struct Arm {
-    /// Which of [`Graph::services`].
-    pub service: usize,
+    /// Which of [`Graph::services`]; `None`: a gateway without a Service.
+    pub service: Option<usize>,
+    /// The subset of the service, where the route names one.
+    pub subset: Option<String>,
     /// Which workloads can answer; empty: somebody outside of the model.
     pub targets: Vec<Target>,
 }
@@ -239,23 +241,9 @@ impl Graph {
         petgraph::algo::tarjan_scc(&graph).into_iter().map(members).collect()
     }
 
-    /// Callees before callers, without the nodes that are part of a cycle of calls or can reach one; and the cycles.
-    pub(crate) fn order(&self) -> (Vec<usize>, Vec<Vec<usize>>) {
-        let (mut order, mut cycles) = (Vec::new(), Vec::new());
-        let mut endless = vec![false; self.nodes.len()];
-        for members in self.components() {
-            let first = members[0];
-            if members.len() > 1 || self.callees(first).any(|callee| callee == first) {
-                members.iter().for_each(|member| endless[*member] = true);
-                cycles.push(members);
-            } else if self.callees(first).any(|callee| endless[callee]) {
-                endless[first] = true;
-            } else {
-                order.push(first);
-            }
-        }
-        cycles.sort();
-        (order, cycles)
+    /// Whether a group of [`Graph::components`] is a cycle of calls.
+    pub(crate) fn is_cycle(&self, component: &[usize]) -> bool {
+        component.len() > 1 || self.callees(component[0]).any(|callee| callee == component[0])
     }
 
     /// A short name for a place in the text, for tests.

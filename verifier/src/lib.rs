@@ -3,16 +3,18 @@
 //! Engines form a ladder: a closed form or a fixpoint in exact integers decides where the statement is monotone,
 //! and Z3 checks its certificate again; where there is a choice to make, Z3 decides. Two engines that disagree are a
 //! bug of this program and never a verdict; a query that meets its limit is undecided and never a pass.
-
-#![allow(dead_code)]
+#![allow(clippy::similar_names, reason = "callers and callees")]
 
 pub mod assumption;
+mod extract;
 mod graph;
 mod property;
 mod report;
+mod route_match;
 mod term;
 #[cfg(test)]
 mod testing;
+mod witness;
 mod z3;
 
 use meshproof_model::Mesh;
@@ -25,7 +27,7 @@ pub use z3::z3_version;
 /// Judges every rule that is selected. The report depends on the mesh, the limits and the version of Z3 alone, not on
 /// the number of threads.
 pub fn verify(mesh: &Mesh, options: &VerifyOptions) -> Report {
-    let graph = graph::Graph::default();
+    let graph = extract::extract(mesh);
     let judge = property::Judge { mesh, graph: &graph, options };
     let selected: Vec<_> =
         property::PROPERTIES.iter().filter(|(rules, _)| rules.iter().any(|rule| options.selects(rule))).collect();

@@ -40,7 +40,7 @@ pub(crate) fn way(arms: Vec<Arm>, retry: Retry) -> Way {
 
 /// The service of a node, served by that node.
 pub(crate) fn arm(node: usize) -> Arm {
-    Arm { service: node - 1, targets: vec![Target { node, inbound: Retry::none("RT-17") }] }
+    Arm { service: Some(node - 1), subset: None, targets: vec![Target { node, inbound: Retry::none("RT-17") }] }
 }
 
 /// Retries on answers of the application, written at that line.

@@ -29,6 +29,8 @@ pub(crate) type Property = (&'static [&'static Rule], fn(&Judge<'_>) -> Report);
 
 /// Every property, in the order of the rules.
 pub(crate) static PROPERTIES: &[Property] = &[
+    (&[&meshproof_model::RETRY_AMPLIFICATION], retry_amplification::check),
+    (&[&meshproof_model::TIMEOUT_INVERSION], timeout_inversion::check),
     (&[&meshproof_model::DEAD_RETRIES], dead_retries::check),
     (&[&meshproof_model::OUTLIER_INERT], outlier_inert::check),
 ];

@@ -7,8 +7,8 @@
 //! **Decided by** a fixpoint. Let `M(v)` be the requests at the service for one request that `v` handles:
 //! `M(v) = Σ calls of v: times · own tries · max over routes: work · max over endpoints w: inbound work · (here + M(w))`,
 //! exact because each try may fail on its own: let every callee make all its calls, then fail at the end on all
-//! tries but the last; the back-off can be zero, so every try fits into any timeout. Calls are a graph without cycles
-//! (a cycle has no bound and is reported as undecided), so one pass from the callees to the callers suffices.
+//! tries but the last; the back-off can be zero, so every try fits into any timeout. One pass from the callees to the
+//! callers suffices; a cycle of calls has no bound and is reported as undecided.
 //!
 //! **Checked by** Z3 on the certificate `M`: for no node can its calls cause more than `M` of it, given that each try
 //! at a callee causes at most the callee's `M` (one local query of linear arithmetic for each node).
@@ -25,7 +25,7 @@ use crate::{
 pub(crate) struct Certificate {
     /// The service.
     pub service: usize,
-    /// By node. Nodes that can reach a cycle of calls are `None`.
+    /// By node; `None`: without a bound, because of a cycle of calls.
     pub requests: Vec<Option<u64>>,
     /// By node: tries that leave a proxy for the service or reach its application, those before work included.
     pub connects: Vec<Option<u64>>,
@@ -60,38 +60,79 @@ impl Hop<'_> {
     }
 }
 
-/// The bounds of every service, callees first as in [`Graph::order`].
-pub(crate) fn certificates(graph: &Graph, order: &[usize]) -> Vec<Certificate> {
-    (0..graph.services.len()).map(|service| certificate(graph, order, service)).collect()
+/// The bounds of every service.
+pub(crate) fn certificates(graph: &Graph) -> Vec<Certificate> {
+    let components = graph.components();
+    (0..graph.services.len()).map(|service| certificate(graph, &components, service, Over::All)).collect()
 }
 
-fn certificate(graph: &Graph, order: &[usize], service: usize) -> Certificate {
-    let mut result =
-        Certificate { service, requests: vec![None; graph.nodes.len()], connects: vec![None; graph.nodes.len()] };
-    for &node in order {
-        let total = |one: &dyn Fn(&Hop<'_>) -> u64| {
-            graph.calls(node).fold(0_u64, |sum, call| {
-                let most = hops(node, call).map(|hop| one(&hop)).max().unwrap_or(0);
-                sum.saturating_add(call.times.saturating_mul(most))
-            })
-        };
-        let requests = total(&|hop| hop.factor().saturating_mul(result.below(hop, &result.requests, 1)));
-        let connects = total(&|hop| {
-            let here = if hop.arm.service == service { hop.connects() } else { 0 };
-            here.saturating_add(hop.factor().saturating_mul(result.below(hop, &result.connects, 0)))
+/// The cycles of calls.
+pub(crate) fn cycles(graph: &Graph) -> Vec<Vec<usize>> {
+    let mut cycles: Vec<_> = graph.components().into_iter().filter(|members| graph.is_cycle(members)).collect();
+    cycles.sort();
+    cycles
+}
+
+/// Which of the alternatives of a call count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The worst of all.
+    All,
+    /// The worst of the routes that the request of a replay takes.
+    Taken,
+    /// The least of those: what happens whatever the endpoint.
+    Sure,
+}
+
+pub(crate) fn certificate(graph: &Graph, components: &[Vec<usize>], service: usize, over: Over) -> Certificate {
+    let nobody = vec![Some(0); graph.nodes.len()];
+    let mut result = Certificate { service, requests: nobody.clone(), connects: nobody };
+    for members in components {
+        if graph.is_cycle(members) {
+            // Without a bound if the service can be reached from the cycle.
+            let reaches =
+                members.iter().flat_map(|node| graph.calls(*node).flat_map(|call| hops(*node, call))).any(|hop| {
+                    hop.arm.service == Some(service) || hop.target.is_some_and(|t| result.requests[t.node] != Some(0))
+                });
+            for node in members.iter().filter(|_| reaches) {
+                (result.requests[*node], result.connects[*node]) = (None, None);
+            }
+            continue;
+        }
+        let node = members[0];
+        result.requests[node] = total(graph, node, over, |hop| {
+            Some(hop.factor().saturating_mul(result.below(hop, &result.requests, 1)?))
         });
-        result.requests[node] = Some(requests);
-        result.connects[node] = Some(connects);
+        result.connects[node] = total(graph, node, over, |hop| {
+            let here = if hop.arm.service == Some(service) { hop.connects() } else { 0 };
+            let further = result.below(hop, &result.connects, 0)?;
+            Some(here.saturating_add(hop.factor().saturating_mul(further)))
+        });
     }
     result
 }
 
+/// The sum over a node's calls of what each causes.
+fn total(graph: &Graph, node: usize, over: Over, one: impl Fn(&Hop<'_>) -> Option<u64>) -> Option<u64> {
+    graph.calls(node).try_fold(0_u64, |sum, call| {
+        let counted = hops(node, call).filter(|hop| over == Over::All || hop.way.taken);
+        let values: Vec<u64> = counted.map(|hop| one(&hop)).collect::<Option<_>>()?;
+        let most = if over == Over::Sure { values.into_iter().min() } else { values.into_iter().max() };
+        Some(sum.saturating_add(call.times.saturating_mul(most.unwrap_or(0))))
+    })
+}
+
 impl Certificate {
     /// What one request that a hop's endpoint handles causes at the service; `here` for the endpoint itself.
-    fn below(&self, hop: &Hop<'_>, values: &[Option<u64>], here: u64) -> u64 {
-        let own = if hop.arm.service == self.service { here } else { 0 };
-        let further = hop.target.and_then(|target| values[target.node]).unwrap_or(0);
-        own.saturating_add(further)
+    fn below(&self, hop: &Hop<'_>, values: &[Option<u64>], here: u64) -> Option<u64> {
+        let own = if hop.arm.service == Some(self.service) { here } else { 0 };
+        let further = hop.target.map_or(Some(0), |target| values[target.node])?;
+        Some(own.saturating_add(further))
+    }
+
+    /// The same for requests, for nodes that have a bound.
+    fn caused(&self, hop: &Hop<'_>) -> u64 {
+        self.below(hop, &self.requests, 1).unwrap_or(u64::MAX)
     }
 
     /// The worst path from a node: of its calls the one that causes the most, and so on until the service.
@@ -112,7 +153,7 @@ impl Certificate {
         let mut worst: Option<(u64, Hop<'a>)> = None;
         for call in graph.calls(node) {
             for hop in hops(node, call) {
-                let one = hop.factor().saturating_mul(self.below(&hop, &self.requests, 1));
+                let one = hop.factor().saturating_mul(self.caused(&hop));
                 let all = call.times.saturating_mul(one);
                 if all > worst.as_ref().map_or(0, |(most, _)| *most) {
                     worst = Some((all, hop));
@@ -146,7 +187,7 @@ impl Certificate {
         let caused = query.int(format!("call{index}"));
         let mut alternatives: BTreeMap<(u64, u64), Bool> = BTreeMap::new();
         for (number, hop) in hops(node, call).enumerate() {
-            let (factor, most) = (call.times.saturating_mul(hop.factor()), self.below(&hop, &self.requests, 1));
+            let (factor, most) = (call.times.saturating_mul(hop.factor()), self.caused(&hop));
             alternatives.entry((factor, most)).or_insert_with(|| {
                 let one = query.int(format!("call{index}try{number}"));
                 let fits = one.clone().le(Int::Const(most));
@@ -170,5 +211,8 @@ pub(crate) fn hops(from: usize, call: &Call) -> impl Iterator<Item = Hop<'_>> {
     })
 }
 
+mod judge;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use judge::check;

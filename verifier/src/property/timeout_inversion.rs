@@ -196,5 +196,8 @@ impl BusyTimes {
     }
 }
 
+mod judge;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use judge::check;

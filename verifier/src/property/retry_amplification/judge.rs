@@ -1,0 +1,162 @@
+//! From bounds to verdicts: who is over the limit, over which path, because of which lines.
+
+use meshproof_model::{Finding, FindingVerdict, Origin, RETRY_AMPLIFICATION, Severity, Subject, Witness, WitnessKind};
+
+use super::{Certificate, Hop, Over, certificate, certificates, cycles};
+use crate::{
+    Engine, Proof, Report,
+    assumption::{
+        APPLIED, CALLS_COMPLETE, CALLS_INFERRED, HTTP_WITHOUT_GRPC_STATUS, NO_CLIENT_RETRIES, NO_HEDGING, NO_PATCHES,
+    },
+    graph::{Graph, NodeKind},
+    property::{Check, Judge, listed},
+    witness,
+};
+
+/// Judges every service that requests can reach.
+pub(crate) fn check(judge: &Judge<'_>) -> Report {
+    let graph = judge.graph;
+    let mut report = Report::default();
+    for certificate in certificates(graph) {
+        judge_service(judge, &certificate, &mut report);
+    }
+    report.findings.extend(cycles(graph).into_iter().map(|members| cycle(graph, &members)));
+    report
+}
+
+/// The bound of a service, and the entry from which it is reached.
+struct Worst {
+    entry: usize,
+    bound: u64,
+    connects: u64,
+}
+
+fn judge_service(judge: &Judge<'_>, certificate: &Certificate, report: &mut Report) {
+    let graph = judge.graph;
+    let subject = Subject::Service(graph.services[certificate.service].clone());
+    let mut worst: Option<Worst> = None;
+    for &entry in &graph.entries {
+        let (Some(bound), Some(connects)) = (certificate.requests[entry], certificate.connects[entry]) else { return };
+        if graph.nodes[entry].kind == NodeKind::Client && bound > 0 {
+            let key = (graph.nodes[entry].name.clone(), graph.services[certificate.service].clone());
+            report.bounds.requests.insert(key.clone(), bound);
+            report.bounds.connects.insert(key, connects);
+        }
+        if bound > worst.as_ref().map_or(0, |worst| worst.bound) {
+            worst = Some(Worst { entry, bound, connects });
+        }
+    }
+    let Some(worst) = worst else { return };
+    match judge.none_satisfiable(&certificate.queries(graph)) {
+        Check::Confirmed if worst.bound > judge.options.limits.retry_amplification => {
+            report.findings.push(finding(judge, certificate, &worst, subject));
+        }
+        Check::Confirmed => report.proofs.push(proof(judge, certificate, &worst, subject)),
+        Check::Undecided(reason) => report.undecided(&RETRY_AMPLIFICATION, subject, &reason),
+        Check::Refuted => report.disagree(&RETRY_AMPLIFICATION, &subject, "Z3 exceeds the bound of the fixpoint"),
+    }
+}
+
+fn proof(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject: Subject) -> Proof {
+    let inferred = certificate.worst_path(judge.graph, worst.entry).iter().any(|hop| hop.call.inferred);
+    Proof::new(&RETRY_AMPLIFICATION, subject, Engine::Fixpoint, Some(Engine::Z3))
+        .value("bound", worst.bound)
+        .value("limit", judge.options.limits.retry_amplification)
+        .value("connects", worst.connects)
+        .value("exact", is_exact(judge.graph, certificate, worst))
+        .assuming([NO_HEDGING, NO_PATCHES, CALLS_COMPLETE, HTTP_WITHOUT_GRPC_STATUS, APPLIED, NO_CLIENT_RETRIES])
+        .assuming(inferred.then_some(CALLS_INFERRED))
+}
+
+/// Whether a single request reaches the bound: the worst routes are those that the known requests take.
+fn is_exact(graph: &Graph, service: &Certificate, worst: &Worst) -> bool {
+    let taken = certificate(graph, &graph.components(), service.service, Over::Taken);
+    worst.bound < u64::MAX && taken.requests[worst.entry] == Some(worst.bound)
+}
+
+fn finding(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject: Subject) -> Finding {
+    let graph = judge.graph;
+    let path = certificate.worst_path(graph, worst.entry);
+    let limit = judge.options.limits.retry_amplification;
+    let names = path_names(graph, &path);
+    let message = format!(
+        "one request at the entry can become {} requests at `{}` (limit {limit}) over {}",
+        worst.bound,
+        graph.services[certificate.service],
+        names.join(" -> ")
+    );
+    let exact = is_exact(graph, certificate, worst);
+    let mut finding = Finding::new(&RETRY_AMPLIFICATION, subject, message)
+        .help("retry at one hop only, the one nearest to the user; or lower `attempts` at the others")
+        .value("bound", worst.bound)
+        .value("limit", limit)
+        .value("connects", worst.connects)
+        .value("exact", exact);
+    finding.verdict = FindingVerdict::Violated;
+    finding = blame(graph, finding, &path);
+    finding.witness = Some(show(judge, certificate, worst, &path, names));
+    finding
+}
+
+/// The services of a path, the entry first.
+fn path_names(graph: &Graph, path: &[Hop<'_>]) -> Vec<String> {
+    path.iter().filter_map(|hop| hop.arm.service.map(|service| graph.services[service].clone())).collect()
+}
+
+/// The lines that multiply, the greatest factor first, the hop nearest to the service among equals.
+fn blame(graph: &Graph, mut finding: Finding, path: &[Hop<'_>]) -> Finding {
+    let mut lines: Vec<_> = path.iter().enumerate().filter(|(_, hop)| hop.way.retry.work() > 1).collect();
+    lines.sort_by_key(|(place, hop)| (std::cmp::Reverse((hop.way.retry.work(), *place)), *place));
+    for (_, hop) in lines {
+        let caller = &graph.nodes[hop.from].name;
+        let times = hop.way.retry.work();
+        match &hop.way.retry.origin {
+            Origin::Written(at) if finding.location.is_none() => finding = finding.at(at.clone()),
+            Origin::Written(at) => {
+                let already =
+                    finding.location.as_ref() == Some(at) || finding.related.iter().any(|(known, _)| known == at);
+                if !already {
+                    finding = finding.related(at.clone(), format!("`{caller}` tries up to {times} times"));
+                }
+            }
+            Origin::Default(_) => {}
+        }
+    }
+    finding
+}
+
+fn show(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, path: &[Hop<'_>], names: Vec<String>) -> Witness {
+    let graph = judge.graph;
+    let mut steps = Vec::new();
+    for hop in path {
+        let to = hop.arm.service.map_or("the gateway", |service| graph.services[service].as_str());
+        let from = &graph.nodes[hop.from].name;
+        let times = hop.factor().saturating_mul(hop.call.times);
+        let why = match &hop.way.retry.origin {
+            _ if hop.call.own_tries > 1 => "its own retries",
+            Origin::Written(_) => "its route's retries",
+            Origin::Default(_) if hop.way.retry.work() > 1 => "Istio's default retries",
+            Origin::Default(_) => "no retries after work",
+        };
+        steps.push(format!("`{from}` sends {times} for each of its requests to `{to}` ({why})"));
+    }
+    steps.push("every handler makes all of its calls and then fails, on all tries but the last".to_owned());
+    let entry = &graph.nodes[worst.entry];
+    let service = &graph.services[certificate.service];
+    let replay = (entry.kind == NodeKind::Client)
+        .then(|| witness::retries(judge.mesh, &entry.name, service, path, judge.options.limits.retry_amplification));
+    let (scenario, expectation) = replay.flatten().unzip();
+    Witness { kind: WitnessKind::Scenario, path: names, steps, scenario, expectation, replayed: None }
+}
+
+/// A cycle of calls has no bound; nothing more can be said.
+fn cycle(graph: &Graph, members: &[usize]) -> Finding {
+    let names: Vec<String> = members.iter().map(|node| format!("`{}`", graph.nodes[*node].name)).collect();
+    let subject = Subject::Workload(graph.nodes[members[0]].name.clone());
+    let message = format!("calls form a cycle through {}: requests behind it have no bound", listed(&names));
+    let mut finding =
+        Finding::new(&RETRY_AMPLIFICATION, subject, message).help("say in mesh.ron which calls a request really makes");
+    finding.severity = Severity::Warning;
+    finding.verdict = FindingVerdict::Unknown;
+    finding
+}
