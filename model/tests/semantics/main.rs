@@ -1,0 +1,15 @@
+//! The cases of the semantics chapter: manifests in, effective facts out.
+//!
+//! Each row is a case by its number (`T07`) or a rule by its id. Facts are shown as short lines; `~` stands for
+//! `.svc.cluster.local`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod authorization;
+mod calls;
+mod clusters;
+mod fixture;
+mod gateways;
+mod inbound;
+mod mtls;
+mod routes;
+mod scenarios;
