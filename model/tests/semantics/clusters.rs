@@ -50,17 +50,29 @@ fn t01_defaults_are_explicit() {
     assert_eq!(names, ["shop/reviews-v1#0", "shop/reviews-v1#1", "shop/reviews-v2#0", "shop/reviews-v2#1"]);
     let mut addresses: Vec<&str> = hosts.iter().map(|(_, address)| *address).collect();
     addresses.dedup();
-    assert!(addresses.len() == 4 && addresses.iter().all(|a| a.starts_with("10.") && a.ends_with(":9080")), "{hosts:?}");
+    assert!(
+        addresses.len() == 4 && addresses.iter().all(|a| a.starts_with("10.") && a.ends_with(":9080")),
+        "{hosts:?}"
+    );
 }
 
 #[test]
 fn t22_to_t24_blocks_replace_blocks() {
-    let pool = dr("d", "{host: reviews, trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: 10, http2MaxRequests: 20, maxRetries: 3}}}}");
+    let pool = dr(
+        "d",
+        "{host: reviews, trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: 10, http2MaxRequests: 20, maxRetries: 3}}}}",
+    );
     assert_eq!(limits(&of(&pool, "shop/web", BARE)), "pending=10 requests=20 retries=3", "T22");
-    let zero = dr("d", "{host: reviews, trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}, http: {maxRequestsPerConnection: 1, idleTimeout: 30s}}}}");
+    let zero = dr(
+        "d",
+        "{host: reviews, trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}, http: {maxRequestsPerConnection: 1, idleTimeout: 30s}}}}",
+    );
     let found = of(&zero, "shop/web", BARE);
     assert_eq!(limits(&found), "connections=7");
-    assert_eq!((found.max_requests_per_connection, found.idle_timeout.map(|t| t.to_string())), (Some(1), Some("30s".to_owned())));
+    assert_eq!(
+        (found.max_requests_per_connection, found.idle_timeout.map(|t| t.to_string())),
+        (Some(1), Some("30s".to_owned()))
+    );
 
     let subset = dr(
         "d",
@@ -91,7 +103,11 @@ fn t22_to_t24_blocks_replace_blocks() {
         "{host: reviews, trafficPolicy: {connectionPool: {tcp: {maxConnections: 50}}, outlierDetection: {interval: 1s}}, subsets: [{name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: RANDOM}, portLevelSettings: [{port: {number: 9080}, connectionPool: {http: {maxRetries: 2}}}]}}, {name: v2, labels: {version: v2}}]}",
     );
     let found = of(&format!("{BOTH}{both}"), "shop/web", "outbound|9080|v1|reviews.shop~");
-    assert_eq!((limits(&found).as_str(), found.outlier_detection.is_none()), ("retries=2", true), "DR-7 a subset's port");
+    assert_eq!(
+        (limits(&found).as_str(), found.outlier_detection.is_none()),
+        ("retries=2", true),
+        "DR-7 a subset's port"
+    );
     assert!(matches!(found.lb_policy, LbPolicy::LeastRequest(_)), "DR-7 a subset's port");
 }
 
@@ -134,28 +150,41 @@ fn t29_to_t31_whose_rule_counts() {
     assert!(of(&both, "shop/web", BARE).outlier_detection.is_some(), "T29");
 
     let timeout = |manifests: &str, client: &str| of(manifests, client, BARE).connect_timeout.map(|t| t.to_string());
-    let root = dr_in("istio-system", "r", "{host: '*.local', trafficPolicy: {connectionPool: {tcp: {connectTimeout: 1s}}}}");
+    let root =
+        dr_in("istio-system", "r", "{host: '*.local', trafficPolicy: {connectionPool: {tcp: {connectTimeout: 1s}}}}");
     assert_eq!(timeout(&root, "shop/web").as_deref(), Some("1s"), "T30");
     assert_eq!(timeout(&root, "ops/ops").as_deref(), Some("1s"), "T30");
     let own = dr("l", "{host: reviews, trafficPolicy: {loadBalancer: {simple: RANDOM}}}");
     assert_eq!(timeout(&format!("{root}{own}"), "shop/web").as_deref(), Some("10s"), "T30 DR-2 no inheritance");
 
-    let fourth = dr_in("pay", "p", "{host: reviews.shop.svc.cluster.local, trafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}}");
+    let fourth = dr_in(
+        "pay",
+        "p",
+        "{host: reviews.shop.svc.cluster.local, trafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}}",
+    );
     for (client, expect) in [("shop/web", ""), ("ops/ops", ""), ("pay/payments", "connections=5")] {
         assert_eq!(limits(&of(&fourth, client, BARE)), expect, "T31 DR-1 {client}");
     }
-    let private = dr("b", "{host: reviews, exportTo: ['.'], trafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}}");
+    let private =
+        dr("b", "{host: reviews, exportTo: ['.'], trafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}}");
     for (client, expect) in [("shop/web", "connections=5"), ("ops/ops", "")] {
         assert_eq!(limits(&of(&private, client, BARE)), expect, "DR-5 {client}");
     }
-    let wild = dr("a", "{host: '*.shop.svc.cluster.local', trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}");
+    let wild =
+        dr("a", "{host: '*.shop.svc.cluster.local', trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}}");
     assert_eq!(limits(&of(&format!("{wild}{private}"), "shop/web", BARE)), "connections=5", "H-4 the exact host");
 }
 
 #[test]
 fn t32_rules_of_one_host_merge() {
-    let first = dr("d1", "{host: reviews, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}, subsets: [{name: v1, labels: {version: v1}}]}");
-    let second = dr("d2", "{host: reviews, trafficPolicy: {outlierDetection: {interval: 5s}}, subsets: [{name: v2, labels: {version: v2}}, {name: v1, labels: {version: none}}]}");
+    let first = dr(
+        "d1",
+        "{host: reviews, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}, subsets: [{name: v1, labels: {version: v1}}]}",
+    );
+    let second = dr(
+        "d2",
+        "{host: reviews, trafficPolicy: {outlierDetection: {interval: 5s}}, subsets: [{name: v2, labels: {version: v2}}, {name: v1, labels: {version: none}}]}",
+    );
     let manifests = format!("{BOTH}{second}{first}");
     for subset in ["", "v1", "v2"] {
         let found = of(&manifests, "shop/web", &format!("outbound|9080|{subset}|reviews.shop~"));
@@ -171,7 +200,9 @@ fn dr3_dr4_exports_and_selectors() {
     let general = dr("z", &format!("{{host: reviews, {}}}", pool(1)));
     let selected = dr("a", &format!("{{host: reviews, workloadSelector: {{matchLabels: {{app: web}}}}, {}}}", pool(2)));
     let both = format!("{general}{selected}");
-    for (client, expect) in [("shop/web", "connections=2"), ("shop/mobile", "connections=1"), ("ops/ops", "connections=1")] {
+    for (client, expect) in
+        [("shop/web", "connections=2"), ("shop/mobile", "connections=1"), ("ops/ops", "connections=1")]
+    {
         assert_eq!(limits(&of(&both, client, BARE)), expect, "DR-4 {client}");
     }
     let to_ops = dr("a", &format!("{{host: reviews, exportTo: [ops], {}}}", pool(3)));
@@ -195,7 +226,9 @@ fn dr14_outlier_detection_prefers_near_endpoints() {
         hosts.iter().map(|host| format!("{}{}", host.locality, host.priority)).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(zones("", 0), "a0 b0 a0 b0", "without outlier detection localities do not count");
-    let outlier = |more: &str| dr("d", &format!("{{host: reviews, trafficPolicy: {{outlierDetection: {{interval: 5s}}{more}}}}}"));
+    let outlier = |more: &str| {
+        dr("d", &format!("{{host: reviews, trafficPolicy: {{outlierDetection: {{interval: 5s}}{more}}}}}"))
+    };
     assert_eq!(zones(&outlier(""), 0), "a0 b1 a0 b1");
     assert_eq!(zones(&outlier(""), 1), "a1 b0 a1 b0");
     let off = outlier(", loadBalancer: {localityLbSetting: {enabled: false}}");
@@ -208,7 +241,10 @@ fn dr16_balancers() {
         ("{simple: ROUND_ROBIN}", LbPolicy::RoundRobin),
         ("{simple: RANDOM}", LbPolicy::Random),
         ("{simple: PASSTHROUGH}", LbPolicy::OriginalDst),
-        ("{consistentHash: {httpHeaderName: x}}", LbPolicy::RingHash { minimum_ring_size: Some(1024), maximum_ring_size: None }),
+        (
+            "{consistentHash: {httpHeaderName: x}}",
+            LbPolicy::RingHash { minimum_ring_size: Some(1024), maximum_ring_size: None },
+        ),
     ] {
         let rule = dr("d", &format!("{{host: reviews, trafficPolicy: {{loadBalancer: {spec}}}}}"));
         let lowered = outbound(&mesh(&rule), "shop/web", "shop/reviews", 9080);
@@ -217,6 +253,9 @@ fn dr16_balancers() {
         let meshproof_proxy::config::Action::Forward(action) = &route.action else { panic!("{route:?}") };
         let hashes = spec.contains("Hash");
         // RT-16: with a hash, hosts that were tried are not avoided.
-        assert_eq!((action.hash_policy.len(), action.retry.as_ref().unwrap().previous_hosts), (usize::from(hashes), !hashes));
+        assert_eq!(
+            (action.hash_policy.len(), action.retry.as_ref().unwrap().previous_hosts),
+            (usize::from(hashes), !hashes)
+        );
     }
 }

@@ -78,7 +78,8 @@ pub(crate) fn show_route(route: &Route) -> String {
             let cluster = match &action.cluster {
                 ClusterSpecifier::Cluster(name) => short(name),
                 ClusterSpecifier::Weighted(several) => {
-                    let shown: Vec<String> = several.iter().map(|c| format!("{}:{}", short(&c.name), c.weight)).collect();
+                    let shown: Vec<String> =
+                        several.iter().map(|c| format!("{}:{}", short(&c.name), c.weight)).collect();
                     shown.join(" ")
                 }
                 ClusterSpecifier::Header(name) => format!("header {name}"),

@@ -1,1 +1,118 @@
-//! x
+//! What gateways do: T07 and T10 at a gateway, VS-8 to VS-10, GW-1.
+
+use meshproof_model::Lowered;
+use meshproof_proxy::config::{RequireTls, TlsMode};
+
+use crate::fixture::{DEFAULT_RETRIES, checked, mesh, routes, workload};
+
+fn gateway(servers: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: edge, namespace: istio-system}}\nspec: {{selector: {{istio: ingressgateway}}, servers: {servers}}}\n---\n"
+    )
+}
+
+fn vs(namespace: &str, name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n---\n"
+    )
+}
+
+fn lower(manifests: &str) -> Lowered {
+    let mesh = mesh(manifests);
+    checked(mesh.gateway(workload(&mesh, "istio-system/istio-ingressgateway")))
+}
+
+const HTTP: &str = "[{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]";
+const REVIEWS: &str = "outbound|9080||reviews.shop~";
+
+fn to(matches: &str, cluster: &str) -> String {
+    format!("{matches} -> {cluster} timeout=0s {DEFAULT_RETRIES}")
+}
+
+#[test]
+fn t07_routes_that_are_bound_to_the_gateway() {
+    let bound = "{hosts: [shop.example], gateways: [istio-system/edge], http: [{route: [{destination: {host: reviews}}], timeout: 1s}]}";
+    let mesh_only = bound.replace("gateways: [istio-system/edge], ", "");
+    let lowered = lower(&format!("{}{}", gateway(HTTP), vs("shop", "r", bound)));
+    assert_eq!(routes(&lowered, "shop.example"), [to("prefix /", REVIEWS).replace("timeout=0s", "timeout=1s")]);
+    let lowered = lower(&format!("{}{}", gateway(HTTP), vs("shop", "r", &mesh_only)));
+    assert!(lowered.config.listeners[0].route_config.virtual_hosts.is_empty(), "VS-1 VS-10: answered 404");
+}
+
+#[test]
+fn t10_vs8_routes_of_all_with_catch_alls_last() {
+    let rule = |prefix: &str, host: &str| {
+        format!(
+            "{{hosts: [shop.example], gateways: [istio-system/edge], http: [{{match: [{{uri: {{prefix: {prefix}}}}}], route: [{{destination: {{host: {host}}}}}]}}, {{route: [{{destination: {{host: {host}}}}}]}}]}}"
+        )
+    };
+    let lowered = lower(&format!(
+        "{}{}{}",
+        gateway(HTTP),
+        vs("shop", "b", &rule("/b", "ratings")),
+        vs("shop", "a", &rule("/a", "reviews"))
+    ));
+    let ratings = "outbound|9080||ratings.shop~";
+    let expect = [to("prefix /a", REVIEWS), to("prefix /b", ratings), to("prefix /", REVIEWS), to("prefix /", ratings)];
+    assert_eq!(routes(&lowered, "shop.example"), expect);
+    let names: Vec<&str> = lowered.provenance.listeners[0]
+        .routes
+        .iter()
+        .map(|origin| origin.resource.as_ref().unwrap().name.as_str())
+        .collect();
+    assert_eq!(names, ["a", "b", "a", "b"], "origins move with their routes");
+}
+
+#[test]
+fn vs9_hosts_that_both_sides_have() {
+    for (case, server, hosts, expect) in [
+        ("wider server", "'*.example'", "shop.example", Some("shop.example")),
+        ("wider service", "shop.example", "'*.example'", Some("shop.example")),
+        ("nothing in common", "shop.example", "pay.example", None),
+        ("the namespace", "shop/shop.example", "shop.example", Some("shop.example")),
+        ("another namespace", "pay/shop.example", "shop.example", None),
+        ("the gateway's own", "./shop.example", "shop.example", None),
+    ] {
+        let servers = format!("[{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: [{server}]}}]");
+        let spec = format!(
+            "{{hosts: [{hosts}], gateways: [istio-system/edge], http: [{{route: [{{destination: {{host: reviews}}}}]}}]}}"
+        );
+        let lowered = lower(&format!("{}{}", gateway(&servers), vs("shop", "r", &spec)));
+        let found = lowered.config.listeners[0].route_config.virtual_hosts.first();
+        assert_eq!(found.map(|host| host.domains[0].as_str()), expect, "{case}");
+    }
+}
+
+#[test]
+fn servers_say_what_they_accept() {
+    let servers = "[{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*'], tls: {httpsRedirect: true}}, {port: {number: 443, name: https, protocol: HTTPS}, hosts: [shop.example], tls: {mode: SIMPLE, credentialName: cert}}]";
+    let spec = "{hosts: [shop.example], gateways: [istio-system/edge], http: [{match: [{port: 443}], route: [{destination: {host: reviews}}]}, {route: [{destination: {host: ratings}}]}]}";
+    let lowered = lower(&format!("{}{}", gateway(servers), vs("shop", "r", spec)));
+    let [http, https] = lowered.config.listeners.as_slice() else { panic!("{:?}", lowered.config.listeners) };
+    assert_eq!((http.tls.mode, https.tls.mode), (TlsMode::Plaintext, TlsMode::Simple));
+    let required = |listener: &meshproof_proxy::config::Listener| listener.route_config.virtual_hosts[0].require_tls;
+    assert_eq!((required(http), required(https)), (RequireTls::All, RequireTls::None), "VS-10");
+    assert_eq!(lowered.provenance.listeners.iter().map(|listener| listener.port).collect::<Vec<_>>(), [80, 443]);
+    let route = |listener: usize| lowered.provenance.listeners[listener].routes[0].destinations[0].cluster.clone();
+    assert!(route(0).contains("ratings") && route(1).contains("reviews"), "RT-5 by port");
+}
+
+#[test]
+fn gw1_a_gateway_serves_those_that_select_it() {
+    let other = gateway(HTTP).replace("istio: ingressgateway", "istio: egressgateway");
+    let mesh = mesh(&other);
+    let lowered = mesh.gateway(workload(&mesh, "istio-system/istio-ingressgateway"));
+    assert!(lowered.config.listeners.is_empty());
+}
+
+#[test]
+fn sni_and_tcp_routes_have_no_retries() {
+    let servers = "[{port: {number: 443, name: tls, protocol: TLS}, hosts: ['*'], tls: {mode: PASSTHROUGH}}]";
+    let spec = "{hosts: [pay.example], gateways: [istio-system/edge], tls: [{match: [{sniHosts: [pay.example]}], route: [{destination: {host: payments.pay.svc.cluster.local, port: {number: 80}}}]}]}";
+    let lowered = lower(&format!("{}{}", gateway(servers), vs("pay", "t", spec)));
+    assert_eq!(
+        routes(&lowered, "pay.example"),
+        ["prefix  -> outbound|80||payments.pay~ timeout=0s no-retries"],
+        "RT-22"
+    );
+}

@@ -8,7 +8,9 @@ use crate::fixture::{checked, limits, mesh, show_route, workload};
 #[test]
 fn rt17_retries_before_the_application() {
     let config = |policy: &str| {
-        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata: {{mesh: 'defaultInboundHttpRetryPolicy: {policy}'}}\n---\n")
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata: {{mesh: 'defaultInboundHttpRetryPolicy: {policy}'}}\n---\n"
+        )
     };
     for (case, manifests, server, expect) in [
         ("RT-17", String::new(), "shop/reviews-v1", "retries=2 on reset-before-request []"),

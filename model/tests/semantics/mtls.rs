@@ -42,21 +42,45 @@ fn t33_to_t39_client_and_server() {
         ("T34 no sidecar", strict.clone(), "shop/web", old, 'P'),
         (
             "T35 PA-4 by container port",
-            format!("{strict}{}", pa("pay", "p", "{selector: {matchLabels: {app: payments}}, portLevelMtls: {8080: {mode: PERMISSIVE}}}")),
+            format!(
+                "{strict}{}",
+                pa("pay", "p", "{selector: {matchLabels: {app: payments}}, portLevelMtls: {8080: {mode: PERMISSIVE}}}")
+            ),
             "legacy/client",
             payments,
             'P',
         ),
         (
             "T35 PA-4 the service's port has no effect",
-            format!("{strict}{}", pa("pay", "p", "{selector: {matchLabels: {app: payments}}, portLevelMtls: {80: {mode: PERMISSIVE}}}")),
+            format!(
+                "{strict}{}",
+                pa("pay", "p", "{selector: {matchLabels: {app: payments}}, portLevelMtls: {80: {mode: PERMISSIVE}}}")
+            ),
             "legacy/client",
             payments,
             'X',
         ),
-        ("T36 automatic plaintext", format!("{strict}{}", pa("pay", "ns", "{mtls: {mode: DISABLE}}")), "shop/web", payments, 'P'),
-        ("T37 the client disables", format!("{strict}{}", dr("shop", "payments.pay.svc.cluster.local", "{tls: {mode: DISABLE}}")), "shop/web", payments, 'X'),
-        ("T37 others do not", format!("{strict}{}", dr("shop", "payments.pay.svc.cluster.local", "{tls: {mode: DISABLE}}")), "ops/ops", payments, 'M'),
+        (
+            "T36 automatic plaintext",
+            format!("{strict}{}", pa("pay", "ns", "{mtls: {mode: DISABLE}}")),
+            "shop/web",
+            payments,
+            'P',
+        ),
+        (
+            "T37 the client disables",
+            format!("{strict}{}", dr("shop", "payments.pay.svc.cluster.local", "{tls: {mode: DISABLE}}")),
+            "shop/web",
+            payments,
+            'X',
+        ),
+        (
+            "T37 others do not",
+            format!("{strict}{}", dr("shop", "payments.pay.svc.cluster.local", "{tls: {mode: DISABLE}}")),
+            "ops/ops",
+            payments,
+            'M',
+        ),
         ("T38 AM-2 no sidecar", dr("istio-system", "*.local", "{tls: {mode: ISTIO_MUTUAL}}"), "shop/web", old, 'X'),
         ("T38", dr("istio-system", "*.local", "{tls: {mode: ISTIO_MUTUAL}}"), "shop/web", payments, 'M'),
         (
@@ -66,7 +90,13 @@ fn t33_to_t39_client_and_server() {
             payments,
             'P',
         ),
-        ("PA-3 UNSET inherits", format!("{strict}{}", pa("pay", "ns", "{mtls: {mode: UNSET}}")), "legacy/client", payments, 'X'),
+        (
+            "PA-3 UNSET inherits",
+            format!("{strict}{}", pa("pay", "ns", "{mtls: {mode: UNSET}}")),
+            "legacy/client",
+            payments,
+            'X',
+        ),
         (
             "PA-2 the first by name",
             format!("{}{}", pa("pay", "b", "{mtls: {mode: STRICT}}"), pa("pay", "a", "{mtls: {mode: PERMISSIVE}}")),
@@ -90,8 +120,16 @@ fn the_matrix_of_clients_and_servers() {
         ("shop/web", "{tls: {mode: SIMPLE}}", "XXXX"),
         ("shop/web", "{loadBalancer: {simple: RANDOM}}", "PMMP"),
         // DR-10: the port's own entry has no TLS, and what the client would originate is lost.
-        ("shop/web", "{tls: {mode: SIMPLE}, portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]}", "PPXP"),
-        ("shop/web", "{tls: {mode: ISTIO_MUTUAL}, portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]}", "XMMX"),
+        (
+            "shop/web",
+            "{tls: {mode: SIMPLE}, portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]}",
+            "PPXP",
+        ),
+        (
+            "shop/web",
+            "{tls: {mode: ISTIO_MUTUAL}, portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]}",
+            "XMMX",
+        ),
         // DR-17: a credential at a sidecar needs a rule that is bound to workloads.
         ("shop/web", "{tls: {mode: SIMPLE, credentialName: c}}", "PPXP"),
         ("istio-system/istio-ingressgateway", "", "PMMP"),
@@ -140,5 +178,7 @@ fn endpoints_are_marked_and_servers_are_known_by_name() {
     // A workload's policy that disables TLS takes the mark away, and so the namespace's mode is not asked.
     let off = pa("pay", "w", "{selector: {matchLabels: {app: payments}}, mtls: {mode: DISABLE}}");
     let lowered = outbound(&mesh(&off), "shop/web", "pay/payments", 80);
-    assert!(cluster(&lowered, "outbound|80||payments.pay~").hosts.iter().all(|host| host.transport_metadata.is_empty()));
+    assert!(
+        cluster(&lowered, "outbound|80||payments.pay~").hosts.iter().all(|host| host.transport_metadata.is_empty())
+    );
 }

@@ -104,7 +104,10 @@ fn t07_to_t09_virtual_services_that_do_not_apply() {
         ("T07 VS-1 bound to a gateway only", vs("r", &format!("{{hosts: [reviews], gateways: [ingress], {rule}}}"))),
         ("T08 H-1 a host of its own namespace", vs_in("ops", "r", &format!("{{hosts: [reviews], {rule}}}"))),
         ("T09 H-1 half-qualified", vs("r", &format!("{{hosts: [reviews.shop], {rule}}}"))),
-        ("VS-2 exported to nobody else", vs_in("ops", "r", &format!("{{hosts: [reviews.shop.svc.cluster.local], exportTo: ['.'], {rule}}}"))),
+        (
+            "VS-2 exported to nobody else",
+            vs_in("ops", "r", &format!("{{hosts: [reviews.shop.svc.cluster.local], exportTo: ['.'], {rule}}}")),
+        ),
         ("VS-2 exported nowhere", vs("r", &format!("{{hosts: [reviews], exportTo: ['~'], {rule}}}"))),
     ] {
         check(case, &manifest, "shop/web", &[to("prefix /", BARE)]);
@@ -120,16 +123,24 @@ fn t07_to_t09_virtual_services_that_do_not_apply() {
 
 #[test]
 fn t10_to_t12_of_several_virtual_services_one_counts() {
-    let all = |subset: &str| format!("hosts: [reviews], http: [{{route: [{{destination: {{host: reviews, subset: {subset}}}}}]}}]");
+    let all = |subset: &str| {
+        format!("hosts: [reviews], http: [{{route: [{{destination: {{host: reviews, subset: {subset}}}}}]}}]")
+    };
     let aged = |name: &str, created: &str, spec: &str| {
         vs(name, spec).replace("namespace: shop}", &format!("namespace: shop, creationTimestamp: '{created}'}}"))
     };
     let (early, late) = ("2024-01-01T10:00:00Z", "2024-01-01T11:00:00Z");
     let a = |created| aged("a", created, &format!("{{{}}}", all("v1")));
     let b = |created| aged("b", created, &format!("{{{}}}", all("v2")));
-    let by_name = format!("{SUBSETS}{}{}", vs("b", &format!("{{{}}}", all("v2"))), vs("a", &format!("{{{}}}", all("v1"))));
+    let by_name =
+        format!("{SUBSETS}{}{}", vs("b", &format!("{{{}}}", all("v2"))), vs("a", &format!("{{{}}}", all("v1"))));
     check("T10 the older one", &format!("{SUBSETS}{}{}", a(early), b(late)), "shop/web", &[to("prefix /", TO_V1)]);
-    check("T10 the older one, turned", &format!("{SUBSETS}{}{}", a(late), b(early)), "shop/web", &[to("prefix /", TO_V2)]);
+    check(
+        "T10 the older one, turned",
+        &format!("{SUBSETS}{}{}", a(late), b(early)),
+        "shop/web",
+        &[to("prefix /", TO_V2)],
+    );
     check("T10 0.4 by name", &by_name, "shop/web", &[to("prefix /", TO_V1)]);
     let private = aged("p", late, &format!("{{exportTo: ['.'], {}}}", all("v2")));
     let both = format!("{SUBSETS}{}{private}", a(early));
@@ -138,7 +149,9 @@ fn t10_to_t12_of_several_virtual_services_one_counts() {
     let for_mobile = aged(
         "a",
         early,
-        &format!("{{hosts: [reviews], http: [{{match: [{{uri: {{prefix: /m}}, sourceLabels: {{app: mobile}}}}], route: [{V1}]}}]}}"),
+        &format!(
+            "{{hosts: [reviews], http: [{{match: [{{uri: {{prefix: /m}}, sourceLabels: {{app: mobile}}}}], route: [{V1}]}}]}}"
+        ),
     );
     let both = format!("{SUBSETS}{for_mobile}{}", b(late));
     check("T12 VS-5 the next one where the first has no routes", &both, "shop/web", &[to("prefix /", TO_V2)]);
@@ -150,12 +163,16 @@ fn t13_to_t16_matches() {
     for (case, http, expect) in [
         (
             "T13 RT-1 nothing after a rule without match",
-            format!("[{{match: [{{uri: {{prefix: /api}}}}], route: [{V1}]}}, {{route: [{V1}]}}, {{match: [{{uri: {{exact: /health}}}}], route: [{V2}]}}]"),
+            format!(
+                "[{{match: [{{uri: {{prefix: /api}}}}], route: [{V1}]}}, {{route: [{V1}]}}, {{match: [{{uri: {{exact: /health}}}}], route: [{V2}]}}]"
+            ),
             vec![to("prefix /api", TO_V1), to("prefix /", TO_V1)],
         ),
         (
             "T14 RT-2 a prefix of bytes",
-            format!("[{{match: [{{uri: {{prefix: /foo}}}}], route: [{V1}]}}, {{match: [{{uri: {{prefix: /foobar}}}}], route: [{V2}]}}]"),
+            format!(
+                "[{{match: [{{uri: {{prefix: /foo}}}}], route: [{V1}]}}, {{match: [{{uri: {{prefix: /foobar}}}}], route: [{V2}]}}]"
+            ),
             vec![to("prefix /foo", TO_V1), to("prefix /foobar", TO_V2)],
         ),
         (
@@ -175,27 +192,39 @@ fn t13_to_t16_matches() {
         ),
         (
             "RT-3 RT-4 pseudo-headers, presence, query, case",
-            format!("[{{match: [{{uri: {{regex: '/a.*'}}, ignoreUriCase: true, method: {{exact: GET}}, authority: {{prefix: rev}}, scheme: {{exact: http}}, headers: {{x-any: {{}}, x-star: {{regex: '*'}}}}, queryParams: {{q: {{exact: '1'}}, r: {{regex: '*'}}}}}}], route: [{V1}]}}]"),
-            vec![to("regex /a.* any-case :method=GET :authority=rev* :scheme=http x-any present x-star present ?q=1 ?r", TO_V1)],
+            format!(
+                "[{{match: [{{uri: {{regex: '/a.*'}}, ignoreUriCase: true, method: {{exact: GET}}, authority: {{prefix: rev}}, scheme: {{exact: http}}, headers: {{x-any: {{}}, x-star: {{regex: '*'}}}}, queryParams: {{q: {{exact: '1'}}, r: {{regex: '*'}}}}}}], route: [{V1}]}}]"
+            ),
+            vec![to(
+                "regex /a.* any-case :method=GET :authority=rev* :scheme=http x-any present x-star present ?q=1 ?r",
+                TO_V1,
+            )],
         ),
         (
             "RT-5 the port that is dialled",
-            format!("[{{match: [{{port: 80}}], route: [{V1}]}}, {{match: [{{port: 9080}}], route: [{V2}]}}, {{route: [{V1}]}}]"),
+            format!(
+                "[{{match: [{{port: 80}}], route: [{V1}]}}, {{match: [{{port: 9080}}], route: [{V2}]}}, {{route: [{V1}]}}]"
+            ),
             vec![to("prefix /", TO_V2)],
         ),
         (
             "RT-5 gateways in place of labels",
-            format!("[{{match: [{{gateways: [edge]}}], route: [{V1}]}}, {{match: [{{gateways: [mesh], sourceLabels: {{app: other}}}}], route: [{V2}]}}]"),
+            format!(
+                "[{{match: [{{gateways: [edge]}}], route: [{V1}]}}, {{match: [{{gateways: [mesh], sourceLabels: {{app: other}}}}], route: [{V2}]}}]"
+            ),
             vec![to("prefix /", TO_V2)],
         ),
         (
             "RT-5 the client's namespace",
-            format!("[{{match: [{{sourceNamespace: ops}}], route: [{V1}]}}, {{match: [{{sourceNamespace: shop}}], route: [{V2}]}}]"),
+            format!(
+                "[{{match: [{{sourceNamespace: ops}}], route: [{V1}]}}, {{match: [{{sourceNamespace: shop}}], route: [{V2}]}}]"
+            ),
             vec![to("prefix /", TO_V2)],
         ),
         (
             "RT-7 answers of the proxy itself",
-            "[{match: [{uri: {exact: /r}}], redirect: {uri: /x, redirectCode: 302}}, {directResponse: {status: 410}}]".to_owned(),
+            "[{match: [{uri: {exact: /r}}], redirect: {uri: /x, redirectCode: 302}}, {directResponse: {status: 410}}]"
+                .to_owned(),
             vec!["exact /r redirect 302".to_owned(), "prefix / answer 410".to_owned()],
         ),
     ] {
@@ -206,17 +235,41 @@ fn t13_to_t16_matches() {
 
 #[test]
 fn t17_to_t19_weights_and_clusters_that_do_not_exist() {
-    let weighted = |v1: &str, v2: &str| format!("[{{destination: {{host: reviews, subset: v1}}{v1}}}, {{destination: {{host: reviews, subset: v2}}{v2}}}]");
+    let weighted = |v1: &str, v2: &str| {
+        format!(
+            "[{{destination: {{host: reviews, subset: v1}}{v1}}}, {{destination: {{host: reviews, subset: v2}}{v2}}}]"
+        )
+    };
     for (case, route, expect) in [
         ("T17", weighted(", weight: 1", ", weight: 3"), vec![to("prefix /", &format!("{TO_V1}:1 {TO_V2}:3"))]),
         ("T17 none for zero", weighted(", weight: 90", ", weight: 0"), vec![to("prefix /", &format!("{TO_V1}:90"))]),
-        ("T17 a single one", "[{destination: {host: reviews, subset: v2}, weight: 0}]".to_owned(), vec![to("prefix /", TO_V2)]),
+        (
+            "T17 a single one",
+            "[{destination: {host: reviews, subset: v2}, weight: 0}]".to_owned(),
+            vec![to("prefix /", TO_V2)],
+        ),
         ("T18 omitted is zero", weighted("", ", weight: 10"), vec![to("prefix /", &format!("{TO_V2}:10"))]),
         ("T17 all zero is refused", weighted(", weight: 0", ", weight: 0"), vec![to("prefix /", BARE)]),
-        ("T19 unknown subset", "[{destination: {host: reviews, subset: v3}}]".to_owned(), vec![to("prefix /", "outbound|9080|v3|reviews.shop~")]),
-        ("RT-8 unknown host", "[{destination: {host: nobody}}]".to_owned(), vec![to("prefix /", "outbound|9080||nobody.shop~")]),
-        ("RT-8 the only port", "[{destination: {host: payments.pay.svc.cluster.local}}]".to_owned(), vec![to("prefix /", "outbound|80||payments.pay~")]),
-        ("RT-8 a port that is not there", "[{destination: {host: reviews, port: {number: 1}}}]".to_owned(), vec![to("prefix /", "outbound|1||reviews.shop~")]),
+        (
+            "T19 unknown subset",
+            "[{destination: {host: reviews, subset: v3}}]".to_owned(),
+            vec![to("prefix /", "outbound|9080|v3|reviews.shop~")],
+        ),
+        (
+            "RT-8 unknown host",
+            "[{destination: {host: nobody}}]".to_owned(),
+            vec![to("prefix /", "outbound|9080||nobody.shop~")],
+        ),
+        (
+            "RT-8 the only port",
+            "[{destination: {host: payments.pay.svc.cluster.local}}]".to_owned(),
+            vec![to("prefix /", "outbound|80||payments.pay~")],
+        ),
+        (
+            "RT-8 a port that is not there",
+            "[{destination: {host: reviews, port: {number: 1}}}]".to_owned(),
+            vec![to("prefix /", "outbound|1||reviews.shop~")],
+        ),
     ] {
         let manifest = format!("{SUBSETS}{}", vs("r", &format!("{{hosts: [reviews], http: [{{route: {route}}}]}}")));
         check(case, &manifest, "shop/web", &expect);
@@ -245,7 +298,8 @@ fn t19_a_missing_cluster_is_missing_and_said_so() {
 fn t20_t21_faults_and_mirrors() {
     use meshproof_proxy::config::FilterOverride;
     let fault = |fault: &str| {
-        let rule = format!("{{hosts: [reviews], http: [{{fault: {fault}, route: [{{destination: {{host: reviews}}}}]}}]}}");
+        let rule =
+            format!("{{hosts: [reviews], http: [{{fault: {fault}, route: [{{destination: {{host: reviews}}}}]}}]}}");
         let lowered = outbound(&mesh(&vs("r", &rule)), "shop/web", "shop/reviews", 9080);
         let overrides = &lowered.config.listeners[0].route_config.virtual_hosts[0].routes[0].filter_overrides;
         let [FilterOverride::Fault(Some(fault))] = overrides.as_slice() else { panic!("{overrides:?}") };
@@ -259,7 +313,9 @@ fn t20_t21_faults_and_mirrors() {
     let abort = (None, Some((HttpStatus(503), 1_000_000)));
     assert_eq!(fault("{abort: {httpStatus: 503, percentage: {value: 100}}}"), abort);
 
-    let mirror = |rest: &str| format!("{{hosts: [reviews], http: [{{route: [{V1}], mirror: {{host: reviews, subset: v2}}{rest}}}]}}");
+    let mirror = |rest: &str| {
+        format!("{{hosts: [reviews], http: [{{route: [{V1}], mirror: {{host: reviews, subset: v2}}{rest}}}]}}")
+    };
     for (case, rest, expect) in [
         ("T21", ", mirrorPercentage: {value: 25}", format!(" mirror={TO_V2}:250000ppm")),
         ("RT-19 absent is all", "", format!(" mirror={TO_V2}:1000000ppm")),
@@ -272,14 +328,25 @@ fn t20_t21_faults_and_mirrors() {
 
 #[test]
 fn vs11_delegates() {
-    let root = |rest: &str| vs("r", &format!("{{hosts: [reviews], http: [{{match: [{{uri: {{prefix: /a}}}}], delegate: {{name: d, namespace: pay}}{rest}}}, {{route: [{V1}]}}]}}"));
+    let root = |rest: &str| {
+        vs(
+            "r",
+            &format!(
+                "{{hosts: [reviews], http: [{{match: [{{uri: {{prefix: /a}}}}], delegate: {{name: d, namespace: pay}}{rest}}}, {{route: [{V1}]}}]}}"
+            ),
+        )
+    };
     let delegate = |http: &str| vs_in("pay", "d", &format!("{{http: {http}}}"));
     let to_pay = "outbound|80||payments.pay~";
     let route = "route: [{destination: {host: payments}}]";
     for (case, manifests, expect) in [
         (
             "the delegate's rules under the root's match",
-            format!("{}{}", root(", timeout: 3s"), delegate(&format!("[{{match: [{{uri: {{prefix: /a/b}}}}], {route}, timeout: 1s}}, {{{route}}}]"))),
+            format!(
+                "{}{}",
+                root(", timeout: 3s"),
+                delegate(&format!("[{{match: [{{uri: {{prefix: /a/b}}}}], {route}, timeout: 1s}}, {{{route}}}]"))
+            ),
             vec![
                 to("prefix /a/b", to_pay).replace("timeout=0s", "timeout=1s"),
                 to("prefix /a", to_pay).replace("timeout=0s", "timeout=3s"),
@@ -309,9 +376,13 @@ fn rt20_rt21_rewrites_and_headers() {
     let route = &lowered.config.listeners[0].route_config.virtual_hosts[0].routes[0];
     let meshproof_proxy::config::Action::Forward(action) = &route.action else { panic!("{route:?}") };
     assert_eq!((action.prefix_rewrite.as_deref(), action.host_rewrite.as_deref()), (Some("/b"), Some("other")));
-    let added: Vec<(&str, &str)> = route.headers.request_to_add.iter().map(|h| (h.name.as_str(), h.value.as_str())).collect();
+    let added: Vec<(&str, &str)> =
+        route.headers.request_to_add.iter().map(|h| (h.name.as_str(), h.value.as_str())).collect();
     assert_eq!(added, [("x-a", "1"), ("x-b", "2"), ("x-e", "3")]);
-    assert_eq!((route.headers.request_to_remove.as_slice(), route.headers.response_to_remove.as_slice()), (&["x-c".to_owned()][..], &["x-d".to_owned()][..]));
+    assert_eq!(
+        (route.headers.request_to_remove.as_slice(), route.headers.response_to_remove.as_slice()),
+        (&["x-c".to_owned()][..], &["x-d".to_owned()][..])
+    );
 }
 
 #[test]
