@@ -2,7 +2,7 @@
 
 use meshproof_model::{Finding, INVALID_VALUE, Labels, Located, Nanos, Severity, Subject};
 
-use crate::{duration::go_duration, field::Field, object::Object};
+use crate::{duration::go_duration, field::Field, object::Object, yaml::Plain};
 
 /// Collects findings about one object.
 pub(crate) struct Cx {
@@ -32,8 +32,9 @@ impl Cx {
     /// A duration of Istio's: Go's grammar, whole milliseconds, at least one.
     pub(crate) fn duration(&mut self, object: &Field<'_>, key: &str) -> Option<Located<Nanos>> {
         let field = object.get(key)?;
-        let text = field.text()?;
-        let Some(nanos) = go_duration(&text) else {
+        // Anything but a text is the schema's finding.
+        let Some(Plain::Text(text)) = field.node().plain() else { return None };
+        let Some(nanos) = go_duration(text) else {
             let help = "write a number with a unit, such as `500ms`, `2s` or `1m30s`";
             self.invalid(&field, format!("`{key}` is a duration, and `{text}` is none"), help);
             return None;

@@ -128,6 +128,10 @@ impl<'o> Reader<'o> {
         if object.meta.resource.name.is_empty() && kind.is_some_and(|kind| kind.schema.is_some()) {
             return self.no_object(file, root, &path, &NoObject::Lacks("metadata.name"));
         }
+        if kind.is_some_and(|kind| kind.reading == Reading::Workload) && !workload::has_template(&object) {
+            let reason = "a fragment without pods, as `kubectl kustomize` merges them: render it and read that";
+            return self.out.mesh.unmodelled.push(unmodelled::whole(&object, reason));
+        }
         objects.push((object, kind));
     }
 

@@ -28,7 +28,6 @@ pub(crate) fn decide(read: &mut workload::Read, namespaces: &NamespaceLabels, ha
     let mut assumed = None;
     let (mode, at) = match by_pod(read) {
         Some(decision) => decision,
-        None if NEVER.contains(&namespace.as_str()) => (ProxyMode::None, read.workload.meta.at.clone()),
         None => match labels {
             Some(labels) => by_namespace(labels, read),
             None => {
@@ -51,7 +50,7 @@ fn by_pod(read: &workload::Read) -> Option<(ProxyMode, Location)> {
     if let Some(at) = &read.proxy_container {
         return Some((ProxyMode::Sidecar, at.clone()));
     }
-    if read.workload.host_network {
+    if read.workload.host_network || NEVER.contains(&read.workload.meta.namespace()) {
         return Some((ProxyMode::None, read.workload.meta.at.clone()));
     }
     if let Some(inject) = &read.inject {

@@ -20,6 +20,18 @@ pub(crate) struct Read {
     pub proxy_container: Option<Location>,
 }
 
+/// Whether it says what its pods are; a fragment for a kustomization need not.
+pub(crate) fn has_template(object: &Object<'_>) -> bool {
+    let Some(spec) = object.root.entry("spec") else { return false };
+    match object.meta.resource.kind.as_str() {
+        "Pod" => spec.value.entry("containers").is_some(),
+        "CronJob" => spec.value.entry("jobTemplate").is_some(),
+        // A Rollout may take the template of a Deployment.
+        "Rollout" => true,
+        _ => spec.value.entry("template").is_some_and(|template| template.value.entry("spec").is_some()),
+    }
+}
+
 /// Reads one; without a template it runs nothing.
 pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Read> {
     let spec = object.get("spec");
@@ -34,7 +46,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Read> {
     };
     if let Some(spec) = &spec {
         // Says which pods the object owns; the template's labels are what counts for others.
-        spec.labels_at("selector");
+        spec.get("selector").map(|selector| selector.labels_at("matchLabels"));
     }
     let at = object.meta.at.clone();
     let metadata = template.get("metadata");

@@ -38,15 +38,15 @@ pub(crate) fn resolve(text: &str, plain: bool) -> Plain<'_> {
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
         return Plain::Text(text);
     }
-    integer(text).map(Plain::Int).or_else(|| float(text).map(Plain::Float)).unwrap_or(Plain::Text(text))
+    let digits = text.replace('_', "");
+    integer(&digits).map(Plain::Int).or_else(|| float(&digits).map(Plain::Float)).unwrap_or(Plain::Text(text))
 }
 
 /// Decimal, `0x`, `0b`, `0o` and a leading `0` for octal, with underscores.
 fn integer(text: &str) -> Option<i64> {
-    let text = text.replace('_', "");
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let (radix, digits) = match digits.as_bytes() {
         [b'0', b'x' | b'X', ..] => (16, &digits[2..]),

@@ -21,7 +21,7 @@ pub(crate) fn in_scalar(text: &str) -> bool {
     let Some((_, rest)) = text.split_once("{{") else { return false };
     let action = rest.trim_start_matches('-').trim_start();
     let roots = [".Values", ".Release", ".Chart", ".Capabilities", ".Files", ".Template", "$.Values", "$.Release"];
-    let words = ["include", "template", "tpl", "toYaml", "default", "printf", "quote", "if", "range", "with", "end"];
+    let words = ["include", "template", "tpl", "toYaml"];
     let word = action.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
     rest.contains("}}") && (roots.iter().any(|root| action.starts_with(root)) || words.contains(&word))
 }

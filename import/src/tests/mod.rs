@@ -1,0 +1,58 @@
+//! Manifests in, facts out.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod calls;
+mod findings;
+mod fuzz;
+mod injection;
+mod kinds;
+mod suppressions;
+mod unmodelled;
+
+use meshproof_model::{Located, Location, Sources};
+
+use crate::{ImportOptions, Imported, import};
+
+/// Reads one text.
+fn read(text: &str) -> Imported {
+    read_all(&[("mesh.yaml", text)])
+}
+
+/// Reads several.
+fn read_all(texts: &[(&str, &str)]) -> Imported {
+    let mut sources = Sources::default();
+    for (path, text) in texts {
+        sources.add(*path, *text);
+    }
+    import(&sources, &ImportOptions::default())
+}
+
+/// `line:column path`.
+fn place(at: &Location) -> String {
+    format!("{}:{} {}", at.line, at.column, at.path)
+}
+
+/// `value @ place`.
+fn show<T: std::fmt::Debug>(value: Option<&Located<T>>) -> String {
+    value.map_or("-".to_owned(), |v| format!("{:?} @ {}", v.value, place(&v.at)))
+}
+
+/// Findings as `CODE line:column message`.
+fn findings(imported: &Imported) -> Vec<String> {
+    let line = |f: &meshproof_model::Finding| {
+        let at = f.location.as_ref().map(|at| format!("{}:{}", at.line, at.column)).unwrap_or_default();
+        format!("{} {at} {}", f.rule.code, f.message)
+    };
+    imported.findings.iter().map(line).collect()
+}
+
+/// A manifest that nothing is wrong with.
+fn read_clean(text: &str) -> Imported {
+    let imported = read(text);
+    assert_eq!(findings(&imported), Vec::<String>::new());
+    assert!(!imported.unreadable);
+    imported
+}
+
+const VIRTUAL_SERVICE: &str =
+    "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: r, namespace: shop}\nspec:\n";
