@@ -143,9 +143,9 @@ fn calls_of_principal(
     ports: &[u16],
     calls: &mut Vec<InferredCall>,
 ) {
-    let mut parts = principal.value.split('/').skip(1);
+    let mut names = principal.value.split('/').skip(1);
     let (Some("ns"), Some(namespace), Some("sa"), Some(account)) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+        (names.next(), names.next(), names.next(), names.next())
     else {
         return;
     };

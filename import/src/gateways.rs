@@ -29,7 +29,7 @@ pub(crate) fn stand_in(mesh: &mut Mesh, cluster_domain: &str) {
     for gateway in &mesh.gateways {
         let served =
             |w: &Workload| meshproof_model::is_subset(&gateway.selector, &w.labels) && w.proxy == ProxyMode::Gateway;
-        if !mesh.workloads.iter().any(|workload| served(workload)) {
+        if !mesh.workloads.iter().any(served) {
             missing.entry(gateway.selector.clone()).or_default().push(gateway);
         }
     }
@@ -53,12 +53,11 @@ fn stand_in_for(
     // `istio: ingressgateway` selects the gateway that Istio's installation brings, under these names.
     let installed = selector.get("istio").filter(|name| matches!(name.as_str(), "ingressgateway" | "egressgateway"));
     let first = &gateways[0].meta;
-    let (namespace, name) = match installed {
-        Some(name) => (mesh.settings.root_namespace.value.clone(), format!("istio-{name}")),
-        None => {
-            let name = ["istio", "app"].iter().find_map(|key| selector.get(*key)).map_or(first.name(), String::as_str);
-            (first.namespace().to_owned(), name.to_owned())
-        }
+    let (namespace, name) = if let Some(name) = installed {
+        (mesh.settings.root_namespace.value.clone(), format!("istio-{name}"))
+    } else {
+        let name = ["istio", "app"].iter().find_map(|key| selector.get(*key)).map_or(first.name(), String::as_str);
+        (first.namespace().to_owned(), name.to_owned())
     };
     let account = if installed.is_some() { format!("{name}-service-account") } else { name.clone() };
     let at = first.at.clone();
@@ -93,7 +92,8 @@ fn stand_in_for(
     });
     let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let reason = format!(
-        "no pod of the manifests has the labels that it selects ({}); one replica of `{namespace}/{name}` stands in for them",
+        "no pod of the manifests has the labels that it selects ({}); one replica of `{namespace}/{name}` stands in \
+         for them",
         labels.join(", "),
     );
     (workload, service, Unmodelled { resource: first.resource.clone(), at, reason })

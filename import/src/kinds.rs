@@ -67,6 +67,16 @@ const NO_TRAFFIC: &str = "it carries no requests and decides about none";
 const ROLLOUT: &str = "it changes what runs over time; verdicts are about what the manifests start with";
 const ROUTES: &str = "its routes are not modelled: requests that it would route are judged without it";
 const ACCESS: &str = "it decides about access, and verdicts are made without it";
+const SCOPES: &str = "scopes are not modelled: every workload sees every host, as without it";
+const PATCHES: &str = "it patches the proxies that it selects; what it changes there is not judged";
+const EXTENDS: &str = "extensions of proxies are not modelled: what it does to requests is not judged";
+const MAKES: &str = "it says how manifests are made; run `kubectl kustomize` and read what it prints";
+const DEPLOYS: &str = "what it deploys is not in this manifest; render it and read that";
+const PROCESS: &str = "settings of the proxy process are not modelled";
+const TOKENS: &str = "tokens are not modelled: no request carries one";
+const RECORDS: &str = "what is recorded changes no request";
+const ENDPOINTS: &str = "the endpoints that it names are not modelled";
+const LIMITS: &str = "rate limits of Linkerd are not modelled";
 
 macro_rules! kinds {
     ($($group:expr, $name:literal, $schema:expr, $reading:expr;)*) => {
@@ -79,16 +89,16 @@ static KINDS: &[Kind] = kinds! {
     NETWORKING, "DestinationRule", Some("DestinationRule"), Reading::DestinationRule;
     NETWORKING, "Gateway", Some("Gateway"), Reading::Gateway;
     NETWORKING, "ServiceEntry", Some("ServiceEntry"), Reading::ServiceEntry;
-    NETWORKING, "Sidecar", Some("Sidecar"), Reading::Not("scopes are not modelled: every workload sees every host, as without it");
-    NETWORKING, "WorkloadEntry", Some("WorkloadEntry"), Reading::Not("the endpoint that it adds is not modelled");
-    NETWORKING, "WorkloadGroup", Some("WorkloadGroup"), Reading::Not("the endpoints that it describes are not modelled");
-    NETWORKING, "EnvoyFilter", Some("EnvoyFilter"), Reading::Not("it patches the proxies that it selects; what it changes there is not judged");
-    NETWORKING, "ProxyConfig", Some("ProxyConfig"), Reading::Not("settings of the proxy process are not modelled");
+    NETWORKING, "Sidecar", Some("Sidecar"), Reading::Not(SCOPES);
+    NETWORKING, "WorkloadEntry", Some("WorkloadEntry"), Reading::Not(ENDPOINTS);
+    NETWORKING, "WorkloadGroup", Some("WorkloadGroup"), Reading::Not(ENDPOINTS);
+    NETWORKING, "EnvoyFilter", Some("EnvoyFilter"), Reading::Not(PATCHES);
+    NETWORKING, "ProxyConfig", Some("ProxyConfig"), Reading::Not(PROCESS);
     SECURITY, "PeerAuthentication", Some("PeerAuthentication"), Reading::PeerAuthentication;
     SECURITY, "AuthorizationPolicy", Some("AuthorizationPolicy"), Reading::AuthorizationPolicy;
-    SECURITY, "RequestAuthentication", Some("RequestAuthentication"), Reading::Not("tokens are not modelled: no request carries one");
-    TELEMETRY, "Telemetry", Some("Telemetry"), Reading::Not("what is recorded changes no request");
-    "extensions.istio.io", "WasmPlugin", Some("WasmPlugin"), Reading::Not("extensions of proxies are not modelled: what it does to requests is not judged");
+    SECURITY, "RequestAuthentication", Some("RequestAuthentication"), Reading::Not(TOKENS);
+    TELEMETRY, "Telemetry", Some("Telemetry"), Reading::Not(RECORDS);
+    "extensions.istio.io", "WasmPlugin", Some("WasmPlugin"), Reading::Not(EXTENDS);
     "install.istio.io", "IstioOperator", None, Reading::IstioOperator;
 
     "", "Service", Some("Service"), Reading::Service;
@@ -97,7 +107,7 @@ static KINDS: &[Kind] = kinds! {
     "", "Namespace", Some("Namespace"), Reading::Namespace;
     "", "ConfigMap", Some("ConfigMap"), Reading::ConfigMap;
     "", "ServiceAccount", Some("ServiceAccount"), Reading::ServiceAccount;
-    "", "Endpoints", Some("Endpoints"), Reading::Not("endpoints written by hand are not modelled");
+    "", "Endpoints", Some("Endpoints"), Reading::Not(ENDPOINTS);
     "", "Secret", None, Reading::Not(NO_TRAFFIC);
     "", "PersistentVolume", None, Reading::Not(NO_TRAFFIC);
     "", "PersistentVolumeClaim", None, Reading::Not(NO_TRAFFIC);
@@ -124,7 +134,7 @@ static KINDS: &[Kind] = kinds! {
     "networking.k8s.io", "NetworkPolicy", Some("NetworkPolicy"), Reading::Not(ACCESS);
     "networking.k8s.io", "Ingress", Some("Ingress"), Reading::Not(ROUTES);
     "networking.k8s.io", "IngressClass", None, Reading::Not(NO_TRAFFIC);
-    "discovery.k8s.io", "EndpointSlice", Some("EndpointSlice"), Reading::Not("endpoints written by hand are not modelled");
+    "discovery.k8s.io", "EndpointSlice", Some("EndpointSlice"), Reading::Not(ENDPOINTS);
     "rbac.authorization.k8s.io", "Role", None, Reading::Not(NO_TRAFFIC);
     "rbac.authorization.k8s.io", "RoleBinding", None, Reading::Not(NO_TRAFFIC);
     "rbac.authorization.k8s.io", "ClusterRole", None, Reading::Not(NO_TRAFFIC);
@@ -164,7 +174,7 @@ static KINDS: &[Kind] = kinds! {
     "policy.linkerd.io", "MeshTLSAuthentication", None, Reading::Not(ACCESS);
     "policy.linkerd.io", "NetworkAuthentication", None, Reading::Not(ACCESS);
     "policy.linkerd.io", "EgressNetwork", None, Reading::Not(ACCESS);
-    "policy.linkerd.io", "HTTPLocalRateLimitPolicy", None, Reading::Not("rate limits of Linkerd are not modelled");
+    "policy.linkerd.io", "HTTPLocalRateLimitPolicy", None, Reading::Not(LIMITS);
     "split.smi-spec.io", "TrafficSplit", None, Reading::Not(ROUTES);
 
     "argoproj.io", "Rollout", None, Reading::Workload;
@@ -172,8 +182,8 @@ static KINDS: &[Kind] = kinds! {
     "argoproj.io", "ClusterAnalysisTemplate", None, Reading::Not(ROLLOUT);
     "argoproj.io", "AnalysisRun", None, Reading::Not(ROLLOUT);
     "argoproj.io", "Experiment", None, Reading::Not(ROLLOUT);
-    "argoproj.io", "Application", None, Reading::Not("what it deploys is not in this manifest; render it and read that");
-    "argoproj.io", "ApplicationSet", None, Reading::Not("what it deploys is not in this manifest; render it and read that");
+    "argoproj.io", "Application", None, Reading::Not(DEPLOYS);
+    "argoproj.io", "ApplicationSet", None, Reading::Not(DEPLOYS);
     "argoproj.io", "AppProject", None, Reading::Not(NO_TRAFFIC);
     "flagger.app", "Canary", None, Reading::Not(ROLLOUT);
     "flagger.app", "MetricTemplate", None, Reading::Not(ROLLOUT);
@@ -181,6 +191,6 @@ static KINDS: &[Kind] = kinds! {
     "keda.sh", "ScaledObject", None, Reading::Not(ROLLOUT);
     "keda.sh", "ScaledJob", None, Reading::Not(ROLLOUT);
     "keda.sh", "TriggerAuthentication", None, Reading::Not(NO_TRAFFIC);
-    "kustomize.config.k8s.io", "Kustomization", None, Reading::Not("it says how manifests are made; run `kubectl kustomize` and read what it prints");
-    "kustomize.config.k8s.io", "Component", None, Reading::Not("it says how manifests are made; run `kubectl kustomize` and read what it prints");
+    "kustomize.config.k8s.io", "Kustomization", None, Reading::Not(MAKES);
+    "kustomize.config.k8s.io", "Component", None, Reading::Not(MAKES);
 };

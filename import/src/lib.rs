@@ -12,6 +12,7 @@ mod istio;
 mod kinds;
 mod kubernetes;
 mod object;
+mod references;
 mod registry;
 mod schema;
 mod suppression;

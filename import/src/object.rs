@@ -46,7 +46,6 @@ impl<'a> Object<'a> {
         let text = |node: &'a Node<'a>, key: &str| node.entry(key).and_then(|entry| text_of(&entry.value));
         let (api, kind) = match (text(root, "apiVersion"), text(root, "kind")) {
             (Some(api), Some(kind)) => (api, kind),
-            (None, None) => return Err(NoObject::Other),
             (None, Some(_)) if root.entry("metadata").is_some() => return Err(NoObject::Lacks("apiVersion")),
             (Some(_), None) if root.entry("metadata").is_some() => return Err(NoObject::Lacks("kind")),
             _ => return Err(NoObject::Other),
@@ -130,8 +129,12 @@ pub(crate) fn text_of(node: &Node<'_>) -> Option<String> {
 
 /// A mapping of texts.
 pub(crate) fn labels(node: &Node<'_>) -> Labels {
-    node.entries()
-        .iter()
-        .filter_map(|entry| Some((entry.key.to_string(), text_of(&entry.value).unwrap_or_default())))
-        .collect()
+    node.entries().iter().map(|entry| (entry.key.to_string(), text_of(&entry.value).unwrap_or_default())).collect()
+}
+
+/// Adds `[i]` to a path.
+pub(crate) fn push_index(path: &mut String, i: usize) {
+    path.push('[');
+    path.push_str(&i.to_string());
+    path.push(']');
 }

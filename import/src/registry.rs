@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use meshproof_model::{
-    DUPLICATE_RESOURCE, FileId, Finding, INVALID_VALUE, Location, Mesh, ResourceRef, Severity, Sources, Subject,
-    UNKNOWN_FIELD, UNREADABLE_INPUT, UNRENDERED_TEMPLATE, Unmodelled,
+    DUPLICATE_RESOURCE, FileId, Finding, INVALID_VALUE, Location, Mesh, Namespace, ResourceRef, Severity, Sources,
+    Subject, UNKNOWN_FIELD, UNREADABLE_INPUT, UNRENDERED_TEMPLATE, Unmodelled,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     kinds::{self, Kind, Reading},
     kubernetes::{self, injection, workload},
     object::{NoObject, Object, head, locate},
-    schema, suppression, unmodelled,
+    references, schema, suppression, unmodelled,
     yaml::{self, Document, Node, Parsed, Value},
 };
 
@@ -53,6 +53,8 @@ struct Reader<'o> {
     workloads: Vec<workload::Read>,
     namespaces: injection::NamespaceLabels,
     has_istio: bool,
+    /// Definitions that a later one of the same name replaces.
+    overruled: Vec<meshproof_model::istio::DestinationRule>,
 }
 
 impl<'o> Reader<'o> {
@@ -64,6 +66,7 @@ impl<'o> Reader<'o> {
             workloads: Vec::new(),
             namespaces: BTreeMap::new(),
             has_istio: false,
+            overruled: Vec::new(),
         }
     }
 
@@ -74,11 +77,12 @@ impl<'o> Reader<'o> {
         for broken in &parsed.broken {
             self.out.unreadable = true;
             let at = locate(file, broken.mark, "");
-            self.out.findings.push(match broken.template {
-                true => unrendered(at),
-                false => Finding::new(&UNREADABLE_INPUT, Subject::Mesh, format!("this is no YAML: {}", broken.message))
+            self.out.findings.push(if broken.template {
+                unrendered(at)
+            } else {
+                Finding::new(&UNREADABLE_INPUT, Subject::Mesh, format!("this is no YAML: {}", broken.message))
                     .at(at)
-                    .help("correct it; the other documents were read"),
+                    .help("correct it; the other documents were read")
             });
         }
     }
@@ -86,7 +90,7 @@ impl<'o> Reader<'o> {
     /// The objects of a document; lists are unrolled.
     fn document<'a>(&mut self, file: FileId, document: &'a Document<'a>, objects: &mut Vec<Known<'a>>) {
         let first = objects.len();
-        self.tree(file, &document.root, Arc::from(""), objects);
+        self.tree(file, &document.root, &Arc::from(""), objects);
         let subject = |objects: &[Known<'a>]| match objects.get(first) {
             Some((object, _)) => Subject::Resource(object.meta.resource.clone()),
             None => Subject::Mesh,
@@ -101,17 +105,17 @@ impl<'o> Reader<'o> {
         }
     }
 
-    fn tree<'a>(&mut self, file: FileId, root: &'a Node<'a>, path: Arc<str>, objects: &mut Vec<Known<'a>>) {
+    fn tree<'a>(&mut self, file: FileId, root: &'a Node<'a>, path: &Arc<str>, objects: &mut Vec<Known<'a>>) {
         let object = match Object::new(file, root, path.clone(), &self.options.default_namespace) {
             Ok(object) => object,
-            Err(reason) => return self.no_object(file, root, &path, &reason),
+            Err(reason) => return self.no_object(file, root, path, &reason),
         };
         let kind = kinds::find(&object.group, &object.meta.resource.kind);
         if kind.is_some_and(|kind| kind.reading == Reading::List) {
             if let Some(items) = root.entry("items") {
                 for (i, item) in items.value.items().iter().enumerate() {
                     let path = if path.is_empty() { format!("items[{i}]") } else { format!("{path}.items[{i}]") };
-                    self.tree(file, item, Arc::from(path), objects);
+                    self.tree(file, item, &Arc::from(path), objects);
                 }
             }
             return;
@@ -126,7 +130,7 @@ impl<'o> Reader<'o> {
             return;
         }
         if object.meta.resource.name.is_empty() && kind.is_some_and(|kind| kind.schema.is_some()) {
-            return self.no_object(file, root, &path, &NoObject::Lacks("metadata.name"));
+            return self.no_object(file, root, path, &NoObject::Lacks("metadata.name"));
         }
         if kind.is_some_and(|kind| kind.reading == Reading::Workload) && !workload::has_template(&object) {
             let reason = "a fragment without pods, as `kubectl kustomize` merges them: render it and read that";
@@ -163,6 +167,9 @@ impl<'o> Reader<'o> {
                 && let Some((winner, _)) = objects.get(winner)
             {
                 self.out.findings.push(duplicate(object, winner));
+                if kind.is_some_and(|kind| kind.reading == Reading::DestinationRule) {
+                    self.overruled.extend(istio::destination_rule::read(object, &mut Cx::new(object)));
+                }
                 if let Some(schema) = kind.and_then(|kind| kind.schema) {
                     self.out.findings.extend(schema::check(object, schema));
                 }
@@ -204,7 +211,7 @@ impl<'o> Reader<'o> {
             }
             Reading::IstioOperator => {
                 if let Some(config) = object.get("spec").and_then(|spec| spec.get("meshConfig")) {
-                    istio::mesh_config::read(&config, &mut mesh.settings, &mut cx);
+                    istio::mesh_config::read_field(&config, mesh, &mut cx);
                 }
             }
             Reading::ConfigMap => return self.config_map(object),
@@ -217,7 +224,7 @@ impl<'o> Reader<'o> {
         }
     }
 
-    /// The `istio` ConfigMap holds the mesh's settings as a text in a text.
+    /// The `istio` `ConfigMap` holds the mesh's settings as a text in a text.
     fn config_map(&mut self, object: &Object<'_>) {
         let data = object.get("data").and_then(|data| data.get("mesh"));
         let is_mesh = object.meta.name() == "istio" || object.meta.name().starts_with("istio-");
@@ -255,6 +262,7 @@ impl<'o> Reader<'o> {
 
     /// What the objects mean to each other.
     fn finish(mut self) -> Imported {
+        self.has_istio |= self.out.mesh.settings.at.is_some();
         let mut assumed: BTreeMap<String, Unmodelled> = BTreeMap::new();
         for mut read in std::mem::take(&mut self.workloads) {
             if let Some(assumption) = injection::decide(&mut read, &self.namespaces, self.has_istio) {
@@ -262,6 +270,8 @@ impl<'o> Reader<'o> {
             }
             self.out.mesh.workloads.push(read.workload);
         }
+        let found = references::check(&self.out.mesh, &self.overruled, &self.options.cluster_domain);
+        self.out.findings.extend(found);
         let mesh = &mut self.out.mesh;
         mesh.unmodelled.extend(assumed.into_values());
         gateways::promote(mesh);
@@ -309,9 +319,10 @@ fn duplicate(object: &Object<'_>, winner: &Object<'_>) -> Finding {
 
 fn undefined_namespace(assumed: injection::Assumed) -> Unmodelled {
     let injection::Assumed { namespace, injected, at } = assumed;
-    let (what, why) = match injected {
-        true => ("injected", "the manifests hold objects of Istio"),
-        false => ("not injected", "the manifests hold no object of Istio"),
+    let (what, why) = if injected {
+        ("injected", "the manifests hold objects of Istio")
+    } else {
+        ("not injected", "the manifests hold no object of Istio")
     };
     let reason = format!(
         "the manifests do not define the namespace `{namespace}`: its pods are taken to be {what}, since {why}; \
@@ -331,7 +342,7 @@ fn mention_namespaces(mesh: &mut Mesh) {
         .chain(gateways.iter().map(|g| &g.meta));
     for meta in metas {
         if !namespaces.contains_key(meta.namespace()) {
-            namespaces.insert(meta.namespace().to_owned(), Default::default());
+            namespaces.insert(meta.namespace().to_owned(), Namespace::default());
         }
     }
 }

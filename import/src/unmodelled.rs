@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use meshproof_model::{Located, Unmodelled};
 
 use crate::{
-    object::Object,
+    object::{Object, push_index},
     yaml::{Node, Value},
 };
 
@@ -98,7 +98,7 @@ impl<'a> Walk<'a, '_> {
                 let lengths = (path.len(), general.len());
                 general.push_str("[]");
                 for (i, item) in items.iter().enumerate() {
-                    path.push_str(&format!("[{i}]"));
+                    push_index(path, i);
                     self.node(item, path, general);
                     path.truncate(lengths.0);
                 }

@@ -1,7 +1,7 @@
 //! Istio: security.v1.AuthorizationPolicy.
 
 use meshproof_model::{
-    Located,
+    Labels, Located,
     istio::{AuthorizationAction, AuthorizationPolicy, AuthorizationRule, Condition, Operation, Source},
 };
 
@@ -18,7 +18,7 @@ pub(crate) fn read(object: &Object<'_>) -> AuthorizationPolicy {
     let dry_run = object.meta.annotations.get("istio.io/dry-run").is_some_and(|value| value == "true");
     let mut policy = AuthorizationPolicy {
         meta: object.meta.clone(),
-        selector: Default::default(),
+        selector: Labels::new(),
         has_target_refs: false,
         action: Located::new(AuthorizationAction::Allow, object.meta.at.clone()),
         provider: None,

@@ -1,30 +1,46 @@
-//! Istio: mesh.v1alpha1.MeshConfig, from the `istio` ConfigMap or an IstioOperator.
+//! Istio: mesh.v1alpha1.MeshConfig, from the `istio` `ConfigMap` or an `IstioOperator`.
 
-use meshproof_model::{Mesh, ResourceRef, Sourced, Unmodelled, istio::MeshConfig};
+use meshproof_model::{Labels, Location, Mesh, Meta, ResourceRef, Sourced, istio::MeshConfig};
 
 use super::retries;
 use crate::{
     cx::Cx,
     field::Field,
-    object::{entry_mark, locate},
+    object::Object,
+    schema, unmodelled,
     yaml::{self, Node, Parsed, Value},
 };
 
-/// Reads the settings that the `istio` ConfigMap holds as a text.
+/// Reads the settings that the `istio` `ConfigMap` holds as a text.
 pub(crate) fn read_text(field: &Field<'_>, source: &str, mesh: &mut Mesh, cx: &mut Cx) {
-    let outer = field.at();
     let parsed = inner(field.node(), source);
     if !parsed.broken.is_empty() {
         cx.invalid(field, "`mesh` is no YAML", "correct it; the settings of the mesh are not known without it");
     }
     let Some(document) = parsed.documents.first() else { return };
-    read(&Field::root(outer.file, &document.root, outer.path.clone()), &mut mesh.settings, cx);
-    for entry in document.root.entries().iter().filter(|entry| !entry.read.get() && !entry.value.is_null()) {
-        mesh.unmodelled.push(Unmodelled {
-            resource: ResourceRef { kind: "MeshConfig".to_owned(), namespace: String::new(), name: "istio".to_owned() },
-            at: locate(outer.file, entry_mark(entry), &format!("{}.{}", outer.path, entry.key)),
-            reason: format!("`{}` is not modelled", entry.key),
-        });
+    let object = object(&field.at(), &document.root);
+    cx.findings.extend(schema::check(&object, "MeshConfig"));
+    read(&Field::root(object.file, object.root, object.path.clone()), &mut mesh.settings, cx);
+    mesh.unmodelled.extend(unmodelled::fields(&object));
+}
+
+/// Reads the settings inside of an `IstioOperator`.
+pub(crate) fn read_field(field: &Field<'_>, mesh: &mut Mesh, cx: &mut Cx) {
+    cx.findings.extend(schema::check(&object(&field.at(), field.node()), "MeshConfig"));
+    read(field, &mut mesh.settings, cx);
+}
+
+/// The settings as an object of their own.
+fn object<'a>(at: &Location, root: &'a Node<'a>) -> Object<'a> {
+    let resource = ResourceRef { kind: "MeshConfig".to_owned(), namespace: String::new(), name: "istio".to_owned() };
+    let (labels, annotations) = (Labels::new(), Labels::new());
+    Object {
+        file: at.file,
+        root,
+        path: at.path.clone(),
+        group: "mesh.istio.io".to_owned(),
+        version: "v1alpha1".to_owned(),
+        meta: Meta { resource, labels, annotations, created: None, at: at.clone() },
     }
 }
 
@@ -38,7 +54,7 @@ fn inner<'a>(node: &'a Node<'_>, source: &'a str) -> Parsed<'a> {
 }
 
 /// Applies what is written to `settings` (`MC-1`).
-pub(crate) fn read(field: &Field<'_>, settings: &mut MeshConfig, cx: &mut Cx) {
+fn read(field: &Field<'_>, settings: &mut MeshConfig, cx: &mut Cx) {
     settings.at = Some(field.at());
     if let Some(name) = field.located_text("rootNamespace") {
         settings.root_namespace = Sourced::from(name);

@@ -1,7 +1,7 @@
 //! Istio: security.v1.PeerAuthentication.
 
 use meshproof_model::{
-    Located,
+    Labels, Located,
     istio::{MtlsMode, PeerAuthentication},
 };
 
@@ -9,12 +9,8 @@ use crate::{cx::Cx, field::Field, object::Object};
 
 /// Reads one; without a `spec` it inherits everything.
 pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> PeerAuthentication {
-    let mut policy = PeerAuthentication {
-        meta: object.meta.clone(),
-        selector: Default::default(),
-        mode: None,
-        port_level: Vec::new(),
-    };
+    let mut policy =
+        PeerAuthentication { meta: object.meta.clone(), selector: Labels::new(), mode: None, port_level: Vec::new() };
     let Some(spec) = object.get("spec") else { return policy };
     policy.selector = Cx::match_labels(&spec, "selector");
     policy.mode = spec.get("mtls").and_then(|mtls| mode(&mtls));

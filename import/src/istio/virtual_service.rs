@@ -31,10 +31,11 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<VirtualService> {
 fn http_route(rule: &Field<'_>, cx: &mut Cx) -> HttpRoute {
     let route: Vec<Destination> = rule.list("route").filter_map(|d| weighted(&d, cx)).collect();
     let zero = |d: &Destination| d.weight.as_ref().is_none_or(|w| w.value == 0);
-    if route.len() > 1 && route.iter().all(zero) {
-        if let Some(field) = rule.get("route") {
-            cx.invalid(&field, "all weights are 0, so no destination gets a request", "give a destination a weight");
-        }
+    if route.len() > 1
+        && route.iter().all(zero)
+        && let Some(field) = rule.get("route")
+    {
+        cx.invalid(&field, "all weights are 0, so no destination gets a request", "give a destination a weight");
     }
     HttpRoute {
         at: rule.at(),

@@ -28,14 +28,15 @@ pub(crate) fn decide(read: &mut workload::Read, namespaces: &NamespaceLabels, ha
     let mut assumed = None;
     let (mode, at) = match by_pod(read) {
         Some(decision) => decision,
-        None => match labels {
-            Some(labels) => by_namespace(labels, read),
-            None => {
+        None => {
+            if let Some(labels) = labels {
+                by_namespace(labels, read)
+            } else {
                 let at = read.workload.meta.at.clone();
                 assumed = Some(Assumed { namespace, injected: has_istio, at: at.clone() });
                 (if has_istio { ProxyMode::Sidecar } else { ProxyMode::None }, at)
             }
-        },
+        }
     };
     read.workload.proxy = match mode {
         ProxyMode::Sidecar if read.gateway.is_some() => ProxyMode::Gateway,

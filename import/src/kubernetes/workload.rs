@@ -1,5 +1,5 @@
-//! Kubernetes: what runs pods. Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, Pod, and Argo's Rollout,
-//! which has a Deployment's template.
+//! Kubernetes: what runs pods. Deployment, `StatefulSet`, `DaemonSet`, `ReplicaSet`, Job, `CronJob`, Pod, and
+//! Argo's Rollout, which has a Deployment's template.
 
 use meshproof_model::{ContainerPort, Labels, Located, Location, ProxyMode, Workload};
 

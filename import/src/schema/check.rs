@@ -4,7 +4,7 @@ use meshproof_model::{Finding, INVALID_VALUE, MISPLACED_FIELD, Subject, UNKNOWN_
 
 use super::{FieldType, Fields, Schemas, Shape, misplaced, nearest, schemas, slip};
 use crate::{
-    object::Object,
+    object::{Object, push_index},
     yaml::{Entry, Node, Plain, Value},
 };
 
@@ -57,15 +57,16 @@ impl<'a, 'o> Check<'a, 'o> {
             return;
         }
         match (shape, &node.value) {
-            (Shape::Shared(name), _) => match self.schemas.kind(name) {
-                Some(fields) => self.object_value(node, entry, fields),
-                None => {}
-            },
+            (Shape::Shared(name), _) => {
+                if let Some(fields) = self.schemas.kind(name) {
+                    self.object_value(node, entry, fields);
+                }
+            }
             (Shape::Object(fields), _) => self.object_value(node, entry, fields),
             (Shape::List(inner), Value::Sequence(items)) => {
                 for (i, item) in items.iter().enumerate() {
                     let length = self.path.len();
-                    self.path.push_str(&format!("[{i}]"));
+                    push_index(&mut self.path, i);
                     self.value(item, None, inner);
                     self.path.truncate(length);
                 }
@@ -98,7 +99,7 @@ impl<'a, 'o> Check<'a, 'o> {
             Shape::Text if !matches!(plain, Some(Plain::Text(_))) => self.wrong(node, entry, "a text"),
             Shape::Int if !is_whole(plain) => self.wrong(node, entry, "a whole number"),
             Shape::Number if !matches!(plain, Some(Plain::Int(_) | Plain::Float(_))) => {
-                self.wrong(node, entry, "a number")
+                self.wrong(node, entry, "a number");
             }
             Shape::Bool if !matches!(plain, Some(Plain::Bool(_))) => self.wrong(node, entry, "`true` or `false`"),
             Shape::IntOrText if !matches!(plain, Some(Plain::Int(_) | Plain::Float(_) | Plain::Text(_))) => {
@@ -117,12 +118,11 @@ impl<'a, 'o> Check<'a, 'o> {
         mark_read(entry);
         let names = || fields.keys().copied();
         let kind = &self.object.meta.resource.kind;
-        let place = match self.names.as_slice() {
-            [] => kind.clone(),
-            _ => {
-                let parent = self.path.strip_suffix(entry.key.as_ref()).unwrap_or(&self.path).trim_end_matches('.');
-                format!("{kind} `{parent}`")
-            }
+        let place = if self.names.as_slice().is_empty() {
+            kind.clone()
+        } else {
+            let parent = self.path.strip_suffix(entry.key.as_ref()).unwrap_or(&self.path).trim_end_matches('.');
+            format!("{kind} `{parent}`")
         };
         let message = format!("`{}` is not a field of {place}", entry.key);
         let at = self.object.entry_location(entry, &self.path);

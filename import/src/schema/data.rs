@@ -1,4 +1,5 @@
-//! The files of `import/schema`; a name in place of the empty one stands for the file's own kind, where two APIs share it.
+//! The files of `import/schema`; a name in place of the empty one stands for the file's own kind, where two APIs
+//! share it.
 
 pub(super) static FILES: &[(&str, &str)] = &[
     ("gateway.networking.k8s.io/BackendTLSPolicy", include_str!("../../schema/gateway_api/backend_tlspolicy.txt")),
@@ -14,6 +15,7 @@ pub(super) static FILES: &[(&str, &str)] = &[
     ("", include_str!("../../schema/istio/destination_rule.txt")),
     ("", include_str!("../../schema/istio/envoy_filter.txt")),
     ("", include_str!("../../schema/istio/gateway.txt")),
+    ("", include_str!("../../schema/istio/mesh_config.txt")),
     ("", include_str!("../../schema/istio/peer_authentication.txt")),
     ("", include_str!("../../schema/istio/proxy_config.txt")),
     ("", include_str!("../../schema/istio/request_authentication.txt")),

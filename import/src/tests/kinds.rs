@@ -11,7 +11,7 @@ use super::{VIRTUAL_SERVICE, place, read_clean, show};
 fn a_virtual_service_is_read_to_its_leaves() {
     let text = format!(
         "{VIRTUAL_SERVICE}  hosts: [reviews, reviews.example.com]
-  gateways: [mesh, ingress]
+  gateways: [mesh]
   exportTo: [.]
   http:
   - name: first
@@ -53,7 +53,7 @@ fn a_virtual_service_is_read_to_its_leaves() {
     let vs = &mesh.virtual_services[0];
     assert_eq!((vs.meta.resource.to_string(), place(&vs.meta.at)), ("VirtualService shop/r".into(), "1:1 ".into()));
     assert_eq!(show(vs.hosts.first()), "\"reviews\" @ 5:11 spec.hosts[0]");
-    assert_eq!((vs.gateways.len(), vs.export_to.len()), (2, 1));
+    assert_eq!((vs.gateways.len(), vs.export_to.len()), (1, 1));
     let rule = &vs.http[0];
     assert_eq!(place(&rule.at), "9:5 spec.http[0]");
     let block = &rule.matches[0];
@@ -335,4 +335,18 @@ data:
         "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  meshConfig:\n    rootNamespace: mesh\n";
     let mesh = read_clean(text).mesh;
     assert_eq!(mesh.settings.root_namespace.value, "mesh");
+}
+
+#[test]
+fn the_mesh_config_is_checked_too() {
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    \
+                enableAutoMTLS: true\n    defaultHttpRetryPolicy: {attempt: 1}\n    connectTimeout: soon\n";
+    assert_eq!(
+        super::findings(&super::read(text)),
+        [
+            "MP0103 6:5 `enableAutoMTLS` is not a field of MeshConfig",
+            "MP0103 7:30 `attempt` is not a field of MeshConfig `data.mesh.defaultHttpRetryPolicy`",
+            "MP0105 8:5 `connectTimeout` is a duration, and `soon` is none",
+        ]
+    );
 }

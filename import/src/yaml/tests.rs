@@ -1,5 +1,5 @@
 //! Trees, places, and what is refused.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::format_push_string, reason = "tests")]
 
 use super::*;
 

@@ -217,13 +217,14 @@ impl<'a> Builder<'a> {
             Content::Sequence(items) => items.push(node),
             Content::Mapping { entries, key } => match key.take() {
                 Some((key, mark)) => entries.push(Entry { key, mark, value: node, read: Cell::new(false) }),
-                None => match node.value {
-                    Value::Scalar { text, .. } => *key = Some((text, node.mark)),
-                    _ => {
+                None => {
+                    if let Value::Scalar { text, .. } = node.value {
+                        *key = Some((text, node.mark));
+                    } else {
                         let message = "a key that is not a text".to_owned();
                         return Err(Failure { mark: node.mark, message, template: false });
                     }
-                },
+                }
             },
         }
         Ok(())
@@ -258,7 +259,7 @@ impl<'a> Builder<'a> {
         let mut path = String::new();
         for open in &self.stack {
             match &open.content {
-                Content::Sequence(items) => path.push_str(&format!("[{}]", items.len())),
+                Content::Sequence(items) => crate::object::push_index(&mut path, items.len()),
                 Content::Mapping { key, .. } => {
                     if !path.is_empty() {
                         path.push('.');
