@@ -291,6 +291,12 @@ pub(crate) fn stats(world: &World<'_>) -> Map<String, Value> {
             put(format!("{owner}.rate_limited"), stats.rate_limited);
             put(format!("{owner}.enforced"), stats.enforced);
         }
+        for (prefix, limit) in ["filter", "route_filter"].into_iter().zip(proxy.proxy.local_rate_limits(LISTENER)) {
+            put(format!("{prefix}.enabled"), limit.enabled);
+            put(format!("{prefix}.enforced"), limit.enforced);
+            put(format!("{prefix}.ok"), limit.ok);
+            put(format!("{prefix}.rate_limited"), limit.rate_limited);
+        }
         for (name, value) in &proxy.transport {
             put(name.clone(), *value);
         }

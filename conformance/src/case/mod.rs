@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 pub(crate) use cluster::Listen;
 pub(crate) use request::{Protocol, Request, Token};
-pub(crate) use sampled::{Experiment, Sampled};
+pub(crate) use sampled::Experiment;
 pub(crate) use unit::Millis;
 pub(crate) use upstream::{Action, LastStream, Reset, RstAfter, Upstream};
 

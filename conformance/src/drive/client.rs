@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use meshproof_proxy::{AccessLog, Nanos, Peer, StreamEnd, Time};
 
 use super::{
-    flow::Origin,
+    flow::{DELAYED_CLOSE, Origin},
     leg::{Head, LOOPBACK},
     script::GRPC_FRAME,
     token,
@@ -184,11 +184,22 @@ impl World<'_> {
             return;
         }
         this.trailers = std::mem::take(&mut self.flows[flow].trailers);
-        if how == StreamEnd::Reset {
-            this.is_cut = true;
-            this.reset_code = http2.then_some("internal_error");
+        match how {
+            StreamEnd::Reset if http2 => {
+                this.reset_code = Some("internal_error");
+                self.cut(exchange);
+            }
+            StreamEnd::Reset => self.io(DELAYED_CLOSE, Event::Cut(exchange)),
+            StreamEnd::Complete | StreamEnd::ClientGone => self.finish(exchange),
         }
-        self.finish(exchange);
+    }
+
+    /// The client sees that an answer is cut off.
+    pub(crate) fn cut(&mut self, exchange: usize) {
+        if !self.exchanges[exchange].is_over {
+            self.exchanges[exchange].is_cut = true;
+            self.finish(exchange);
+        }
     }
 
     /// The client has waited long enough and closes the connection.
@@ -213,7 +224,8 @@ impl World<'_> {
             if is_lost {
                 self.client.connections.remove(&format!("{request} worker {worker}"));
             }
-            self.io(Nanos::ZERO, Event::Send { request, worker: Some(worker) });
+            let turn = self.rig_turn();
+            self.io(turn, Event::Send { request, worker: Some(worker) });
         } else {
             self.client.open -= 1;
         }

@@ -13,7 +13,7 @@ use super::{
 
 /// A proxy closes a downstream HTTP/1.1 connection that it has broken off only after this (Envoy:
 /// `delayed_close_timeout`).
-const DELAYED_CLOSE: Nanos = Nanos::from_secs(1);
+pub(crate) const DELAYED_CLOSE: Nanos = Nanos::from_secs(1);
 
 /// Who sent a flow's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

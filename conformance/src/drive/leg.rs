@@ -18,8 +18,8 @@ use crate::case::LastStream;
 
 /// Where every connection comes from.
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// What the rig needs for one request of a closed loop.
-const RIG_SERVICE: Nanos = Nanos::new(200_000);
+/// What the rig needs for one thing of a closed loop: to answer a request, or to send the next one.
+const RIG_TURN: Nanos = Nanos::new(100_000);
 /// Connections between proxies are numbered from here, those of the client below.
 const HOP_CONNECTIONS: u64 = 1 << 32;
 
@@ -197,7 +197,8 @@ impl World<'_> {
 
     /// The host plays its script. In a closed loop it waits for its turn.
     fn act(&mut self, leg: usize) {
-        let turn = self.turn(leg);
+        let is_loop = self.flows[self.legs[leg].flow].request.contains('.');
+        let turn = if is_loop { self.rig_turn() } else { Nanos::ZERO };
         let Leg { ref action, ref head, link, .. } = self.legs[leg];
         let play = if self.links[link].http2 { script::http2 } else { script::http1 };
         let script = play(action, &head.method);
@@ -207,12 +208,9 @@ impl World<'_> {
         }
     }
 
-    /// How long the rig takes to answer: it is one process that handles one request of a closed loop after the other.
-    fn turn(&mut self, leg: usize) -> Nanos {
-        if !self.flows[self.legs[leg].flow].request.contains('.') {
-            return Nanos::ZERO;
-        }
-        self.rig_free = self.rig_free.max(self.now) + RIG_SERVICE;
+    /// When the rig comes to do one more thing of a closed loop: it is one process that does one after the other.
+    pub(crate) fn rig_turn(&mut self) -> Nanos {
+        self.rig_free = self.rig_free.max(self.now) + RIG_TURN;
         self.rig_free.since(self.now)
     }
 

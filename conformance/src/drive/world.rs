@@ -74,6 +74,8 @@ pub(crate) enum Event {
     Chunk { flow: usize, bytes: u64, end: bool },
     /// The client has waited long enough.
     GiveUp(usize),
+    /// The connection of an exchange is closed.
+    Cut(usize),
     /// A connection is open.
     LinkUp(usize),
     /// A connection could not be opened.
@@ -251,6 +253,7 @@ impl<'c> World<'c> {
             Event::Send { request, worker } => self.send(request, worker),
             Event::Chunk { flow, bytes, end } => self.request_body(flow, bytes, end),
             Event::GiveUp(exchange) => self.give_up(exchange),
+            Event::Cut(exchange) => self.cut(exchange),
             Event::LinkUp(link) => self.link_up(link),
             Event::LinkFailed(link) => self.link_failed(link),
             Event::LinkCut(link) => self.link_cut(link),

@@ -1,11 +1,12 @@
 """Fresh cases from a seed: random configurations, requests and upstream behaviour, in the neutral form of SCHEMA.md.
 
-Deadlines and delays come from a grid whose sums stay well apart, so that a case seldom hangs on a tie; one that still
-differs between two runs of Envoy is widened or left out by live.py."""
+Each kind of deadline and the delays have values of their own, so that a case seldom hangs on a tie; one that still differs
+between two runs of Envoy is left out by live.py."""
 import random
 from dsl import H, C, R, VH, Q, to
 
-TIMES = (90, 230, 410, 640)
+TIMES = (150, 330, 560, 790)  # delays
+ROUTE, PER_TRY, IDLE, DURATION = (230, 410, 640), (90, 190, 290), (260, 470), (280, 450, 700)
 BACKOFF = {"base_ms": 1, "max_ms": 1}
 STATUS = (200, 200, 200, 201, 404, 409, 429, 500, 502, 503, 503, 504)
 CONDITIONS = ("5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "retriable-4xx", "refused-stream", "retriable-status-codes",
@@ -32,7 +33,7 @@ def retry(r, conditions=CONDITIONS):
     if "retriable-status-codes" in p["on"]: p["retriable_status_codes"] = some(r, (404, 409, 429, 500, 503, 504))
     if "retriable-headers" in p["on"]: p["retriable_headers"] = [r.choice(({"name": "x-retry", "exact": "yes"}, {"name": "x-retry", "present": True}))]
     if r.random() < 0.15: p["retriable_request_headers"] = [{"name": "x-may", "present": True}]
-    if r.random() < 0.3: p["per_try_timeout_ms"] = r.choice(TIMES[:3])
+    if r.random() < 0.3: p["per_try_timeout_ms"] = r.choice(PER_TRY)
     return p
 
 
@@ -106,13 +107,13 @@ def retries(r, cid):
 
 
 def timeouts(r, cid):
-    rt = {**maybe(r, 0.7, timeout_ms=r.choice(TIMES)), **maybe(r, 0.25, idle_timeout_ms=r.choice(TIMES)), **maybe(r, 0.2, max_stream_duration={"max_ms": r.choice(TIMES)})}
-    if r.random() < 0.5: rt["retry"] = {**retry(r), **maybe(r, 0.6, per_try_timeout_ms=r.choice(TIMES[:3])), **maybe(r, 0.15, per_try_idle_timeout_ms=r.choice(TIMES[:3]))}
+    rt = {**maybe(r, 0.7, timeout_ms=r.choice(ROUTE)), **maybe(r, 0.25, idle_timeout_ms=r.choice(IDLE)), **maybe(r, 0.2, max_stream_duration={"max_ms": r.choice(DURATION)})}
+    if r.random() < 0.5: rt["retry"] = {**retry(r), **maybe(r, 0.6, per_try_timeout_ms=r.choice(PER_TRY)), **maybe(r, 0.15, per_try_idle_timeout_ms=r.choice((120, 210)))}
     if "retry" in rt and r.random() < 0.2: rt["hedge_on_per_try_timeout"] = True
-    listener = {**maybe(r, 0.1, stream_idle_timeout_ms=r.choice(TIMES)), **maybe(r, 0.1, request_timeout_ms=r.choice(TIMES[:2])), **maybe(r, 0.1, max_stream_duration_ms=r.choice(TIMES))}
+    listener = {**maybe(r, 0.1, stream_idle_timeout_ms=r.choice((310, 510))), **maybe(r, 0.1, request_timeout_ms=r.choice((110, 250))), **maybe(r, 0.1, max_stream_duration_ms=r.choice((370, 750)))}
     up = [{**({"status": 200} if r.random() < 0.8 else {"status": 503}), **r.choice(({"delay_ms": r.choice(TIMES)}, {"delay_ms": r.choice(TIMES)}, {"never": True}, {"body_delay_ms": r.choice(TIMES)}, {"stall_after_headers": True}, {}))} for _ in range(r.randint(1, 3))]
-    q = Q("/", method="POST", abort_after_ms=r.choice((320, 1900, 1900, 1900)), **r.choice(({}, {}, {"body_bytes": 5}, {"body_chunks": [[r.choice((60, 150)), 4], [r.choice((60, 330)), 4]]})))
-    cl = C("s", (r.choice(("a", "a", "a", H("a", listen="blackhole"))),), connect_timeout_ms=r.choice((180, 1000)), **maybe(r, 0.1, max_stream_duration_ms=r.choice(TIMES)))
+    q = Q("/", method="POST", abort_after_ms=r.choice((320, 1900, 1900, 1900)), **r.choice(({}, {}, {"body_bytes": 5}, {"body_chunks": [[r.choice((60, 135)), 4], [r.choice((60, 310)), 4]]})))
+    cl = C("s", (r.choice(("a", "a", "a", H("a", listen="blackhole"))),), connect_timeout_ms=r.choice((180, 1000)), **maybe(r, 0.1, max_stream_duration_ms=r.choice((350, 600))))
     return case(cid, "timeouts", proxy([R("r", "/", **rt)], [cl], **({"listener": listener} if listener else {})), [q], {"default": up})
 
 
@@ -172,8 +173,8 @@ def authz(r, cid):
 
 
 def header_overrides(r, cid):
-    choices = (["x-envoy-upstream-rq-timeout-ms", r.choice(("90", "230", "0", "abc"))], ["x-envoy-upstream-rq-per-try-timeout-ms", r.choice(("90", "230"))], ["x-envoy-max-retries", r.choice(("0", "1", "3", "x"))], ["x-envoy-retry-on", r.choice(("5xx", "gateway-error", "reset", "retriable-4xx", "bogus"))],
-               ["x-envoy-retriable-status-codes", r.choice(("404", "409,429", "x"))], ["x-envoy-upstream-rq-timeout-alt-response", "1"], ["x-envoy-expected-rq-timeout-ms", "230"], ["x-envoy-hedge-on-per-try-timeout", "true"], ["x-envoy-retry-grpc-on", "unavailable"])
+    choices = (["x-envoy-upstream-rq-timeout-ms", r.choice(("100", "230", "0", "abc"))], ["x-envoy-upstream-rq-per-try-timeout-ms", r.choice(("90", "190"))], ["x-envoy-max-retries", r.choice(("0", "1", "3", "x"))], ["x-envoy-retry-on", r.choice(("5xx", "gateway-error", "reset", "retriable-4xx", "bogus"))],
+               ["x-envoy-retriable-status-codes", r.choice(("404", "409,429", "x"))], ["x-envoy-upstream-rq-timeout-alt-response", "1"], ["x-envoy-expected-rq-timeout-ms", "270"], ["x-envoy-hedge-on-per-try-timeout", "true"], ["x-envoy-retry-grpc-on", "unavailable"])
     rt = {"timeout_ms": r.choice((410, 640)), **maybe(r, 0.4, retry=retry(r))}
     listener = {**(CONTROL["listener"] if r.random() < 0.8 else {}), **maybe(r, 0.2, respect_expected_rq_timeout=True), **maybe(r, 0.15, suppress_envoy_headers=True)}
     up = [r.choice(({"status": r.choice((404, 409, 429, 503))}, {"status": 200, "delay_ms": r.choice(TIMES)}, {"status": 503, "delay_ms": 90}, {"status": 200})) for _ in range(r.randint(1, 3))]
@@ -185,7 +186,7 @@ def header_overrides(r, cid):
 def two_hop(r, cid):
     b_filters = r.choice(([], [], [{"type": "fault", "abort": {"http_status": r.choice((429, 503))}}], [{"type": "local_rate_limit", "bucket": {"max_tokens": 1, "fill_interval_ms": 60000}}], [{"type": "rbac", "rules": {"action": "deny", "policies": {"all": {"permissions": [{"any": True}], "principals": [{"any": True}]}}}}]))
     a = R("out", "/", "b", timeout_ms=r.choice((970, 1430)), **maybe(r, 0.7, retry=retry(r)))
-    b = R("in", "/", "app", **maybe(r, 0.5, timeout_ms=r.choice((230, 640))), **maybe(r, 0.5, retry=retry(r)))
+    b = R("in", "/", "app", **maybe(r, 0.5, timeout_ms=r.choice((240, 680))), **maybe(r, 0.5, retry=retry(r)))
     app = C("app", (r.choice(("app", "app", "app", H("app", listen="closed"))),), **maybe(r, 0.2, circuit_breakers=[{"priority": "default", "max_requests": r.choice((0, 1))}]))
     hop = C("b", [H("b", proxy="b")], **maybe(r, 0.3, protocol="http2"))
     q = [Q(f"/{i}", 2600 * i, abort_after_ms=r.choice((320, 2500, 2500)), observe={"response_headers": ["x-envoy-overloaded", "x-envoy-ratelimited"]}) for i in range(r.randint(1, 2))]
@@ -230,8 +231,8 @@ def http2(r, cid):
 
 
 def grpc(r, cid):
-    rt = {"timeout_ms": r.choice((410, 970)), **maybe(r, 0.7, retry={**retry(r, GRPC_CONDITIONS + ("5xx", "reset")), **{}}), **maybe(r, 0.3, max_stream_duration={"grpc_timeout_header_max_ms": r.choice((0, 230, 640))})}
-    hs = [["content-type", "application/grpc"]] + (r.choice(([], [], [["grpc-timeout", r.choice(("90m", "230m", "1S"))]])))
+    rt = {"timeout_ms": r.choice((410, 970)), **maybe(r, 0.7, retry={**retry(r, GRPC_CONDITIONS + ("5xx", "reset")), **{}}), **maybe(r, 0.3, max_stream_duration={"grpc_timeout_header_max_ms": r.choice((0, 280, 700))})}
+    hs = [["content-type", "application/grpc"]] + (r.choice(([], [], [["grpc-timeout", r.choice(("110m", "250m", "1S"))]])))
     obs = {"response_headers": ["grpc-status"], "response_trailers": ["grpc-status"], "body_size": True}
     filters = r.choice(([], [], [], [{"type": "rbac", "rules": {"action": "deny", "policies": {"d": {"permissions": [{"path": {"prefix": "/no"}}], "principals": [{"any": True}]}}}}]))
     q = [Q(r.choice(("/svc/M", "/svc/M", "/no")), 1500 * i, headers=hs, method="POST", protocol="http2", grpc_messages=1, abort_after_ms=1400, observe=obs) for i in range(2)]
