@@ -5,8 +5,8 @@ use std::fmt::Display;
 use meshproof_proxy::Nanos;
 
 use crate::{
-    Arrivals, Behaviour, CallBehaviour, Caller, Distribution, Fault, Load, Mesh, Objective, ObjectiveError, Phase,
-    RolloutStep, Scenario, Share, TargetError, WorkloadBehaviour, behaviour::ClientFrom, did_you_mean,
+    Arrivals, Behaviour, CallBehaviour, Distribution, Fault, Load, Mesh, Objective, ObjectiveError, Phase, RolloutStep,
+    Scenario, Share, TargetError, WorkloadBehaviour, behaviour::ClientFrom, did_you_mean,
 };
 
 /// The most requests that one run of a scenario may start.
@@ -286,49 +286,12 @@ impl Mesh {
         let suggestion = did_you_mean(name, known.iter().map(String::as_str)).map(str::to_owned);
         errors.add(path, ScenarioProblem::UnknownWorkload { name: name.to_owned(), suggestion });
     }
-
-    /// Workloads that call each other in a circle, the first again at the end; names as `namespace/name`.
-    pub fn cycle_of_calls(&self) -> Option<Vec<String>> {
-        let calls = self.calls();
-        let mut next = vec![Vec::new(); self.workloads.len()];
-        for call in &calls.calls {
-            if let Caller::Workload(from) = call.from
-                && call.times > 0
-                && call.share.ppm() > 0
-            {
-                next[from.index()].extend(self.workloads_of(call.to).map(crate::WorkloadId::index));
-            }
-        }
-        let cycle = find_cycle(&next)?;
-        Some(cycle.into_iter().map(|index| self.workloads[index].full_name()).collect())
-    }
 }
 
 fn check_status(path: impl Display, status: u16, errors: &mut Errors) {
     if !(200..600).contains(&status) {
         errors.value(path, format!("{status} is no status of a response"));
     }
-}
-
-/// A circle in a graph, the first node again at the end; depth first, without recursion.
-fn find_cycle(next: &[Vec<usize>]) -> Option<Vec<usize>> {
-    let mut done = vec![false; next.len()];
-    for start in 0..next.len() {
-        let mut path: Vec<(usize, usize)> = vec![(start, 0)];
-        while let Some((node, at)) = path.last_mut() {
-            let Some(&to) = next[*node].get(*at).filter(|_| !done[*node]) else {
-                done[*node] = true;
-                path.pop();
-                continue;
-            };
-            *at += 1;
-            if let Some(begin) = path.iter().position(|(node, _)| *node == to) {
-                return Some(path[begin..].iter().map(|(node, _)| *node).chain([to]).collect());
-            }
-            path.push((to, 0));
-        }
-    }
-    None
 }
 
 impl Scenario {

@@ -1,6 +1,7 @@
 //! What a service mesh means, in the field's own words, with the place in the text each fact came from.
 
 mod behaviour;
+mod call_graph;
 mod calls;
 mod check;
 mod finding;
@@ -19,6 +20,7 @@ mod suggest;
 mod unique;
 
 pub use behaviour::*;
+pub use call_graph::*;
 pub use calls::*;
 pub use check::*;
 pub use finding::*;

@@ -14,7 +14,7 @@ use super::{
     delegate::Resolved,
     index::age,
     mtls::MESH_CA,
-    outbound::{Hosts, manager},
+    outbound::{Routing, manager},
     rbac,
     route::Made,
     route_match::{Scope, is_catch_all},
@@ -65,11 +65,11 @@ impl Wanted<'_, '_> {
         port: u16,
         servers: &[Served<'_>],
     ) -> (Listener, ListenerOrigin) {
-        let mut hosts = Hosts::default();
+        let mut hosts = Routing::default();
         let is_http = servers.iter().any(|served| terminates(served.server));
         if is_http {
             let redirected = self.http_hosts(port, servers, &mut hosts);
-            for host in hosts.virtual_hosts.iter_mut().filter(|host| redirected.contains(&host.domains[0])) {
+            for host in hosts.hosts.iter_mut().filter(|host| redirected.contains(&host.domains[0])) {
                 host.require_tls = RequireTls::All;
             }
         } else {
@@ -85,7 +85,7 @@ impl Wanted<'_, '_> {
             connection_manager: ConnectionManager { use_remote_address: true, ..manager() },
             filters,
             route_config: RouteConfiguration {
-                virtual_hosts: hosts.virtual_hosts,
+                virtual_hosts: hosts.hosts,
                 ignore_port_in_host_matching: true,
                 ..RouteConfiguration::default()
             },
@@ -103,7 +103,7 @@ impl Wanted<'_, '_> {
 
     /// Virtual hosts of a port: the routes of every VirtualService that is bound to a server, host by host, in their
     /// order; those that take every request come last (`VS-8`). Gives the hosts that redirect to https (`VS-10`).
-    fn http_hosts(&mut self, port: u16, servers: &[Served<'_>], hosts: &mut Hosts) -> Vec<String> {
+    fn http_hosts(&mut self, port: u16, servers: &[Served<'_>], hosts: &mut Routing) -> Vec<String> {
         let namespace = self.client.namespace();
         let mut bound: Vec<(u8, &Resolved<'_>)> = self
             .lowering
@@ -123,11 +123,18 @@ impl Wanted<'_, '_> {
                 }
                 for host in common_hosts(served, resolved) {
                     let routes = self.routes(resolved, &scope, &host);
-                    if served.server.tls.as_ref().is_some_and(|tls| tls.https_redirect) {
+                    if redirects(served) {
                         redirected.push(host.clone());
                     }
                     by_host.entry(host).or_default().extend(routes);
                 }
+            }
+        }
+        // A server that redirects does so for its hosts without routes too (`VS-10`).
+        for served in servers.iter().filter(|served| redirects(served)) {
+            for host in served.server.hosts.iter().map(|host| bare(&host.value).to_ascii_lowercase()) {
+                redirected.push(host.clone());
+                by_host.entry(host).or_default();
             }
         }
         for (host, routes) in by_host {
@@ -140,7 +147,7 @@ impl Wanted<'_, '_> {
     }
 
     /// Rules for connections: of `tls` by the name that is asked for, of `tcp` for all.
-    fn connection_hosts(&mut self, port: u16, servers: &[Served<'_>], hosts: &mut Hosts) {
+    fn connection_hosts(&mut self, port: u16, servers: &[Served<'_>], hosts: &mut Routing) {
         let namespace = self.client.namespace();
         for served in servers {
             let name = format!("{}/{}", served.gateway.meta.namespace(), served.gateway.meta.name());
@@ -209,6 +216,11 @@ impl Wanted<'_, '_> {
 /// Who signs the certificates of a server's clients: known by the name of the secret only.
 fn credential(tls: &ServerTls) -> String {
     tls.credential_name.as_ref().map_or_else(|| "custom".to_owned(), |name| name.value.clone())
+}
+
+/// Whether a server only sends its clients to https.
+fn redirects(served: &Served<'_>) -> bool {
+    served.server.tls.as_ref().is_some_and(|tls| tls.https_redirect)
 }
 
 /// Whether a server ends the connection and reads HTTP.

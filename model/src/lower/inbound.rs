@@ -15,7 +15,7 @@ use super::{
     cluster::{apply_pool, protocol},
     index::container_port,
     mtls::{ISTIO_ALPN, MESH_CA},
-    outbound::{Hosts, manager},
+    outbound::{Routing, manager},
     rbac, retry,
 };
 use crate::{Protocol, ProxyMode, ServiceId, WorkloadId, istio::MtlsMode};
@@ -94,14 +94,14 @@ impl Lowering<'_> {
             retry_on: retries.retry_on,
             ..RouteOrigin::plain("*", "RT-17")
         };
-        let mut hosts = Hosts::default();
+        let mut hosts = Routing::default();
         hosts.add(format!("inbound|http|{port}"), vec!["*".to_owned()], vec![(route, origin)]);
         let listener = Listener {
             name: format!("virtualInbound_{port}"),
             tls: self.inbound_tls(server, mode.value, is_tcp),
             connection_manager: manager(),
             filters: access.filters,
-            route_config: RouteConfiguration { virtual_hosts: hosts.virtual_hosts, ..RouteConfiguration::default() },
+            route_config: RouteConfiguration { virtual_hosts: hosts.hosts, ..RouteConfiguration::default() },
             ..Listener::default()
         };
         let origin = ListenerOrigin {

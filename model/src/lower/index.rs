@@ -14,7 +14,7 @@ use crate::{
 /// A mesh prepared for lowering. Make it once where many proxies are lowered; each proxy then costs only what it calls.
 #[derive(Debug)]
 pub struct Lowering<'m> {
-    pub(super) mesh: &'m Mesh,
+    pub(crate) mesh: &'m Mesh,
     services: BTreeMap<&'m str, ServiceId>,
     by_namespace: BTreeMap<&'m str, Vec<ServiceId>>,
     workloads: BTreeMap<&'m str, Vec<WorkloadId>>,

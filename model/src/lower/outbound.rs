@@ -59,7 +59,7 @@ impl Lowering<'_> {
 
 impl Wanted<'_, '_> {
     fn http_listener(&mut self, port: u16, services: Vec<ServiceId>) -> (Listener, ListenerOrigin) {
-        let mut hosts = Hosts::default();
+        let mut hosts = Routing::default();
         for service in &services {
             self.service_host(*service, port, &mut hosts);
         }
@@ -69,7 +69,7 @@ impl Wanted<'_, '_> {
             connection_manager: manager(),
             filters: vec![Filter::Fault(Fault::default())],
             route_config: RouteConfiguration {
-                virtual_hosts: hosts.virtual_hosts,
+                virtual_hosts: hosts.hosts,
                 ignore_port_in_host_matching: true,
                 ..RouteConfiguration::default()
             },
@@ -80,7 +80,7 @@ impl Wanted<'_, '_> {
 
     /// The virtual host of one service: the routes of the first VirtualService that has any for this client, else the
     /// service's default route (`VS-5`, `VS-12`).
-    fn service_host(&mut self, service: ServiceId, port: u16, hosts: &mut Hosts) {
+    fn service_host(&mut self, service: ServiceId, port: u16, hosts: &mut Routing) {
         let target = self.lowering.mesh.service(service);
         let scope = Scope { client: self.client, port, gateway: "mesh" };
         let candidates = self.lowering.routes_for(&target.host, self.client.namespace());
@@ -105,7 +105,7 @@ impl Wanted<'_, '_> {
 
     /// What happens to requests for hosts that nobody defines: they pass through to where they were sent, without
     /// policy and without TLS of the mesh, or are answered 502 (`SC-3`).
-    fn other_hosts(&mut self, port: u16, services: &[ServiceId], hosts: &mut Hosts) {
+    fn other_hosts(&mut self, port: u16, services: &[ServiceId], hosts: &mut Routing) {
         let allow = self.lowering.mesh.settings.outbound_allow_any.clone();
         let action = if allow.value {
             let (cluster, origin) = self.passthrough(port, services);
@@ -182,13 +182,13 @@ impl RouteOrigin {
 
 /// The virtual hosts of a listener, each domain once, and the origins of their routes in order.
 #[derive(Default)]
-pub(super) struct Hosts {
-    pub(super) virtual_hosts: Vec<VirtualHost>,
+pub(super) struct Routing {
+    pub(super) hosts: Vec<VirtualHost>,
     pub(super) origins: Vec<RouteOrigin>,
     taken: BTreeSet<String>,
 }
 
-impl Hosts {
+impl Routing {
     /// Adds a host with those of its domains that no earlier one has; none left, no host.
     pub(super) fn add(&mut self, name: String, mut domains: Vec<String>, routes: Vec<Made>) {
         domains.retain(|domain| self.taken.insert(domain.clone()));
@@ -196,7 +196,7 @@ impl Hosts {
             return;
         }
         let (routes, origins): (Vec<Route>, Vec<RouteOrigin>) = routes.into_iter().unzip();
-        self.virtual_hosts.push(VirtualHost {
+        self.hosts.push(VirtualHost {
             name,
             domains,
             routes,

@@ -10,7 +10,7 @@ use meshproof_proxy::{
 
 use super::{
     DestinationOrigin, ListenerOrigin, RouteOrigin,
-    outbound::{Hosts, manager},
+    outbound::{Routing, manager},
     route::Made,
     route_match::Scope,
     wanted::Wanted,
@@ -36,12 +36,12 @@ impl Wanted<'_, '_> {
             let origin = RouteOrigin { destinations: vec![destination], ..RouteOrigin::plain(&host, "VS-12") };
             connection_route(origin, &[])
         });
-        let mut hosts = Hosts::default();
+        let mut hosts = Routing::default();
         hosts.add(format!("{host}:{port}"), vec!["*".to_owned()], vec![route]);
         let listener = Listener {
             name: format!("{host}_{port}"),
             connection_manager: manager(),
-            route_config: RouteConfiguration { virtual_hosts: hosts.virtual_hosts, ..RouteConfiguration::default() },
+            route_config: RouteConfiguration { virtual_hosts: hosts.hosts, ..RouteConfiguration::default() },
             ..Listener::default()
         };
         let origin = ListenerOrigin {

@@ -117,3 +117,45 @@ fn a_rollout_gives_another_mesh() {
         assert_eq!(base.with_weights(route, &weights).map(|_| ()).unwrap_err(), expect);
     }
 }
+
+#[test]
+fn the_graph_leads_where_routes_lead() {
+    let manifests = format!(
+        "{SPLIT}---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: edge, namespace: istio-system}}
+spec: {{selector: {{istio: ingressgateway}}, servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: front, namespace: shop}}
+spec: {{hosts: [shop.example], gateways: [istio-system/edge], http: [{{route: [{{destination: {{host: ratings}}}}]}}]}}
+"
+    );
+    let mesh = with(
+        &manifests,
+        r#"Mesh(version: 1,
+            clients: {"user": (from: Outside, to: "istio-system/istio-ingressgateway:80", requests: [(name: "a", host: "shop.example")])},
+            workloads: {"shop/ratings": (calls: [[(to: "reviews:9080")]])},
+        )"#,
+    );
+    let graph = mesh.call_graph();
+    let name = |node| match graph[node] {
+        meshproof_model::Node::Client(client) => mesh.behaviour.clients.get_index(client).unwrap().0.clone(),
+        meshproof_model::Node::Workload(id) => mesh.workload(id).full_name(),
+    };
+    let edges = graph.edge_indices().map(|edge| {
+        let (from, to) = graph.edge_endpoints(edge).unwrap();
+        format!("{} -> {} by {}", name(from), name(to), graph[edge].0)
+    });
+    assert_eq!(
+        edges.collect::<Vec<_>>(),
+        [
+            "user -> istio-system/istio-ingressgateway by 0",
+            "istio-system/istio-ingressgateway -> shop/ratings by 0",
+            "shop/ratings -> shop/reviews-v1 by 1",
+        ]
+    );
+    assert_eq!(mesh.cycle_of_calls(), None);
+}

@@ -43,7 +43,7 @@ fn t01_defaults_are_explicit() {
     assert_eq!(found.connect_timeout.map(|timeout| timeout.to_string()).as_deref(), Some("10s"));
     assert!(matches!(found.lb_policy, LbPolicy::LeastRequest(_)));
     assert_eq!(found.outlier_detection, None);
-    assert_eq!(found.common_lb.healthy_panic_threshold.map(|percent| percent.ppm()), Some(0), "DR-19");
+    assert_eq!(found.common_lb.healthy_panic_threshold.map(meshproof_proxy::Percent::ppm), Some(0), "DR-19");
     assert_eq!(found.transport_matches.len(), 2);
     let hosts: Vec<(&str, &str)> = found.hosts.iter().map(|h| (h.name.as_str(), h.address.as_str())).collect();
     let names: Vec<&str> = hosts.iter().map(|(name, _)| *name).collect();

@@ -22,10 +22,9 @@ fn outcome(mesh: &Mesh, client: &str, to: &str, port: u16, server: &str, contain
     let transport = mesh.client_transport(Some(client), to, port, server).value;
     let has_proxy = mesh.workload(server).proxy != meshproof_model::ProxyMode::None;
     match (transport, mesh.server_mode(server, container_port).value) {
-        (Transport::Plaintext, MtlsMode::Strict) => 'X',
         (Transport::Plaintext, MtlsMode::Disable | MtlsMode::Permissive) => 'P',
         (Transport::IstioMutual, MtlsMode::Permissive | MtlsMode::Strict) if has_proxy => 'M',
-        (Transport::IstioMutual | Transport::Tls, _) => 'X',
+        (Transport::Plaintext | Transport::IstioMutual | Transport::Tls, _) => 'X',
     }
 }
 

@@ -296,7 +296,7 @@ fn t19_a_missing_cluster_is_missing_and_said_so() {
 
 #[test]
 fn t20_t21_faults_and_mirrors() {
-    use meshproof_proxy::config::FilterOverride;
+    use meshproof_proxy::config::{AbortWith::HttpStatus, FilterOverride};
     let fault = |fault: &str| {
         let rule =
             format!("{{hosts: [reviews], http: [{{fault: {fault}, route: [{{destination: {{host: reviews}}}}]}}]}}");
@@ -306,7 +306,6 @@ fn t20_t21_faults_and_mirrors() {
         let delay = fault.delay.as_ref().map(|delay| (delay.fixed.unwrap().as_millis(), delay.percentage.numerator));
         (delay, fault.abort.as_ref().map(|abort| (abort.with, abort.percentage.numerator)))
     };
-    use meshproof_proxy::config::AbortWith::HttpStatus;
     // A percentage that is absent is none (`RT-18`).
     assert_eq!(fault("{delay: {fixedDelay: 5s}}"), (Some((5000, 0)), None));
     assert_eq!(fault("{delay: {fixedDelay: 5s, percentage: {value: 10}}}"), (Some((5000, 100_000)), None));
