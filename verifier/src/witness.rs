@@ -7,7 +7,10 @@ use meshproof_model::{Expectation, Load, Mesh, Nanos, RolloutStep, Scenario, Scr
 use crate::{
     extract::extract,
     graph::{Call, Graph, NodeKind, OwnTime, Way},
-    property::retry_amplification::{Certificate, Hop, Over, certificate, hops},
+    property::{
+        mtls::Outcome,
+        retry_amplification::{Certificate, Hop, Over, certificate, hops},
+    },
 };
 
 /// When the request comes.
@@ -196,4 +199,32 @@ fn way_to(graph: &Graph, caller: usize, callee: usize) -> Option<(String, Vec<Ro
         }
         None
     })
+}
+
+/// A client's request that goes over the link between two workloads, if there is one: with the names of both.
+pub(crate) fn link(graph: &Graph, from: usize, to: usize) -> Option<(Scenario, String, String)> {
+    let (client, rollout) = way_to(graph, from, to)?;
+    let (from, to) = (graph.nodes[from].name.clone(), graph.nodes[to].name.clone());
+    let summary = format!("one request of {client} goes from {from} to {to}");
+    Some((Scenario { rollout, ..one_request(&client, summary, Nanos::from_secs(60)) }, from, to))
+}
+
+/// A client's request that goes straight to a workload, if there is one: with the workload's name.
+pub(crate) fn from_outside(graph: &Graph, to: usize) -> Option<(Scenario, String)> {
+    let straight = |entry: &&usize| {
+        let node = &graph.nodes[**entry];
+        let mut hops = graph.calls(**entry).flat_map(|call| hops(**entry, call)).filter(|hop| hop.way.taken);
+        node.kind == NodeKind::Client && hops.any(|hop| hop.target.is_some_and(|target| target.node == to))
+    };
+    let client = &graph.nodes[*graph.entries.iter().find(straight)?].name;
+    let to = graph.nodes[to].name.clone();
+    Some((one_request(client, format!("one request of {client} goes to {to}"), Nanos::from_secs(60)), to))
+}
+
+/// What a replay of a link must show.
+pub(crate) const fn expect_link(from: String, to: String, shown: Outcome) -> Expectation {
+    match shown {
+        Outcome::Fails => Expectation::HandshakeFails { from, to },
+        Outcome::Plaintext | Outcome::Mutual | Outcome::ApplicationTls => Expectation::Plaintext { from, to },
+    }
 }

@@ -11,7 +11,7 @@ fn bookinfo_holds() {
     let report = common::judge(&mesh);
     assert_eq!(report.disagreements, [""; 0]);
     assert_eq!(common::findings(&sources, &report, &[]), "");
-    for code in ["MP0401", "MP0402", "MP0403", "MP0501"] {
+    for code in ["MP0401", "MP0402", "MP0403", "MP0501", "MP0601", "MP0602"] {
         assert!(report.proofs.iter().any(|proof| proof.rule.code == code), "no proof of {code}");
     }
 }
@@ -26,6 +26,7 @@ fn the_broken_bookinfo_is_found_out() {
         ("MP0401", "routing.yaml", "retries: {attempts: 3, retryOn: 5xx}"),
         ("MP0401", "routing.yaml", "retries: {attempts: 3, perTryTimeout: 600ms, retryOn: 5xx}"),
         ("MP0402", "routing.yaml", "timeout: 1500ms"),
+        ("MP0602", "report.yaml", "sidecar.istio.io/inject: \"false\""),
     ] {
         let found = report.findings.iter().any(|finding| {
             finding.rule.code == code

@@ -1,6 +1,7 @@
 //! One file for each property: what it states, how it is decided, checked again and shown.
 
 pub(crate) mod dead_retries;
+pub(crate) mod mtls;
 pub(crate) mod outlier_inert;
 pub(crate) mod retry_amplification;
 pub(crate) mod timeout_inversion;
@@ -33,6 +34,7 @@ pub(crate) static PROPERTIES: &[Property] = &[
     (&[&meshproof_model::TIMEOUT_INVERSION], timeout_inversion::check),
     (&[&meshproof_model::DEAD_RETRIES], dead_retries::check),
     (&[&meshproof_model::OUTLIER_INERT], outlier_inert::check),
+    (&[&meshproof_model::PLAINTEXT_PATH, &meshproof_model::MTLS_OUTAGE], mtls::check),
 ];
 
 /// What Z3 says of a claim that no query of a group is satisfiable.
