@@ -6,7 +6,7 @@ use meshproof_proxy::{ClusterCounter, ClusterId, HttpCounter, Nanos, Time};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    case::{Kind, Request},
+    case::{Kind, Protocol, Request},
     drive::{Arrival, Exchange, Flow, LISTENER, Log, Origin, World},
 };
 
@@ -144,9 +144,11 @@ fn downstream(exchange: &Exchange, request: &Request, put: &mut impl FnMut(&str,
         put("response_trailers", trailers.collect());
     }
     if observe.body_size.is_some() {
-        put("body_bytes", json!(exchange.body_bytes));
+        // The rig's HTTP/1.1 client counts a body only when it has all of it.
+        let counts = exchange.is_complete || request.protocol == Protocol::Http2;
+        put("body_bytes", json!(if counts { exchange.body_bytes } else { 0 }));
     }
-    if observe.body && !exchange.is_cut && exchange.status.is_some() {
+    if observe.body && exchange.is_complete {
         put("body", json!(exchange.body()));
     }
 }
@@ -201,8 +203,8 @@ fn proxy_view(world: &World<'_>, flow: &Flow, log: &Log) -> Value {
     if let Origin::Leg(leg) = flow.origin {
         let facts = &world.links[world.legs[leg].link].facts;
         if let Some(version) = facts.tls_version {
-            let san = facts.identity.as_ref().and_then(|identity| identity.uri_sans.first());
-            view["tls"] = json!({ "version": version, "peer_uri_san": san });
+            let sans = facts.identity.as_ref().map(|identity| identity.uri_sans.join(","));
+            view["tls"] = json!({ "version": version, "peer_uri_san": sans.filter(|sans| !sans.is_empty()) });
         }
     }
     view

@@ -6,6 +6,7 @@ use meshproof_proxy::{AccessLog, Nanos, Peer, StreamEnd, Time};
 
 use super::{
     flow::{DELAYED_CLOSE, Origin},
+    framing,
     leg::{Head, LOOPBACK},
     script::GRPC_FRAME,
     token,
@@ -42,6 +43,8 @@ pub(crate) struct Exchange {
     pub(crate) is_cut: bool,
     pub(crate) is_aborted: bool,
     pub(crate) reset_code: Option<&'static str>,
+    /// Whether the answer is complete.
+    pub(crate) is_complete: bool,
     is_over: bool,
 }
 
@@ -139,6 +142,7 @@ impl World<'_> {
             is_cut: false,
             is_aborted: false,
             reset_code: None,
+            is_complete: false,
             is_over: false,
         });
         if request.http_version.as_deref() == Some("1.0") {
@@ -184,13 +188,20 @@ impl World<'_> {
             return;
         }
         this.trailers = std::mem::take(&mut self.flows[flow].trailers);
+        if let Some(status) = this.status.filter(|_| !http2) {
+            let method = &self.case.requests[this.request].method;
+            this.headers.extend(framing::response(method, status, &this.headers, this.body_bytes, how));
+        }
         match how {
             StreamEnd::Reset if http2 => {
                 this.reset_code = Some("internal_error");
                 self.cut(exchange);
             }
             StreamEnd::Reset => self.io(DELAYED_CLOSE, Event::Cut(exchange)),
-            StreamEnd::Complete | StreamEnd::ClientGone => self.finish(exchange),
+            StreamEnd::Complete | StreamEnd::ClientGone => {
+                this.is_complete = how == StreamEnd::Complete;
+                self.finish(exchange);
+            }
         }
     }
 

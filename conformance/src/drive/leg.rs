@@ -10,6 +10,7 @@ use meshproof_proxy::{AttemptId, ConnectionId, Nanos, Peer, ResetReason, Respons
 
 use super::{
     flow::Origin,
+    framing,
     link::LinkState,
     script::{self, Step},
     world::{Event, ScriptedHost, Target, World},
@@ -140,6 +141,10 @@ impl World<'_> {
             headers.push(("host".to_owned(), head.authority.clone()));
         }
         headers.extend(head.headers.iter().cloned());
+        if !head.http2 {
+            let has_body = !self.flows[self.legs[leg].flow].complete || self.flows[self.legs[leg].flow].body_bytes > 0;
+            headers.extend(framing::request(&head.method, &head.headers, has_body));
+        }
         self.arrivals.push(Arrival {
             request,
             host,

@@ -3,6 +3,7 @@
 mod client;
 mod entropy;
 mod flow;
+mod framing;
 mod leg;
 mod link;
 mod queue;

@@ -81,7 +81,7 @@ def routing(r, cid):
         if x < 0.26: return {"cluster_header": "x-a"}, {}
         if x < 0.3: return {"cluster": "missing", **maybe(r, 0.5, cluster_not_found_status=404)}, {}
         extra = r.choice(({}, {}, {"prefix_rewrite": r.choice(("/", "/p", "/p/"))} if "prefix" in m or "path" in m else {}, {"regex_rewrite": {"pattern": "/(a|b)", "substitution": "/x\\1"}}))
-        return to(r.choice("st")), {**extra, **maybe(r, 0.1, host_rewrite="h.test"), **maybe(r, 0.05, host_rewrite_header="x-b"), **maybe(r, 0.1, append_x_forwarded_host=True)}
+        return to(r.choice("st")), {**extra, **(maybe(r, 0.1, host_rewrite="h.test") or maybe(r, 0.05, host_rewrite_header="x-b")), **maybe(r, 0.1, append_x_forwarded_host=True)}
     def route(i):
         m = match(); a, extra = act(m); return R(f"r{i}", m, a, **extra, **mutations(r))
     domains = some(r, (["svc.test"], ["*.test"], ["svc.*"], ["*"], ["other.test", "svc.test:8080"]), 1, 3)
