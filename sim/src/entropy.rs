@@ -35,14 +35,10 @@ pub(crate) enum Purpose {
     FaultError,
     /// Whether a call is made.
     CallShare,
-    /// The way there.
-    LinkOut,
-    /// The way back.
-    LinkBack,
-    /// Proxies on the way there.
-    ProxyOut,
-    /// Proxies on the way back.
-    ProxyBack,
+    /// How long a link takes.
+    Link,
+    /// How long a proxy takes.
+    Proxy,
     /// Which replicas a fault hits.
     FaultReplicas,
 }

@@ -38,14 +38,6 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    pub(crate) const fn count(&self) -> u64 {
-        self.count
-    }
-
-    pub(crate) const fn sum(&self) -> u128 {
-        self.sum
-    }
-
     pub(crate) const fn max(&self) -> u64 {
         self.max
     }

@@ -1,16 +1,37 @@
 //! A deterministic discrete-event simulator of a mesh of real proxy cores.
+//!
+//! A mesh and a scenario become a plan: dense ids, samplers, one compiled table for each workload and direction. A run
+//! drives one [`Proxy`](meshproof_proxy::Proxy) for each replica and direction through virtual time, in whole
+//! nanoseconds and in the order (time, sequence). Every draw is a function of the seed and of what is drawn, so the
+//! same scenario gives the same bytes on any machine, in any build, over any number of threads.
 
-#[allow(dead_code)]
+mod bounds;
+mod checker;
+mod compare;
 mod digest;
-#[allow(dead_code)]
 mod dist;
-#[allow(dead_code)]
+mod engine;
 mod entropy;
-#[allow(dead_code)]
+mod error;
+mod figure;
 mod histogram;
-#[allow(dead_code)]
 mod load;
-#[allow(dead_code)]
+mod measure;
+mod number;
+mod objective;
+mod plan;
 mod queue;
-#[allow(dead_code)]
+mod replay;
+mod report;
+mod simulate;
 mod slab;
+
+pub use bounds::Bounds;
+pub use compare::{Comparison, Difference, compare};
+pub use digest::Digest;
+pub use error::SetupError;
+pub use number::Number;
+pub use objective::ObjectiveResult;
+pub use replay::{ReplayOutcome, replay};
+pub use report::{CallReport, ClientReport, Latency, RolloutReport, Run, ServiceReport, Timeline};
+pub use simulate::{SimOptions, simulate};

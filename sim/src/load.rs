@@ -48,17 +48,6 @@ impl Curve {
         Self { pieces }
     }
 
-    /// How many requests arrive before that time, on average.
-    pub(crate) fn expected(&self, until: u64) -> u64 {
-        let area = self
-            .pieces
-            .iter()
-            .rev()
-            .find(|piece| piece.from <= until)
-            .map_or(0, |piece| piece.requests_before + piece.integral((until - piece.from).min(piece.length)));
-        u64::try_from(area / REQUEST).unwrap_or(u64::MAX)
-    }
-
     /// The least time at which the integrated rate reaches `area`; `piece` is where the last search ended.
     fn reached(&self, area: u128, piece: &mut usize) -> Option<u64> {
         loop {
@@ -181,8 +170,6 @@ mod tests {
         assert_eq!(times.len(), 1250);
         assert_eq!(times.last(), Some(&(20 * SECOND)));
         assert!(between(&times, 12, 17).abs_diff(550) <= 1);
-        assert_eq!(spike().expected(12 * SECOND), 620);
-        assert_eq!(spike().expected(7 * SECOND), 20 + 175);
     }
 
     #[test]

@@ -124,6 +124,7 @@ impl<T: Copy> Queue<T> {
     }
 
     /// How many entries wait, dead ones included.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len() + self.lanes.iter().map(|lane| lane.entries.len()).sum::<usize>()
     }

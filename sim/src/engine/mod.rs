@@ -1,0 +1,318 @@
+//! The event loop: integer nanoseconds, in the order (time, sequence).
+//!
+//! A hop is few events: the client's proxy decides when the call is made, the server's when the request has come
+//! through both proxies and the link, so fixed delays between which nothing can happen are one event. What follows
+//! without time passing is a [`Todo`], done before the next event.
+
+mod clients;
+mod faults;
+mod handlers;
+mod observe;
+mod proxies;
+mod state;
+mod wire;
+
+use std::collections::VecDeque;
+
+use meshproof_proxy::{ConnectionId, Effects, TimerId};
+pub(crate) use observe::*;
+pub(crate) use proxies::is_ok;
+pub(crate) use state::*;
+
+use crate::{
+    checker::Checker,
+    digest::{Digest, Digester},
+    entropy::Keys,
+    load::Arrivals,
+    measure::Measure,
+    plan::{LoadKind, Plan},
+    queue::Queue,
+    slab::{Ref, Slab},
+};
+
+/// Something that happens at a point in time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    /// The next request of an open load, or of a burst.
+    Arrival { load: u32 },
+    /// A user of a closed load has thought enough.
+    User { load: u32, user: u32, count: u32 },
+    /// A client tries again.
+    Retry { request: Ref<Request> },
+    /// A client's patience with one try is over.
+    Leave { request: Ref<Request>, number: u32 },
+    /// A connection is open, or refused.
+    Connected { at: Home, connection: ConnectionId },
+    /// The far end of a connection is gone.
+    Closed { at: Home, connection: ConnectionId },
+    /// A request arrives at its server.
+    Arrive { leg: Ref<Leg> },
+    /// An answer arrives at its client.
+    Answer { leg: Ref<Leg> },
+    /// The server hears that its client has left.
+    Reset { leg: Ref<Leg> },
+    /// The client hears that its server is gone.
+    Lost { leg: Ref<Leg> },
+    /// A handler's own time is over.
+    Done { visit: Ref<Visit> },
+    /// A proxy's timer.
+    Timer { at: Home, timer: TimerId },
+    /// A fault begins or ends.
+    Fault { fault: u32, begins: bool },
+    /// A replica is ready again after a crash.
+    Ready { node: u32, epoch: u32 },
+    /// A change of configuration.
+    Change { change: u32 },
+}
+
+/// Something to do before the next event, in order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Todo {
+    /// The way to the handler beside a proxy is open.
+    Connected { at: Home, connection: ConnectionId },
+    /// A request reaches the handler beside a proxy.
+    Serve { leg: Ref<Leg> },
+    /// The handler beside a proxy has answered.
+    Answer { leg: Ref<Leg> },
+    /// A handler whose client has left stops.
+    Cancel { visit: Ref<Visit> },
+    /// A handler's call is over.
+    CallDone { visit: Ref<Visit>, call: u32, repeat: u32, is_ok: bool },
+    /// A client's try is over.
+    TryDone { request: Ref<Request>, number: u32, status: u16 },
+}
+
+/// One run.
+pub(crate) struct Engine<'p> {
+    pub(crate) plan: &'p Plan,
+    pub(crate) keys: Keys,
+    pub(crate) now: u64,
+    queue: Queue<Event>,
+    todo: VecDeque<Todo>,
+    effects: Effects,
+    heads: Heads,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) instances: Vec<Instance>,
+    legs: Slab<Leg>,
+    visits: Slab<Visit>,
+    requests: Slab<Request>,
+    arrivals: Vec<Option<Arrivals>>,
+    bursts: Vec<u64>,
+    /// By fault: which nodes it hits.
+    hit: Vec<Vec<u32>>,
+    pub(crate) measure: Measure,
+    digest: Digester,
+    pub(crate) checker: Checker,
+    pub(crate) observer: Option<Box<Observer>>,
+}
+
+/// What a run leaves behind.
+pub(crate) struct Outcome {
+    pub(crate) digest: Digest,
+    pub(crate) events: u64,
+    pub(crate) measure: Measure,
+    pub(crate) checker: Checker,
+    pub(crate) observer: Option<Box<Observer>>,
+}
+
+/// BOUND: after the load has ended, what is in flight may take so long to end, in nanoseconds.
+const DRAIN: u64 = 600_000_000_000;
+
+impl<'p> Engine<'p> {
+    pub(crate) fn new(plan: &'p Plan, keys: Keys, measure: Measure, checker: Checker) -> Self {
+        let mut engine = Self {
+            plan,
+            keys,
+            now: 0,
+            queue: Queue::new(),
+            todo: VecDeque::new(),
+            effects: Effects::default(),
+            heads: Heads::new(&plan.heads),
+            nodes: Vec::new(),
+            instances: Vec::new(),
+            legs: Slab::default(),
+            visits: Slab::default(),
+            requests: Slab::default(),
+            arrivals: Vec::new(),
+            bursts: Vec::new(),
+            hit: Vec::new(),
+            measure,
+            digest: Digester::new(),
+            checker,
+            observer: None,
+        };
+        engine.start_proxies();
+        engine.start_loads();
+        engine.start_faults();
+        engine
+    }
+
+    /// Runs until the load has ended and nothing is in flight.
+    pub(crate) fn run(mut self) -> Outcome {
+        loop {
+            let instances = &self.instances;
+            let Some((at, event)) = self.queue.pop(|event| is_alive(instances, event)) else { break };
+            if at > self.plan.horizon && (self.is_at_rest() || at > self.plan.horizon.saturating_add(DRAIN)) {
+                break;
+            }
+            self.checker.time(self.now, at);
+            self.now = at;
+            if self.handle(event) {
+                self.record(event);
+            }
+            while let Some(todo) = self.todo.pop_front() {
+                self.act(todo);
+            }
+        }
+        self.finish()
+    }
+
+    fn finish(mut self) -> Outcome {
+        for node in 0..self.nodes.len() {
+            self.settle_busy(node);
+        }
+        for (node, plan) in self.nodes.iter().zip(&self.plan.nodes) {
+            self.measure.workload(plan.workload, node.busy_nanos, node.queue_max);
+        }
+        if self.is_at_rest() {
+            self.checker.at_rest(&self.instances, &self.nodes);
+        }
+        Outcome {
+            events: self.digest.records(),
+            digest: self.digest.finish(),
+            measure: self.measure,
+            checker: self.checker,
+            observer: self.observer,
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.requests.len() == 0 && self.visits.len() == 0 && self.legs.len() == 0
+    }
+
+    /// Handles an event and says whether it still meant something.
+    fn handle(&mut self, event: Event) -> bool {
+        match event {
+            Event::Arrival { load } => self.on_arrival(load),
+            Event::User { load, user, count } => self.on_user(load, user, count),
+            Event::Retry { request } => self.begin_try(request),
+            Event::Leave { request, number } => self.on_leave(request, number),
+            Event::Connected { at, connection } => self.on_connected(at, connection),
+            Event::Closed { at, connection } => self.on_closed(at, connection),
+            Event::Arrive { leg } => self.on_arrive(leg),
+            Event::Answer { leg } => self.on_answer(leg),
+            Event::Reset { leg } => self.on_reset(leg),
+            Event::Lost { leg } => self.on_lost(leg),
+            Event::Done { visit } => self.on_done(visit),
+            Event::Timer { at, timer } => {
+                self.with_proxy(at.instance, |proxy, cx| proxy.on_timer(cx, timer));
+                true
+            }
+            Event::Fault { fault, begins } => self.on_fault(fault, begins),
+            Event::Ready { node, epoch } => self.on_ready(node, epoch),
+            Event::Change { change } => self.on_change(change),
+        }
+    }
+
+    fn act(&mut self, todo: Todo) {
+        match todo {
+            Todo::Connected { at, connection } => {
+                self.on_connected(at, connection);
+            }
+            Todo::Serve { leg } => self.serve(leg),
+            Todo::Answer { leg } => {
+                self.on_answer(leg);
+            }
+            Todo::Cancel { visit } => self.cancel(visit),
+            Todo::CallDone { visit, call, repeat, is_ok } => self.call_done(visit, call, repeat, is_ok),
+            Todo::TryDone { request, number, status } => self.try_done(request, number, status),
+        }
+    }
+
+    /// One record for the digest: what happened, to whom.
+    fn record(&mut self, event: Event) {
+        let (kind, who, what) = match event {
+            Event::Arrival { load } => (1, load, 0),
+            Event::User { load, user, count } => (2, load, user ^ count.rotate_left(16)),
+            Event::Retry { request } => (3, request.slot(), 0),
+            Event::Leave { request, number } => (4, request.slot(), number),
+            Event::Connected { at, connection } => (5, at.instance, slot(connection.slot())),
+            Event::Closed { at, connection } => (6, at.instance, slot(connection.slot())),
+            Event::Arrive { leg } => (7, leg.slot(), self.legs.get(leg).map_or(0, |leg| leg.key as u32)),
+            Event::Answer { leg } => (8, leg.slot(), 0),
+            Event::Reset { leg } => (9, leg.slot(), 0),
+            Event::Lost { leg } => (10, leg.slot(), 0),
+            Event::Done { visit } => (11, visit.slot(), 0),
+            Event::Timer { at, timer } => (12, at.instance, timer_code(timer)),
+            Event::Fault { fault, begins } => (13, fault, u32::from(begins)),
+            Event::Ready { node, epoch } => (14, node, epoch),
+            Event::Change { change } => (15, change, 0),
+        };
+        self.digest.record(self.now, kind, who, what);
+    }
+
+    fn start_loads(&mut self) {
+        for (load, number) in self.plan.loads.iter().zip(0..) {
+            let mut arrivals = None;
+            match &load.kind {
+                LoadKind::Open(spacing) => {
+                    let mut open = Arrivals::new(spacing.clone(), u64::from(number));
+                    if let Some(at) = open.next(&self.keys).filter(|at| *at <= self.plan.horizon) {
+                        self.queue.push(at, Event::Arrival { load: number });
+                    }
+                    arrivals = Some(open);
+                }
+                LoadKind::Closed { users, .. } => {
+                    for user in 0..*users {
+                        self.think(number, user, 0);
+                    }
+                }
+                LoadKind::Burst { requests, at } if *requests > 0 => {
+                    self.queue.push(*at, Event::Arrival { load: number });
+                }
+                LoadKind::Burst { .. } => {}
+            }
+            self.arrivals.push(arrivals);
+            self.bursts.push(0);
+        }
+    }
+}
+
+/// Whether an event still means something, as far as that is cheap to tell.
+fn is_alive(instances: &[Instance], event: &Event) -> bool {
+    match event {
+        Event::Timer { at, timer } => {
+            let instance = &instances[at.instance as usize];
+            instance.epoch == at.epoch && instance.proxy.is_live(*timer)
+        }
+        _ => true,
+    }
+}
+
+fn slot(slot: usize) -> u32 {
+    slot as u32
+}
+
+fn timer_code(timer: TimerId) -> u32 {
+    let (kind, slot) = match timer {
+        TimerId::Route(stream) => (0, stream.slot()),
+        TimerId::PerTry(attempt) => (1, attempt.stream.slot()),
+        TimerId::PerTryIdle(attempt) => (2, attempt.stream.slot()),
+        TimerId::UpstreamMaxDuration(attempt) => (3, attempt.stream.slot()),
+        TimerId::BackOff(stream) => (4, stream.slot()),
+        TimerId::FaultDelay(stream) => (5, stream.slot()),
+        TimerId::StreamIdle(stream) => (6, stream.slot()),
+        TimerId::MaxStreamDuration(stream) => (7, stream.slot()),
+        TimerId::RequestTimeout(stream) => (8, stream.slot()),
+        TimerId::Authorize(stream) => (9, stream.slot()),
+        TimerId::Connect(connection) => (10, connection.slot()),
+        TimerId::ConnectionIdle(connection) => (11, connection.slot()),
+        TimerId::Outlier(cluster) => (12, cluster.index()),
+        TimerId::Publish(cluster) => (13, cluster.index()),
+        TimerId::HealthCheck(_, host) => (14, host.index()),
+        TimerId::HealthCheckTimeout(_, host) => (15, host.index()),
+        TimerId::Penalty(_, host) => (16, host.index()),
+        TimerId::Concurrency(filter) => (17, filter as usize),
+    };
+    kind << 24 | (slot as u32 & 0x00ff_ffff)
+}

@@ -1,0 +1,371 @@
+//! Driving the proxies: one call, then its effects, completely.
+
+use std::sync::Arc;
+
+use meshproof_proxy::{
+    AttemptId, ClusterId, ConnectionId, Cx, Effect, HostId, ListenerId, Note, Peer, Proxy, RequestHead, RequestKey,
+    ResponseFlag, StreamEnd, StreamId, Time, TimerId,
+};
+
+use super::{Connection, Down, Engine, Event, Home, Instance, Leg, NONE, Node, Sender, Server, Side, Todo};
+use crate::{
+    entropy::mix,
+    measure::Sent,
+    plan::{Direction, Head, Link, Spec, Target},
+    slab::Ref,
+};
+
+/// Headers that one head may have for a proxy; more are cut off.
+const HEADERS: usize = 32;
+
+impl Engine<'_> {
+    pub(super) fn start_proxies(&mut self) {
+        for (number, node) in self.plan.nodes.iter().enumerate() {
+            let workload = &self.plan.workloads[node.workload as usize];
+            let number = number as u32;
+            let mut start = |spec: Option<u32>| spec.map(|spec| self.start_proxy(number, spec, workload.has_proxy));
+            let (outbound, inbound, gateway) =
+                (start(workload.outbound), start(workload.inbound), start(workload.gateway));
+            self.nodes.push(Node {
+                is_up: true,
+                epoch: 0,
+                busy: 0,
+                queue: std::collections::VecDeque::new(),
+                waiting: 0,
+                queue_max: 0,
+                busy_since: 0,
+                busy_nanos: 0,
+                slow: 1_000_000,
+                faults: Vec::new(),
+                // A gateway has one proxy, which is also the one that clients in it dial through.
+                outbound: outbound.or(gateway),
+                inbound,
+                gateway,
+            });
+        }
+    }
+
+    fn start_proxy(&mut self, node: u32, spec_index: u32, takes_time: bool) -> u32 {
+        let spec = Arc::clone(&self.plan.specs[spec_index as usize]);
+        let index = self.instances.len() as u32;
+        let salt = mix(u64::from(node), u64::from(spec_index));
+        let proxy = self.new_proxy(&spec, salt);
+        self.instances.push(Instance {
+            proxy,
+            spec,
+            spec_index,
+            node,
+            epoch: 0,
+            salt,
+            takes_time,
+            streams: Vec::new(),
+            connections: Vec::new(),
+            open: Vec::new(),
+        });
+        self.drain(index);
+        index
+    }
+
+    /// A proxy with nothing in flight; its first effects wait to be drained.
+    pub(super) fn new_proxy(&mut self, spec: &Spec, salt: u64) -> Proxy {
+        let mut draws = self.keys.of_proxy(salt, self.now);
+        let mut cx = Cx { now: Time::from_nanos(self.now), entropy: &mut draws, effects: &mut self.effects };
+        Proxy::new(&mut cx, Arc::clone(&spec.table))
+    }
+
+    /// Calls a proxy and does what it asks for.
+    pub(super) fn with_proxy(&mut self, instance: u32, call: impl FnOnce(&mut Proxy, &mut Cx<'_>)) {
+        let entry = &mut self.instances[instance as usize];
+        let mut draws = self.keys.of_proxy(entry.salt, self.now);
+        let mut cx = Cx { now: Time::from_nanos(self.now), entropy: &mut draws, effects: &mut self.effects };
+        call(&mut entry.proxy, &mut cx);
+        self.drain(instance);
+    }
+
+    /// Hands a request to a proxy.
+    pub(super) fn request(&mut self, instance: u32, listener: ListenerId, asked: Asked<'_>) -> StreamId {
+        let head = self.heads.get(asked.head);
+        let mut headers = [("", ""); HEADERS];
+        let count = head.headers.len().min(HEADERS);
+        for (slot, (name, value)) in headers.iter_mut().zip(&head.headers) {
+            *slot = (name, value);
+        }
+        let head = RequestHead {
+            key: RequestKey(asked.key),
+            method: &head.method,
+            authority: &head.authority,
+            path: &head.path,
+            headers: &headers[..count],
+            tokens: &[],
+            peer: asked.peer,
+            http2: false,
+        };
+        let entry = &mut self.instances[instance as usize];
+        let mut draws = self.keys.of_proxy(entry.salt, self.now);
+        let mut cx = Cx { now: Time::from_nanos(self.now), entropy: &mut draws, effects: &mut self.effects };
+        let stream = entry.proxy.on_request(&mut cx, listener, &head, asked.body == 0);
+        entry.put_side(Side {
+            stream,
+            down: asked.down,
+            root: asked.root,
+            key: asked.key,
+            head: asked.head,
+            started: self.now,
+            service: asked.service,
+            edge: asked.edge,
+            number: asked.number,
+            attempts: 0,
+            caller: asked.caller,
+            legs: None,
+            sibling: None,
+        });
+        self.drain(instance);
+        if asked.body > 0 {
+            self.with_proxy(instance, |proxy, cx| proxy.on_request_body(cx, stream, asked.body, true));
+        }
+        stream
+    }
+
+    /// Does everything that the last call of a proxy asks for. Nothing here calls a proxy.
+    pub(super) fn drain(&mut self, instance: u32) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain() {
+            self.effect(instance, effect);
+        }
+        self.effects = effects;
+    }
+
+    fn effect(&mut self, instance: u32, effect: Effect) {
+        match effect {
+            Effect::Connect { connection, cluster, host } => self.connect(instance, connection, cluster, host),
+            Effect::Send { attempt, connection, cluster, .. } => self.send(instance, attempt, connection, cluster),
+            Effect::ResetUpstream { attempt, .. } => self.reset_upstream(instance, attempt),
+            Effect::Close(connection) => self.close(instance, connection),
+            Effect::SetTimer { timer, at } => self.set_timer(instance, timer, at),
+            Effect::End { stream, how } => self.end(instance, stream, how),
+            Effect::Mirror { of, shadow } => self.mirror(instance, of, shadow),
+            Effect::Note(note) => self.note(instance, note),
+            // External services never answer here, and Istio configures no active health checks; a timer that is
+            // cleared is recognised when it is due, and a response is complete when its stream ends.
+            Effect::Authorize { .. }
+            | Effect::CheckRateLimit { .. }
+            | Effect::CheckHealth { .. }
+            | Effect::ClearTimer(_)
+            | Effect::Respond { .. }
+            | Effect::RespondBody { .. } => {}
+        }
+    }
+
+    fn set_timer(&mut self, instance: u32, timer: TimerId, at: Time) {
+        let event = Event::Timer { at: self.instances[instance as usize].home(instance), timer };
+        let at = at.as_nanos().max(self.now);
+        let instances = &self.instances;
+        self.queue.push_timer(at, at - self.now, event, |event| super::is_alive(instances, event));
+    }
+
+    fn connect(&mut self, instance: u32, connection: ConnectionId, cluster: ClusterId, host: HostId) {
+        let entry = &mut self.instances[instance as usize];
+        let nowhere = (Target::Nowhere, Link::Plaintext);
+        let (target, link) = entry.spec.host(cluster, host).map_or(nowhere, |host| (host.target, host.link));
+        entry.put_connection(Connection { connection, cluster: cluster.index() as u32, target, link });
+        let at = entry.home(instance);
+        if target == Target::App {
+            return self.todo.push_back(Todo::Connected { at, connection });
+        }
+        let open = entry.open[cluster.index()];
+        let service = entry.spec.clusters.get(cluster.index()).and_then(|cluster| cluster.service);
+        let from = entry.node;
+        if let Some(service) = service {
+            self.measure.connection(self.now, service, open);
+        }
+        let way = self.link_delay(Some(from), target.node(), at.instance.into(), u64::from(at.epoch));
+        let handshake = if link == Link::Plaintext { 0 } else { self.plan.network.tls_handshake };
+        let opened_at = self.now + 2 * way + self.plan.network.connect + handshake;
+        self.queue.push(opened_at, Event::Connected { at, connection });
+    }
+
+    fn send(&mut self, instance: u32, attempt: AttemptId, connection: ConnectionId, cluster: ClusterId) {
+        let entry = &mut self.instances[instance as usize];
+        let Some(known) = entry.connection(connection) else { return };
+        self.checker.sent(&entry.proxy, cluster);
+        let (service, edge) = entry.spec.clusters.get(cluster.index()).map_or((None, None), |c| (c.service, c.edge));
+        let at = entry.home(instance);
+        let rewrites = entry.spec.rewrites;
+        let direction = entry.spec.direction;
+        let workload = entry.spec.workload;
+        let Some(side) = entry.side(attempt.stream) else { return };
+        side.service = service.unwrap_or(side.service);
+        side.edge = edge.unwrap_or(side.edge);
+        side.attempts += 1;
+        let mut leg = Leg {
+            client: Sender::Proxy { at, attempt, connection },
+            server: Server::OnItsWay,
+            target: known.target,
+            link: known.link,
+            root: side.root,
+            key: mix(side.key, u64::from(attempt.number)),
+            head: side.head,
+            body: 0,
+            number: side.number,
+            caller: side.caller,
+            status: 0,
+            overloaded: false,
+            service: side.service,
+            next: side.legs,
+        };
+        if direction != Direction::Inbound {
+            leg.number = attempt.number;
+            leg.caller = crate::plan::Caller::Workload(workload);
+        }
+        if direction == Direction::Outbound
+            && let Down::Try { .. } = side.down
+        {
+            leg.caller = side.caller;
+        }
+        let (started, edge, service, is_retry) = (side.started, side.edge, side.service, attempt.number > 1);
+        if rewrites && let Some(head) = self.rewritten(instance, attempt) {
+            leg.head = head;
+        }
+        let (key, target, link, root) = (leg.key, leg.target, leg.link, leg.root);
+        let leg = self.legs.insert(leg);
+        self.retain(root);
+        if let Some(side) = self.instances[instance as usize].side(attempt.stream) {
+            side.legs = Some(leg);
+        }
+        if target == Target::App {
+            return self.todo.push_back(Todo::Serve { leg });
+        }
+        let sent = Sent { started, service, edge, target: self.workload_of(target), link, is_retry };
+        self.measure.attempt(self.now, &sent);
+        self.observe_attempt(Some(workload), target, link, service, root);
+        let delay = self.way_out(Some(instance), target, key);
+        self.queue.push(self.now + delay, Event::Arrive { leg });
+    }
+
+    /// The head that the next hop sees, where routes change it. Headers that every proxy sets itself are left out.
+    fn rewritten(&mut self, instance: u32, attempt: AttemptId) -> Option<u32> {
+        let request = self.instances[instance as usize].proxy.upstream_request(attempt)?;
+        let is_plumbing =
+            |name: &str| name.starts_with("x-envoy-") || name.starts_with("x-forwarded-") || name == "x-request-id";
+        let headers = request.headers().filter(|(name, _)| !is_plumbing(name));
+        let head = Head {
+            method: request.method().to_owned(),
+            authority: request.authority().to_owned(),
+            path: request.path().to_owned(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        };
+        Some(self.heads.id(head))
+    }
+
+    fn end(&mut self, instance: u32, stream: StreamId, how: StreamEnd) {
+        let entry = &mut self.instances[instance as usize];
+        let Some(side) = entry.take_side(stream) else { return self.checker.ended_twice() };
+        let log = entry.proxy.access_log(stream);
+        let (status, flags) = log.map_or((0, meshproof_proxy::ResponseFlags::NONE), |log| (log.status, log.flags));
+        if entry.spec.direction != Direction::Inbound {
+            self.measure.stream(self.now, &side, status, flags, how);
+        }
+        let mut leg = side.legs;
+        while let Some(at) = leg {
+            leg = self.legs.get(at).and_then(|leg| leg.next);
+            self.drop_sender(at);
+        }
+        let is_complete = how == StreamEnd::Complete;
+        match side.down {
+            Down::Call { visit, call, repeat } => {
+                self.forget_call(visit, stream, side.sibling);
+                let is_ok = is_complete && is_ok(status);
+                self.todo.push_back(Todo::CallDone { visit, call, repeat, is_ok });
+            }
+            Down::Try { request, number } => {
+                let status = if is_complete { status } else { 0 };
+                self.todo.push_back(Todo::TryDone { request, number, status });
+            }
+            Down::Leg(leg) => {
+                let overloaded = flags.contains(ResponseFlag::UpstreamOverflow);
+                self.answered(leg, if is_complete { status } else { 0 }, overloaded);
+            }
+            Down::Shadow => {}
+        }
+    }
+
+    fn mirror(&mut self, instance: u32, of: StreamId, shadow: StreamId) {
+        let now = self.now;
+        let entry = &mut self.instances[instance as usize];
+        let Some(original) = entry.side(of) else { return };
+        let side = Side {
+            stream: shadow,
+            down: Down::Shadow,
+            root: original.root,
+            key: mix(original.key, u64::from(u32::MAX)),
+            head: original.head,
+            started: now,
+            service: NONE,
+            edge: NONE,
+            number: 1,
+            attempts: 0,
+            caller: original.caller,
+            legs: None,
+            sibling: None,
+        };
+        entry.put_side(side);
+    }
+
+    fn note(&mut self, instance: u32, note: Note) {
+        let (Note::Ejected(cluster, _)
+        | Note::Unejected(cluster, _)
+        | Note::RetryOverflow(cluster)
+        | Note::Overflow(cluster)
+        | Note::Panic(cluster)) = note;
+        let spec = &self.instances[instance as usize].spec;
+        if let Some(service) = spec.clusters.get(cluster.index()).and_then(|cluster| cluster.service) {
+            self.measure.note(self.now, service, note);
+        }
+    }
+
+    pub(super) fn is_current(&self, at: Home) -> bool {
+        self.instances[at.instance as usize].epoch == at.epoch
+    }
+
+    pub(super) fn workload_of(&self, target: Target) -> Option<u32> {
+        target.node().map(|node| self.plan.nodes[node as usize].workload)
+    }
+
+    /// Takes a call out of its handler's list.
+    fn forget_call(&mut self, visit: Ref<super::Visit>, stream: StreamId, next: Option<StreamId>) {
+        let Some(visit) = self.visits.get_mut(visit) else { return };
+        if visit.calls == Some(stream) {
+            visit.calls = next;
+            return;
+        }
+        let Some(outbound) = self.nodes[visit.node as usize].outbound else { return };
+        let instance = &mut self.instances[outbound as usize];
+        let mut at = visit.calls;
+        while let Some(side) = at.and_then(|at| instance.side(at)) {
+            if side.sibling == Some(stream) {
+                side.sibling = next;
+                return;
+            }
+            at = side.sibling;
+        }
+    }
+}
+
+/// What is asked of a proxy.
+pub(super) struct Asked<'a> {
+    pub(super) head: u32,
+    pub(super) body: u64,
+    pub(super) key: u64,
+    pub(super) peer: Peer<'a>,
+    pub(super) down: Down,
+    pub(super) root: Option<Ref<super::Request>>,
+    pub(super) service: u32,
+    pub(super) edge: u32,
+    pub(super) number: u32,
+    pub(super) caller: crate::plan::Caller,
+}
+
+/// Whether an answer is a good one: complete, and its status below 400.
+pub(crate) const fn is_ok(status: u16) -> bool {
+    status >= 100 && status < 400
+}

@@ -1,0 +1,272 @@
+//! What changes during a run.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use meshproof_proxy::{AttemptId, ConnectionId, Proxy, StreamId};
+
+use crate::{
+    plan::{Caller, Head, Link, Spec, Target},
+    slab::Ref,
+};
+
+/// No service, no edge.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// A replica.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) is_up: bool,
+    /// Grows with each crash.
+    pub(crate) epoch: u32,
+    /// Requests that the handler works on.
+    pub(crate) busy: u32,
+    pub(crate) queue: VecDeque<Ref<Visit>>,
+    /// Entries of the queue that still wait.
+    pub(crate) waiting: u32,
+    pub(crate) queue_max: u32,
+    pub(crate) busy_since: u64,
+    pub(crate) busy_nanos: u128,
+    /// Millionths of the usual time.
+    pub(crate) slow: u64,
+    /// Faults that are active, by index.
+    pub(crate) faults: Vec<u32>,
+    pub(crate) outbound: Option<u32>,
+    pub(crate) inbound: Option<u32>,
+    pub(crate) gateway: Option<u32>,
+}
+
+/// One proxy and the simulator's side of its streams and connections.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) proxy: Proxy,
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) spec_index: u32,
+    pub(crate) node: u32,
+    /// Grows with each crash; what was meant for an earlier one is ignored.
+    pub(crate) epoch: u32,
+    /// Distinguishes draws that belong to no request.
+    pub(crate) salt: u64,
+    /// Whether it is a real proxy, which takes time.
+    pub(crate) takes_time: bool,
+    pub(crate) streams: Vec<Option<Side>>,
+    pub(crate) connections: Vec<Option<Connection>>,
+    /// Open or opening connections, by cluster.
+    pub(crate) open: Vec<u32>,
+}
+
+/// An instance between two crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Home {
+    pub(crate) instance: u32,
+    pub(crate) epoch: u32,
+}
+
+/// The simulator's side of a proxy's stream.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) stream: StreamId,
+    pub(crate) down: Down,
+    pub(crate) root: Option<Ref<Request>>,
+    pub(crate) key: u64,
+    pub(crate) head: u32,
+    pub(crate) started: u64,
+    pub(crate) service: u32,
+    pub(crate) edge: u32,
+    /// The attempt that the handler behind this proxy sees.
+    pub(crate) number: u32,
+    pub(crate) attempts: u32,
+    pub(crate) caller: Caller,
+    /// The first of the attempts in flight.
+    pub(crate) legs: Option<Ref<Leg>>,
+    /// The next call of the same handler.
+    pub(crate) sibling: Option<StreamId>,
+}
+
+/// Who waits for a stream's answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Down {
+    /// A handler.
+    Call { visit: Ref<Visit>, call: u32, repeat: u32 },
+    /// A client of the mesh.
+    Try { request: Ref<Request>, number: u32 },
+    /// A client's proxy, or a client outside the mesh.
+    Leg(Ref<Leg>),
+    /// Nobody.
+    Shadow,
+}
+
+/// The simulator's side of a proxy's connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    pub(crate) connection: ConnectionId,
+    pub(crate) cluster: u32,
+    pub(crate) target: Target,
+    pub(crate) link: Link,
+}
+
+/// One attempt on its way: from a client or its proxy to a server's proxy or handler.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) client: Sender,
+    pub(crate) server: Server,
+    pub(crate) target: Target,
+    pub(crate) link: Link,
+    pub(crate) root: Option<Ref<Request>>,
+    pub(crate) key: u64,
+    pub(crate) head: u32,
+    pub(crate) body: u64,
+    pub(crate) number: u32,
+    pub(crate) caller: Caller,
+    pub(crate) status: u16,
+    pub(crate) overloaded: bool,
+    pub(crate) service: u32,
+    pub(crate) next: Option<Ref<Leg>>,
+}
+
+/// Who sent an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sender {
+    Proxy {
+        at: Home,
+        attempt: AttemptId,
+        connection: ConnectionId,
+    },
+    Client {
+        request: Ref<Request>,
+        number: u32,
+    },
+    /// It has left, or is gone.
+    Gone,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Server {
+    OnItsWay,
+    Stream { at: Home, stream: StreamId },
+    Visit(Ref<Visit>),
+    Answered,
+    Lost,
+}
+
+/// A request in a handler.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) node: u32,
+    pub(crate) leg: Option<Ref<Leg>>,
+    pub(crate) root: Option<Ref<Request>>,
+    pub(crate) caller: Caller,
+    pub(crate) key: u64,
+    pub(crate) is_working: bool,
+    pub(crate) stage: u32,
+    /// Calls of this stage that are not over.
+    pub(crate) pending: u32,
+    pub(crate) has_failed: bool,
+    /// The forced answer, by its index in the plan.
+    pub(crate) script: Option<u32>,
+    /// The first of its calls in flight, streams of its outbound proxy.
+    pub(crate) calls: Option<StreamId>,
+}
+
+/// A client's request, from its first try to its end.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) client: u32,
+    pub(crate) class: u32,
+    pub(crate) key: u64,
+    pub(crate) started: u64,
+    /// The current try, from 1.
+    pub(crate) number: u32,
+    /// Whether a try is under way.
+    pub(crate) is_trying: bool,
+    /// It has ended for the client; what is still in flight for it keeps the entry.
+    pub(crate) is_over: bool,
+    /// Attempts and handlers that still work for it.
+    pub(crate) in_flight: u32,
+    pub(crate) way: Way,
+    /// The user who waits, of closed loads: load, user, requests so far.
+    pub(crate) user: Option<(u32, u32, u32)>,
+}
+
+/// How a client's try travels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    Nowhere,
+    Leg(Ref<Leg>),
+    Stream { at: Home, stream: StreamId },
+}
+
+/// Heads of requests: those of the plan, and those that proxies make of them.
+#[derive(Debug)]
+pub(crate) struct Heads {
+    heads: Vec<Head>,
+    index: BTreeMap<Head, u32>,
+}
+
+impl Heads {
+    pub(crate) fn new(heads: &[Head]) -> Self {
+        Self { heads: heads.to_vec(), index: heads.iter().cloned().zip(0..).collect() }
+    }
+
+    pub(crate) fn get(&self, head: u32) -> &Head {
+        &self.heads[head as usize]
+    }
+
+    pub(crate) fn id(&mut self, head: Head) -> u32 {
+        if let Some(id) = self.index.get(&head) {
+            return *id;
+        }
+        let id = u32::try_from(self.heads.len()).unwrap_or(u32::MAX);
+        self.heads.push(head.clone());
+        self.index.insert(head, id);
+        id
+    }
+}
+
+impl Instance {
+    pub(crate) const fn home(&self, instance: u32) -> Home {
+        Home { instance, epoch: self.epoch }
+    }
+
+    pub(crate) fn side(&mut self, stream: StreamId) -> Option<&mut Side> {
+        self.streams.get_mut(stream.slot())?.as_mut().filter(|side| side.stream == stream)
+    }
+
+    pub(crate) fn take_side(&mut self, stream: StreamId) -> Option<Side> {
+        self.streams.get_mut(stream.slot())?.take_if(|side| side.stream == stream)
+    }
+
+    pub(crate) fn put_side(&mut self, side: Side) {
+        let slot = side.stream.slot();
+        if self.streams.len() <= slot {
+            self.streams.resize_with(slot + 1, || None);
+        }
+        self.streams[slot] = Some(side);
+    }
+
+    pub(crate) fn connection(&self, connection: ConnectionId) -> Option<Connection> {
+        self.connections.get(connection.slot()).copied().flatten().filter(|known| known.connection == connection)
+    }
+
+    pub(crate) fn put_connection(&mut self, entry: Connection) {
+        let slot = entry.connection.slot();
+        if self.connections.len() <= slot {
+            self.connections.resize(slot + 1, None);
+        }
+        self.connections[slot] = Some(entry);
+        let cluster = entry.cluster as usize;
+        if self.open.len() <= cluster {
+            self.open.resize(cluster + 1, 0);
+        }
+        self.open[cluster] += 1;
+    }
+
+    pub(crate) fn take_connection(&mut self, connection: ConnectionId) -> Option<Connection> {
+        let known = self.connections.get_mut(connection.slot())?.take_if(|known| known.connection == connection)?;
+        self.open[known.cluster as usize] -= 1;
+        Some(known)
+    }
+}

@@ -1,0 +1,92 @@
+//! The figures that objectives and comparisons name, taken from the tallies.
+
+use meshproof_model::{Figure, ObjectiveSubject};
+
+use crate::{
+    measure::{ClientTally, Measure, ServiceTally},
+    number::Number,
+    plan::Plan,
+};
+
+/// Seconds from the end of the warm-up to the horizon.
+pub(crate) fn measured_s(plan: &Plan) -> f64 {
+    plan.horizon.saturating_sub(plan.warm_up) as f64 / 1e9
+}
+
+/// A figure over the whole run, the warm-up left out.
+pub(crate) fn figure(plan: &Plan, measure: &Measure, subject: ObjectiveSubject, figure: &Figure) -> Number {
+    match (subject, figure) {
+        (ObjectiveSubject::Client(client), _) => {
+            measure.clients.get(client).map_or(Number::ABSENT, |tally| of_client(tally, figure, measured_s(plan)))
+        }
+        (ObjectiveSubject::Service(service), Figure::Utilisation) => utilisation(plan, measure, service.index()),
+        (ObjectiveSubject::Service(service), Figure::QueueMax) => queue_max(plan, measure, service.index()),
+        (ObjectiveSubject::Service(service), _) => of_service(&measure.services[service.index()], figure),
+    }
+}
+
+/// A figure of a client over so many seconds.
+pub(crate) fn of_client(tally: &ClientTally, figure: &Figure, seconds: f64) -> Number {
+    let requests = tally.ok + tally.failed;
+    match figure {
+        Figure::Success => Number::ratio(tally.ok, requests),
+        Figure::Requests => requests.into(),
+        Figure::Ok => tally.ok.into(),
+        Figure::Failed => tally.failed.into(),
+        Figure::Goodput if seconds > 0.0 => Number::Real(tally.ok as f64 / seconds),
+        _ if requests == 0 => Number::ABSENT,
+        Figure::Quantile(thousandths) => Number::millis(tally.latency.quantile(u32::from(*thousandths) * 1000)),
+        Figure::Mean => Number::millis(tally.latency.mean()),
+        Figure::Max => Number::millis(tally.latency.max()),
+        _ => Number::ABSENT,
+    }
+}
+
+/// A figure of a service, as its callers see it.
+pub(crate) fn of_service(tally: &ServiceTally, figure: &Figure) -> Number {
+    match figure {
+        Figure::Success => Number::ratio(tally.ok, tally.requests),
+        Figure::Requests => tally.requests.into(),
+        Figure::Ok => tally.ok.into(),
+        Figure::Failed => (tally.requests - tally.ok).into(),
+        Figure::Attempts => tally.attempts.into(),
+        Figure::AttemptsPerRequest => Number::ratio(tally.attempts, tally.requests),
+        Figure::Connections => u64::from(tally.connections).into(),
+        Figure::Responses(status) => counted(&tally.responses, status).into(),
+        Figure::Flags(flag) => counted(&tally.flags, &flag.as_str()).into(),
+        Figure::Retries => tally.retries.into(),
+        Figure::RetryOverflow => tally.retry_overflow.into(),
+        Figure::BreakerOverflow => tally.breaker_overflow.into(),
+        Figure::Ejections => tally.ejections.into(),
+        Figure::RateLimited => counted(&tally.responses, &429).into(),
+        Figure::Goodput | Figure::Utilisation | Figure::QueueMax => Number::ABSENT,
+        _ if tally.requests == 0 => Number::ABSENT,
+        Figure::Quantile(thousandths) => Number::millis(tally.latency.quantile(u32::from(*thousandths) * 1000)),
+        Figure::Mean => Number::millis(tally.latency.mean()),
+        Figure::Max => Number::millis(tally.latency.max()),
+    }
+}
+
+/// The share of the places for work of a service's workloads that were taken.
+pub(crate) fn utilisation(plan: &Plan, measure: &Measure, service: usize) -> Number {
+    let (mut busy, mut places) = (0_u128, 0_u64);
+    for workload in &plan.services[service].workloads {
+        let entry = &plan.workloads[*workload as usize];
+        if entry.gateway.is_none() {
+            busy += measure.workloads[*workload as usize].busy_nanos;
+            places += u64::from(entry.concurrency) * u64::from(entry.replicas);
+        }
+    }
+    let capacity = u128::from(places) * u128::from(plan.horizon.saturating_sub(plan.warm_up));
+    if capacity == 0 { Number::ABSENT } else { Number::Real(busy as f64 / capacity as f64) }
+}
+
+/// The most requests that waited in one replica of a service.
+pub(crate) fn queue_max(plan: &Plan, measure: &Measure, service: usize) -> Number {
+    let of = |workload: &u32| u64::from(measure.workloads[*workload as usize].queue_max);
+    plan.services[service].workloads.iter().map(of).max().unwrap_or(0).into()
+}
+
+fn counted<K: PartialEq>(counters: &[(K, u64)], key: &K) -> u64 {
+    counters.iter().find(|(known, _)| known == key).map_or(0, |(_, count)| *count)
+}

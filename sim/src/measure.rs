@@ -1,0 +1,329 @@
+//! Figures of one run, in integers: counts, and lengths of time in histograms. Floats come in the report.
+
+use meshproof_proxy::{Note, ResponseFlags, StreamEnd};
+
+use crate::{
+    engine::{NONE, Side, is_ok},
+    histogram::Histogram,
+    plan::{Link, Plan},
+};
+
+/// The width of a bin of the timeline, in nanoseconds.
+pub(crate) const BIN: u64 = 1_000_000_000;
+/// BOUND: with more services, the timeline leaves services out.
+const SERVICES_ON_TIMELINE: usize = 64;
+
+/// Figures of one client.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClientTally {
+    pub(crate) ok: u64,
+    pub(crate) failed: u64,
+    pub(crate) latency: Histogram,
+}
+
+/// Figures of one service, as those see it who call it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServiceTally {
+    pub(crate) requests: u64,
+    pub(crate) ok: u64,
+    pub(crate) attempts: u64,
+    pub(crate) retries: u64,
+    pub(crate) responses: Vec<(u16, u64)>,
+    /// By bit of [`ResponseFlags`].
+    pub(crate) flags: Vec<(&'static str, u64)>,
+    pub(crate) latency: Histogram,
+    pub(crate) retry_overflow: u64,
+    pub(crate) breaker_overflow: u64,
+    pub(crate) ejections: u64,
+    /// Connections that clients' proxies tried to open.
+    pub(crate) connects: u64,
+    /// The most connections that one client's proxy had at a time.
+    pub(crate) connections: u32,
+}
+
+/// Figures of one caller and service.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EdgeTally {
+    pub(crate) requests: u64,
+    pub(crate) attempts: u64,
+    /// Attempts over mutual TLS.
+    pub(crate) encrypted: u64,
+    /// Attempts by the workload that they went to.
+    pub(crate) targets: Vec<(u32, u64)>,
+}
+
+/// Figures of one workload.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WorkloadTally {
+    pub(crate) busy_nanos: u128,
+    pub(crate) queue_max: u32,
+}
+
+/// One bin of the timeline.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bin {
+    pub(crate) requests: u32,
+    pub(crate) ok: u32,
+    pub(crate) attempts: u32,
+    pub(crate) latency_micros: u64,
+}
+
+/// Figures over time: bins for the report, whole tallies where an objective must be judged over time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Series<T> {
+    pub(crate) bins: Vec<Bin>,
+    pub(crate) tallies: Vec<T>,
+}
+
+/// An attempt that goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    /// When its stream began.
+    pub(crate) started: u64,
+    pub(crate) service: u32,
+    pub(crate) edge: u32,
+    /// The workload that it goes to.
+    pub(crate) target: Option<u32>,
+    pub(crate) link: Link,
+    pub(crate) is_retry: bool,
+}
+
+/// Figures of one run.
+#[derive(Debug)]
+pub(crate) struct Measure {
+    warm_up: u64,
+    horizon: u64,
+    pub(crate) clients: Vec<ClientTally>,
+    pub(crate) services: Vec<ServiceTally>,
+    pub(crate) edges: Vec<EdgeTally>,
+    pub(crate) workloads: Vec<WorkloadTally>,
+    pub(crate) client_series: Vec<Series<ClientTally>>,
+    pub(crate) service_series: Vec<Series<ServiceTally>>,
+    /// Requests that have begun and not ended.
+    pub(crate) in_flight: u64,
+    /// All requests of clients, those of the warm-up included.
+    pub(crate) client_requests: u64,
+}
+
+/// Whose figures are kept over time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) clients: Vec<usize>,
+    pub(crate) services: Vec<usize>,
+}
+
+impl Measure {
+    pub(crate) fn new(plan: &Plan, kept: &Kept) -> Self {
+        let count = usize::try_from(plan.horizon.div_ceil(BIN)).unwrap_or(usize::MAX);
+        let all_services = plan.services.len() <= SERVICES_ON_TIMELINE;
+        Self {
+            warm_up: plan.warm_up,
+            horizon: plan.horizon,
+            clients: vec![ClientTally::default(); plan.clients.len()],
+            services: vec![ServiceTally::default(); plan.services.len()],
+            edges: vec![EdgeTally::default(); plan.edges.len()],
+            workloads: vec![WorkloadTally::default(); plan.workloads.len()],
+            client_series: (0..plan.clients.len())
+                .map(|at| Series::new(count, true, kept.clients.contains(&at)))
+                .collect(),
+            service_series: (0..plan.services.len())
+                .map(|at| Series::new(count, all_services, kept.services.contains(&at)))
+                .collect(),
+            in_flight: 0,
+            client_requests: 0,
+        }
+    }
+
+    /// A client's request has ended.
+    pub(crate) fn client(&mut self, now: u64, client: u32, started: u64, ok: bool) {
+        self.client_requests += 1;
+        let latency = now - started;
+        if started >= self.warm_up {
+            self.clients[client as usize].add(latency, ok);
+        }
+        let series = &mut self.client_series[client as usize];
+        if let Some(bin) = series.bin(now, self.horizon) {
+            bin.requests += 1;
+            bin.ok += u32::from(ok);
+            bin.latency_micros += latency / 1000;
+        }
+        if let Some(tally) = series.tally(now, self.horizon) {
+            tally.add(latency, ok);
+        }
+    }
+
+    /// A stream of a client's proxy has ended.
+    pub(crate) fn stream(&mut self, now: u64, side: &Side, status: u16, flags: ResponseFlags, how: StreamEnd) {
+        if side.service == NONE {
+            return;
+        }
+        self.answer(now, side.started, side.service, side.edge, status, how);
+        if flags.is_empty() {
+            return;
+        }
+        let service = side.service as usize;
+        if side.started >= self.warm_up {
+            self.services[service].add_flags(flags);
+        }
+        if let Some(tally) = self.service_series[service].tally(now, self.horizon) {
+            tally.add_flags(flags);
+        }
+    }
+
+    /// A request to a service has ended for its caller.
+    pub(crate) fn answer(&mut self, now: u64, started: u64, service: u32, edge: u32, status: u16, how: StreamEnd) {
+        let ok = how == StreamEnd::Complete && is_ok(status);
+        let latency = now - started;
+        if started >= self.warm_up {
+            self.services[service as usize].add(latency, status, ok);
+            if let Some(edge) = self.edges.get_mut(edge as usize) {
+                edge.requests += 1;
+            }
+        }
+        let series = &mut self.service_series[service as usize];
+        if let Some(bin) = series.bin(now, self.horizon) {
+            bin.requests += 1;
+            bin.ok += u32::from(ok);
+            bin.latency_micros += latency / 1000;
+        }
+        if let Some(tally) = series.tally(now, self.horizon) {
+            tally.add(latency, status, ok);
+        }
+    }
+
+    /// An attempt goes out.
+    pub(crate) fn attempt(&mut self, now: u64, sent: &Sent) {
+        let Some(entry) = self.services.get_mut(sent.service as usize) else { return };
+        let is_retry = sent.is_retry;
+        if sent.started >= self.warm_up {
+            entry.attempts += 1;
+            entry.retries += u64::from(is_retry);
+            if let Some(edge) = self.edges.get_mut(sent.edge as usize) {
+                edge.attempts += 1;
+                edge.encrypted += u64::from(matches!(sent.link, Link::Tls { identity: Some(_) }));
+                if let Some(target) = sent.target {
+                    count(&mut edge.targets, target, 1);
+                }
+            }
+        }
+        let series = &mut self.service_series[sent.service as usize];
+        if let Some(bin) = series.bin(now, self.horizon) {
+            bin.attempts += 1;
+        }
+        if let Some(tally) = series.tally(now, self.horizon) {
+            tally.attempts += 1;
+            tally.retries += u64::from(is_retry);
+        }
+    }
+
+    /// One client's proxy has so many connections to a service.
+    pub(crate) fn connection(&mut self, now: u64, service: u32, open: u32) {
+        let warm = (now >= self.warm_up).then(|| &mut self.services[service as usize]);
+        let tally = self.service_series[service as usize].tally(now, self.horizon);
+        for tally in warm.into_iter().chain(tally) {
+            tally.connects += 1;
+            tally.connections = open.max(tally.connections);
+        }
+    }
+
+    /// A client's proxy tells that something happened.
+    pub(crate) fn note(&mut self, now: u64, service: u32, note: Note) {
+        if now >= self.warm_up {
+            self.services[service as usize].add_note(note);
+        }
+        if let Some(tally) = self.service_series[service as usize].tally(now, self.horizon) {
+            tally.add_note(note);
+        }
+    }
+
+    /// A replica's share of its workload's figures.
+    pub(crate) fn workload(&mut self, workload: u32, busy_nanos: u128, queue_max: u32) {
+        let tally = &mut self.workloads[workload as usize];
+        tally.busy_nanos += busy_nanos;
+        tally.queue_max = tally.queue_max.max(queue_max);
+    }
+}
+
+impl ClientTally {
+    fn add(&mut self, latency: u64, ok: bool) {
+        if ok {
+            self.ok += 1;
+        } else {
+            self.failed += 1;
+        }
+        self.latency.record(latency);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.ok += other.ok;
+        self.failed += other.failed;
+        self.latency.merge(&other.latency);
+    }
+}
+
+impl ServiceTally {
+    fn add(&mut self, latency: u64, status: u16, ok: bool) {
+        self.requests += 1;
+        self.ok += u64::from(ok);
+        self.latency.record(latency);
+        count(&mut self.responses, status, 1);
+    }
+
+    fn add_flags(&mut self, flags: ResponseFlags) {
+        for flag in flags.iter() {
+            count(&mut self.flags, flag.code(), 1);
+        }
+    }
+
+    fn add_note(&mut self, note: Note) {
+        match note {
+            Note::Ejected(..) => self.ejections += 1,
+            Note::RetryOverflow(_) => self.retry_overflow += 1,
+            Note::Overflow(_) => self.breaker_overflow += 1,
+            Note::Unejected(..) | Note::Panic(_) => {}
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.ok += other.ok;
+        self.attempts += other.attempts;
+        self.retries += other.retries;
+        self.retry_overflow += other.retry_overflow;
+        self.breaker_overflow += other.breaker_overflow;
+        self.ejections += other.ejections;
+        self.connects += other.connects;
+        self.connections = self.connections.max(other.connections);
+        self.latency.merge(&other.latency);
+        for (status, more) in &other.responses {
+            count(&mut self.responses, *status, *more);
+        }
+        for (flag, more) in &other.flags {
+            count(&mut self.flags, *flag, *more);
+        }
+    }
+}
+
+/// Adds to a counter of a short list.
+fn count<K: PartialEq>(counters: &mut Vec<(K, u64)>, key: K, more: u64) {
+    match counters.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, counter)) => *counter += more,
+        None => counters.push((key, more)),
+    }
+}
+
+impl<T: Clone + Default> Series<T> {
+    fn new(count: usize, has_bins: bool, has_tallies: bool) -> Self {
+        let length = |wanted: bool| if wanted { count } else { 0 };
+        Self { bins: vec![Bin::default(); length(has_bins)], tallies: vec![T::default(); length(has_tallies)] }
+    }
+
+    /// The bin of a time; `None` after the horizon.
+    fn bin(&mut self, now: u64, horizon: u64) -> Option<&mut Bin> {
+        if now >= horizon { None } else { self.bins.get_mut((now / BIN) as usize) }
+    }
+
+    fn tally(&mut self, now: u64, horizon: u64) -> Option<&mut T> {
+        if now >= horizon { None } else { self.tallies.get_mut((now / BIN) as usize) }
+    }
+}

@@ -1,0 +1,357 @@
+//! From a mesh and a scenario to a plan.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use meshproof_model::{
+    CallOrigin, Caller as ModelCaller, Calls, ClientFrom, Discipline, Lowering as Index, Mesh, ProxyMode, Scenario,
+    ServiceId, Spread, TargetPort, WorkloadBehaviour, WorkloadId,
+};
+use meshproof_proxy::ListenerId;
+
+use super::{
+    Call, Caller, Class, Client, Direction, Edge, Head, Host, Link, Network, NodePlan, Origin, Plan, Service, Target,
+    Workload,
+    link::{Identities, accepts_plaintext},
+    spec::{Ends, Lowering},
+};
+use crate::{SetupError, dist::Sampler};
+
+impl Plan {
+    /// Compiles a mesh and a scenario. `recorded`: arrivals in nanoseconds, by the name that the scenario gives them.
+    ///
+    /// # Errors
+    /// If one of them asks for what cannot be.
+    pub(crate) fn new(
+        mesh: &Mesh,
+        scenario: &Scenario,
+        recorded: &BTreeMap<String, Arc<[u64]>>,
+    ) -> Result<Self, SetupError> {
+        let errors: Vec<_> = mesh.check_behaviour().into_iter().chain(mesh.check_scenario(scenario)).collect();
+        if !errors.is_empty() {
+            return Err(SetupError::Invalid(errors));
+        }
+        let calls = mesh.calls();
+        let mut build = Build::new(mesh, &calls);
+        build.nodes();
+        build.specs()?;
+        build.calls();
+        build.clients();
+        build.script(scenario);
+        let faults = build.faults(scenario);
+        let loads = build.loads(scenario, recorded)?;
+        let changes = build.changes(scenario)?;
+        let mut plan = build.plan;
+        plan.edges = build.lowering.edges.into_list();
+        plan.identities = build.lowering.identities.0;
+        (plan.faults, plan.loads, plan.changes) = (faults, loads, changes);
+        plan.horizon = scenario.horizon.get();
+        plan.warm_up = match scenario.warm_up {
+            meshproof_model::WarmUp::Fixed(time) => time.get(),
+            meshproof_model::WarmUp::Off | meshproof_model::WarmUp::Mser5 => 0,
+        };
+        Ok(plan)
+    }
+}
+
+/// A list without duplicates whose entries are named by their place.
+#[derive(Debug)]
+pub(super) struct Interned<T> {
+    index: BTreeMap<T, u32>,
+}
+
+impl<T: Ord + Clone> Interned<T> {
+    pub(super) const fn new() -> Self {
+        Self { index: BTreeMap::new() }
+    }
+
+    pub(super) fn id(&mut self, entry: T) -> u32 {
+        let next = u32::try_from(self.index.len()).unwrap_or(u32::MAX);
+        *self.index.entry(entry).or_insert(next)
+    }
+
+    pub(super) fn into_list(self) -> Vec<T> {
+        let mut entries: Vec<_> = self.index.into_iter().collect();
+        entries.sort_by_key(|(_, id)| *id);
+        entries.into_iter().map(|(entry, _)| entry).collect()
+    }
+}
+
+pub(super) struct Build<'m> {
+    pub(super) mesh: &'m Mesh,
+    pub(super) model_calls: &'m Calls,
+    pub(super) plan: Plan,
+    pub(super) lowering: Lowering,
+}
+
+impl<'m> Build<'m> {
+    fn new(mesh: &'m Mesh, model_calls: &'m Calls) -> Self {
+        let services = mesh.service_ids().map(|id| Service {
+            full_name: mesh.service(id).full_name(),
+            workloads: mesh.workloads_of(id).map(|workload| workload.0).collect(),
+        });
+        let network = &mesh.behaviour.network;
+        let plan = Plan {
+            clients: Vec::new(),
+            workloads: Vec::new(),
+            nodes: Vec::new(),
+            services: services.collect(),
+            specs: Vec::new(),
+            calls: Vec::new(),
+            edges: Vec::new(),
+            heads: Vec::new(),
+            identities: Vec::new(),
+            loads: Vec::new(),
+            faults: Vec::new(),
+            changes: Vec::new(),
+            script: Vec::new(),
+            warnings: Vec::new(),
+            network: Network {
+                same_zone: sampler(&network.same_zone),
+                cross_zone: sampler(&network.cross_zone),
+                connect: network.connect.get(),
+                tls_handshake: network.tls_handshake.get(),
+                proxy: sampler(&network.proxy),
+            },
+            horizon: 0,
+            warm_up: 0,
+        };
+        let lowering = Lowering { lowered: Vec::new(), edges: Interned::new(), identities: Identities::default() };
+        Self { mesh, model_calls, plan, lowering }
+    }
+
+    fn nodes(&mut self) {
+        let default = WorkloadBehaviour::default();
+        let placement = &self.mesh.behaviour.placement;
+        let zones = u32::try_from(placement.zones.len()).unwrap_or(u32::MAX).max(1);
+        for (workload, number) in self.mesh.workloads.iter().zip(0..) {
+            let name = workload.full_name();
+            let behaviour = self.mesh.behaviour.workloads.get(&name).unwrap_or(&default);
+            let replicas = workload.replicas.value;
+            self.plan.workloads.push(Workload {
+                first_node: u32::try_from(self.plan.nodes.len()).unwrap_or(u32::MAX),
+                replicas,
+                concurrency: behaviour.concurrency,
+                queue_limit: behaviour.queue.limit,
+                is_lifo: behaviour.queue.discipline == Discipline::Lifo,
+                service_time: sampler(&behaviour.service_time),
+                stages: Vec::new(),
+                errors: behaviour.errors.iter().map(|error| (error.status, error.share)).collect(),
+                cancels: behaviour.cancels_abandoned_work,
+                start_up: behaviour.start_up.get(),
+                outbound: None,
+                inbound: None,
+                gateway: None,
+                has_proxy: matches!(workload.proxy, ProxyMode::Sidecar | ProxyMode::Gateway),
+                script: Vec::new(),
+                name,
+            });
+            for replica in 0..replicas {
+                let zone = if placement.spread == Spread::Even { replica % zones } else { 0 };
+                self.plan.nodes.push(NodePlan { workload: number, zone });
+            }
+        }
+    }
+
+    /// What a workload dials: its own calls, and those of clients that run in it.
+    pub(super) fn dialled(&self, workload: WorkloadId) -> Vec<(ServiceId, u16)> {
+        let is_its_own = |from: ModelCaller| match from {
+            ModelCaller::Workload(id) => id == workload,
+            ModelCaller::Client(client) => self.mesh.client_workload(client) == Some(workload),
+        };
+        let calls = self.model_calls.calls.iter().filter(|call| is_its_own(call.from));
+        let mut dialled: Vec<_> = calls.map(|call| (call.to, call.port)).collect();
+        dialled.sort_unstable();
+        dialled.dedup();
+        dialled
+    }
+
+    /// Lowers and compiles every proxy: servers first, because a client's handshakes depend on them.
+    fn specs(&mut self) -> Result<(), SetupError> {
+        let index = Index::new(self.mesh);
+        for id in self.mesh.workload_ids() {
+            let workload = &mut self.plan.workloads[id.index()];
+            match self.mesh.workload(id).proxy {
+                ProxyMode::Sidecar => workload.inbound = Some(self.lowering.add(&index, id, Direction::Inbound, &[])),
+                ProxyMode::Gateway => workload.gateway = Some(self.lowering.add(&index, id, Direction::Gateway, &[])),
+                ProxyMode::None | ProxyMode::Ambient => {}
+            }
+        }
+        for id in self.mesh.workload_ids() {
+            let dialled = self.dialled(id);
+            if !dialled.is_empty() {
+                let spec = self.lowering.add(&index, id, Direction::Outbound, &dialled);
+                self.plan.workloads[id.index()].outbound = Some(spec);
+            }
+        }
+        for spec in 0..self.lowering.lowered.len() {
+            let spec = self.lowering.compile(&self.plan, self.mesh, spec)?;
+            self.plan.specs.push(Arc::new(spec));
+        }
+        Ok(())
+    }
+
+    fn calls(&mut self) {
+        for id in self.mesh.workload_ids() {
+            let Some(outbound) = self.plan.workloads[id.index()].outbound else { continue };
+            let mut stage = None;
+            for (_, call) in self.model_calls.of(ModelCaller::Workload(id)) {
+                let Some(listener) = self.plan.specs[outbound as usize].listener(call.to.0, call.port) else {
+                    let (from, to) = (self.mesh.workload(id).full_name(), self.mesh.service(call.to).full_name());
+                    self.plan
+                        .warnings
+                        .push(format!("`{from}` has no HTTP listener for `{to}:{}`: left out", call.port));
+                    continue;
+                };
+                let next = u32::try_from(self.plan.calls.len()).unwrap_or(u32::MAX);
+                let stages = &mut self.plan.workloads[id.index()].stages;
+                if stage == Some(call.stage)
+                    && let Some(last) = stages.last_mut()
+                {
+                    last.end = next + 1;
+                } else {
+                    stage = Some(call.stage);
+                    stages.push(next..next + 1);
+                }
+                let edge = self.lowering.edges.id(Edge { from: Caller::Workload(id.0), to: call.to.0 });
+                let head = self.head(call);
+                self.plan.calls.push(Call {
+                    edge,
+                    listener,
+                    head,
+                    times: call.times,
+                    share: call.share,
+                    optional: call.optional,
+                });
+            }
+        }
+    }
+
+    fn head(&mut self, call: &meshproof_model::Call) -> u32 {
+        let head = Head {
+            method: call.method.clone(),
+            authority: call.host.clone(),
+            path: call.path.clone(),
+            headers: call.headers.clone(),
+        };
+        let known = self.plan.heads.iter().position(|known| *known == head);
+        let index = known.unwrap_or_else(|| {
+            self.plan.heads.push(head);
+            self.plan.heads.len() - 1
+        });
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
+    fn clients(&mut self) {
+        for (number, (name, behaviour)) in (0..).zip(&self.mesh.behaviour.clients) {
+            let caller = ModelCaller::Client(number as usize);
+            let calls: Vec<_> = self.model_calls.of(caller).map(|(_, call)| call.clone()).collect();
+            let Some(first) = calls.first() else { continue };
+            let (service, port) = (first.to, first.port);
+            let origin = match (&behaviour.from, self.mesh.client_workload(number as usize)) {
+                (ClientFrom::Workload(_), Some(workload)) => Origin::Workload(workload.0),
+                _ => Origin::Outside(self.doors(service, port)),
+            };
+            let from = match origin {
+                Origin::Workload(workload) => Caller::Workload(workload),
+                Origin::Outside(_) => Caller::Client(number),
+            };
+            let edge = self.lowering.edges.id(Edge { from, to: service.0 });
+            let classes = calls.iter().map(|call| self.class(call, behaviour, &origin)).collect();
+            self.plan.clients.push(Client {
+                name: name.clone(),
+                shares: behaviour.requests.iter().map(|class| u64::from(class.share)).sum(),
+                classes,
+                patience: behaviour.patience.as_ref().map(sampler),
+                retries: behaviour.retries.as_ref().map_or(0, |retries| retries.max),
+                back_off: behaviour.retries.as_ref().map_or(Sampler::Constant(0), |retries| sampler(&retries.back_off)),
+                origin,
+                service: service.0,
+                edge,
+            });
+        }
+    }
+
+    fn class(
+        &mut self,
+        call: &meshproof_model::Call,
+        behaviour: &meshproof_model::ClientBehaviour,
+        origin: &Origin,
+    ) -> Class {
+        let class = match call.origin {
+            CallOrigin::Class(number) => behaviour.requests.get(number),
+            _ => None,
+        };
+        let listener = match origin {
+            Origin::Workload(workload) => self.plan.workloads[*workload as usize]
+                .outbound
+                .and_then(|outbound| self.plan.specs[outbound as usize].listener(call.to.0, call.port)),
+            Origin::Outside(_) => None,
+        };
+        Class {
+            share: class.map_or(1, |class| u64::from(class.share)),
+            head: self.head(call),
+            body: class.map_or(0, |class| class.body.get()),
+            listener: listener.unwrap_or(ListenerId::new(0)),
+        }
+    }
+
+    /// Where a client without a proxy ends up when it dials a service: any replica behind it.
+    fn doors(&self, service: ServiceId, port: u16) -> Vec<Host> {
+        let ends = Ends { plan: &self.plan, lowered: &self.lowering.lowered };
+        let mut doors = Vec::new();
+        for workload in self.mesh.workloads_of(service) {
+            let target = target_port(self.mesh, service, port, workload);
+            for replica in 0..self.mesh.workload(workload).replicas.value {
+                let end = match ends.end(workload, replica, target) {
+                    // A gateway may listen on the service's port rather than the container's.
+                    Target::Nowhere => ends.end(workload, replica, port),
+                    end => end,
+                };
+                let accepts = accepts_plaintext(ends.tls(end));
+                doors.push(Host { target: end, link: if accepts { Link::Plaintext } else { Link::Refused } });
+            }
+        }
+        doors
+    }
+
+    fn script(&mut self, scenario: &Scenario) {
+        for answer in &scenario.script {
+            let Some(at) = self.mesh.named_workload(&answer.at) else { continue };
+            let index = u32::try_from(self.plan.script.len()).unwrap_or(u32::MAX);
+            self.plan.workloads[at.index()].script.push(index);
+            let from = answer.from.as_deref().map(|name| self.caller(name));
+            self.plan.script.push(super::Scripted {
+                from,
+                fail_attempts: answer.fail_attempts,
+                status: answer.status,
+                takes: answer.takes.map(meshproof_proxy::Nanos::get),
+            });
+        }
+    }
+
+    /// The workload or client of a name; one that does not exist is nobody.
+    fn caller(&self, name: &str) -> Caller {
+        match (self.mesh.named_workload(name), self.mesh.behaviour.clients.get_index_of(name)) {
+            (Some(workload), _) => Caller::Workload(workload.0),
+            (None, Some(client)) => Caller::Client(u32::try_from(client).unwrap_or(u32::MAX)),
+            (None, None) => Caller::Client(u32::MAX),
+        }
+    }
+}
+
+/// The port of a workload's pods behind a service's port.
+fn target_port(mesh: &Mesh, service: ServiceId, port: u16, workload: WorkloadId) -> u16 {
+    match mesh.service(service).port(port).map(|port| &port.target) {
+        Some(TargetPort::Number(number)) => *number,
+        Some(TargetPort::Name(name)) => {
+            let ports = &mesh.workload(workload).ports;
+            ports.iter().find(|candidate| candidate.name == *name).map_or(port, |found| found.number)
+        }
+        None => port,
+    }
+}
+
+/// A distribution that [`Mesh::check_behaviour`] has accepted.
+pub(super) fn sampler(distribution: &meshproof_model::Distribution) -> Sampler {
+    Sampler::new(distribution).unwrap_or(Sampler::Constant(0))
+}

@@ -1,0 +1,291 @@
+//! What a run needs to know, compiled once from a mesh and a scenario: dense ids, samplers, tables, outcomes of
+//! handshakes. Runs share it and change nothing in it.
+
+mod build;
+mod link;
+mod load;
+mod spec;
+
+use std::sync::Arc;
+
+use meshproof_model::Share;
+use meshproof_proxy::{ClusterId, HostId, ListenerId, Table, config::Identity};
+
+use crate::{dist::Sampler, load::Spacing};
+
+/// Everything that runs of one scenario share.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) clients: Vec<Client>,
+    /// By workload id.
+    pub(crate) workloads: Vec<Workload>,
+    /// Replicas, those of one workload next to each other.
+    pub(crate) nodes: Vec<NodePlan>,
+    pub(crate) services: Vec<Service>,
+    /// Configurations of proxies at the start.
+    pub(crate) specs: Vec<Arc<Spec>>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) heads: Vec<Head>,
+    pub(crate) identities: Vec<Identity>,
+    pub(crate) loads: Vec<Load>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) script: Vec<Scripted>,
+    /// What the run leaves out, for people.
+    pub(crate) warnings: Vec<String>,
+    pub(crate) network: Network,
+    /// When the load ends, in nanoseconds.
+    pub(crate) horizon: u64,
+    /// What starts before is not counted, in nanoseconds.
+    pub(crate) warm_up: u64,
+}
+
+/// Who starts requests.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) name: String,
+    pub(crate) origin: Origin,
+    pub(crate) classes: Vec<Class>,
+    /// The sum of the classes' shares.
+    pub(crate) shares: u64,
+    pub(crate) patience: Option<Sampler>,
+    pub(crate) retries: u32,
+    pub(crate) back_off: Sampler,
+    pub(crate) service: u32,
+    pub(crate) edge: u32,
+}
+
+/// Where a client's requests come from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// Straight to one of these, without a proxy of its own.
+    Outside(Vec<Host>),
+    /// Out of a workload's replicas.
+    Workload(u32),
+}
+
+/// One kind of a client's requests.
+#[derive(Debug)]
+pub(crate) struct Class {
+    pub(crate) share: u64,
+    pub(crate) head: u32,
+    pub(crate) body: u64,
+    /// On the workload's outbound proxy, for clients that have one.
+    pub(crate) listener: ListenerId,
+}
+
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    pub(crate) first_node: u32,
+    pub(crate) replicas: u32,
+    pub(crate) concurrency: u32,
+    pub(crate) queue_limit: u32,
+    pub(crate) is_lifo: bool,
+    pub(crate) service_time: Sampler,
+    /// Stages of calls, as ranges of [`Plan::calls`].
+    pub(crate) stages: Vec<std::ops::Range<u32>>,
+    pub(crate) errors: Vec<(u16, Share)>,
+    pub(crate) cancels: bool,
+    pub(crate) start_up: u64,
+    pub(crate) outbound: Option<u32>,
+    pub(crate) inbound: Option<u32>,
+    pub(crate) gateway: Option<u32>,
+    /// Whether its proxies are real ones, which take time.
+    pub(crate) has_proxy: bool,
+    /// Indices into [`Plan::script`].
+    pub(crate) script: Vec<u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct NodePlan {
+    pub(crate) workload: u32,
+    pub(crate) zone: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// `namespace/name`.
+    pub(crate) full_name: String,
+    pub(crate) workloads: Vec<u32>,
+}
+
+/// One call of a handler.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) edge: u32,
+    pub(crate) listener: ListenerId,
+    pub(crate) head: u32,
+    pub(crate) times: u32,
+    pub(crate) share: Share,
+    pub(crate) optional: bool,
+}
+
+/// Who calls which service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Edge {
+    pub(crate) from: Caller,
+    pub(crate) to: u32,
+}
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Caller {
+    Client(u32),
+    Workload(u32),
+}
+
+/// The head of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Head {
+    pub(crate) method: String,
+    pub(crate) authority: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// The configuration of a workload's proxies of one direction.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) workload: u32,
+    pub(crate) direction: Direction,
+    pub(crate) table: Arc<Table>,
+    /// The port and the services of each listener.
+    pub(crate) listeners: Vec<(u16, Vec<u32>)>,
+    pub(crate) clusters: Vec<Cluster>,
+    /// Whether routes change what the next hop can see of a request.
+    pub(crate) rewrites: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Outbound,
+    Inbound,
+    Gateway,
+}
+
+/// A cluster of a proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    pub(crate) name: String,
+    pub(crate) service: Option<u32>,
+    pub(crate) edge: Option<u32>,
+    pub(crate) hosts: Vec<Host>,
+}
+
+/// Where requests to a host of a cluster end up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host {
+    pub(crate) target: Target,
+    pub(crate) link: Link,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The handler beside the proxy.
+    App,
+    /// A handler without a proxy.
+    Bare { node: u32 },
+    /// A replica's inbound or gateway proxy.
+    Proxy { node: u32, listener: ListenerId },
+    /// Nothing listens there.
+    Nowhere,
+}
+
+impl Target {
+    pub(crate) const fn node(self) -> Option<u32> {
+        match self {
+            Self::Bare { node } | Self::Proxy { node, .. } => Some(node),
+            Self::App | Self::Nowhere => None,
+        }
+    }
+}
+
+/// What a connection to a host becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    Plaintext,
+    /// TLS; the identity that the client shows, if it shows one.
+    Tls {
+        identity: Option<u32>,
+    },
+    /// The two sides cannot agree.
+    Refused,
+}
+
+impl Spec {
+    pub(crate) fn host(&self, cluster: ClusterId, host: HostId) -> Option<&Host> {
+        self.clusters.get(cluster.index())?.hosts.get(host.index())
+    }
+
+    /// The listener that takes what is sent to a service's port.
+    pub(crate) fn listener(&self, service: u32, port: u16) -> Option<ListenerId> {
+        let takes = |(known, services): &(u16, Vec<u32>)| *known == port && services.contains(&service);
+        u32::try_from(self.listeners.iter().position(takes)?).ok().map(ListenerId::new)
+    }
+}
+
+/// One load of the scenario.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) client: u32,
+    pub(crate) kind: LoadKind,
+}
+
+#[derive(Debug)]
+pub(crate) enum LoadKind {
+    Open(Spacing),
+    Closed { users: u32, think: Sampler },
+    Burst { requests: u64, at: u64 },
+}
+
+/// One fault of the scenario.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) workload: u32,
+    pub(crate) replicas: meshproof_model::Replicas,
+    pub(crate) from: u64,
+    pub(crate) until: u64,
+    pub(crate) effect: FaultEffect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FaultEffect {
+    Crash,
+    /// So many millionths of the usual time.
+    Slow(u64),
+    Errors {
+        status: u16,
+        share: Share,
+    },
+}
+
+/// A change of configuration on the way.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) at: u64,
+    /// The specs that differ from before, by their index.
+    pub(crate) specs: Vec<(u32, Arc<Spec>)>,
+    /// For the report.
+    pub(crate) weights: Vec<(String, u32)>,
+}
+
+/// An answer that is forced on a handler.
+#[derive(Debug)]
+pub(crate) struct Scripted {
+    pub(crate) from: Option<Caller>,
+    pub(crate) fail_attempts: u32,
+    pub(crate) status: u16,
+    pub(crate) takes: Option<u64>,
+}
+
+/// What links cost.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) same_zone: Sampler,
+    pub(crate) cross_zone: Sampler,
+    pub(crate) connect: u64,
+    pub(crate) tls_handshake: u64,
+    pub(crate) proxy: Sampler,
+}

@@ -1,0 +1,181 @@
+//! From a workload's lowered configuration to a compiled table, with the far end of each of its hosts.
+
+use std::sync::Arc;
+
+use meshproof_model::{Lowered, Lowering as Index, Mesh, ServiceId, WorkloadId};
+use meshproof_proxy::{
+    ListenerId, Table,
+    config::{self, Action, HeaderMutations},
+};
+
+use super::{
+    Caller, Cluster, Direction, Edge, Host, Link, Plan, Spec, Target,
+    build::Interned,
+    link::{Identities, link},
+};
+use crate::SetupError;
+
+/// Lowered configurations, and the names that compiling them gives out.
+pub(super) struct Lowering {
+    /// By spec.
+    pub(super) lowered: Vec<Entry>,
+    pub(super) edges: Interned<Edge>,
+    pub(super) identities: Identities,
+}
+
+pub(super) struct Entry {
+    workload: WorkloadId,
+    direction: Direction,
+    lowered: Lowered,
+}
+
+/// What is known of the far ends of connections.
+pub(super) struct Ends<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) lowered: &'a [Entry],
+}
+
+fn lower(from: &Index<'_>, workload: WorkloadId, direction: Direction, dialled: &[(ServiceId, u16)]) -> Lowered {
+    match direction {
+        Direction::Outbound => from.outbound(workload, 0, dialled),
+        Direction::Inbound => from.inbound(workload),
+        Direction::Gateway => from.gateway(workload, 0),
+    }
+}
+
+impl Lowering {
+    /// Lowers the configuration of a workload's proxies and gives its number.
+    pub(super) fn add(
+        &mut self,
+        index: &Index<'_>,
+        workload: WorkloadId,
+        direction: Direction,
+        dialled: &[(ServiceId, u16)],
+    ) -> u32 {
+        self.lowered.push(Entry { workload, direction, lowered: lower(index, workload, direction, dialled) });
+        u32::try_from(self.lowered.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Lowers a configuration anew and says whether it differs.
+    pub(super) fn replace(
+        &mut self,
+        index: &Index<'_>,
+        spec: usize,
+        workload: WorkloadId,
+        direction: Direction,
+        dialled: &[(ServiceId, u16)],
+    ) -> bool {
+        let lowered = lower(index, workload, direction, dialled);
+        let differs = lowered.config != self.lowered[spec].lowered.config;
+        if differs {
+            self.lowered[spec].lowered = lowered;
+        }
+        differs
+    }
+
+    /// Compiles a configuration; every spec must have been lowered before.
+    pub(super) fn compile(&mut self, plan: &Plan, mesh: &Mesh, spec: usize) -> Result<Spec, SetupError> {
+        let Self { lowered: all, edges, identities } = self;
+        let ends = Ends { plan, lowered: all };
+        let Entry { workload, direction, lowered } = &all[spec];
+        let (workload, direction, config) = (*workload, *direction, &lowered.config);
+        let table = Table::compile(config)
+            .map_err(|errors| SetupError::Refused { workload: mesh.workload(workload).full_name(), errors })?;
+        let mut clusters = Vec::new();
+        for (cluster, origin) in config.clusters.iter().zip(&lowered.provenance.clusters) {
+            let hosts = cluster.hosts.iter().enumerate().map(|(number, host)| {
+                if direction == Direction::Inbound {
+                    return Host { target: Target::App, link: Link::Plaintext };
+                }
+                let Some(endpoint) = origin.endpoints.get(number) else {
+                    return Host { target: Target::Nowhere, link: Link::Plaintext };
+                };
+                let target = ends.end(endpoint.workload, endpoint.replica, endpoint.port);
+                Host { target, link: link(cluster, host, ends.tls(target), identities) }
+            });
+            let hosts = hosts.collect();
+            let service = origin.service.filter(|_| direction != Direction::Inbound).map(|service| service.0);
+            let edge = service.map(|to| edges.id(Edge { from: Caller::Workload(workload.0), to }));
+            clusters.push(Cluster { name: cluster.name.clone(), service, edge, hosts });
+        }
+        let listeners = lowered
+            .provenance
+            .listeners
+            .iter()
+            .map(|listener| (listener.port, listener.services.iter().map(|service| service.0).collect()));
+        Ok(Spec {
+            workload: workload.0,
+            direction,
+            table: Arc::new(table),
+            listeners: listeners.collect(),
+            clusters,
+            rewrites: config.listeners.iter().any(|listener| rewrites(&listener.route_config)),
+        })
+    }
+}
+
+impl Ends<'_> {
+    /// What listens on a port of a replica.
+    pub(super) fn end(&self, workload: WorkloadId, replica: u32, port: u16) -> Target {
+        let planned = &self.plan.workloads[workload.index()];
+        if replica >= planned.replicas {
+            return Target::Nowhere;
+        }
+        let node = planned.first_node + replica;
+        let spec = planned.gateway.or(planned.inbound);
+        let listener = spec.and_then(|spec| self.listener(spec, port));
+        match (planned.gateway, listener) {
+            (_, Some(listener)) => Target::Proxy { node, listener },
+            (Some(_), None) => Target::Nowhere,
+            (None, None) => Target::Bare { node },
+        }
+    }
+
+    fn listener(&self, spec: u32, port: u16) -> Option<ListenerId> {
+        let listeners = &self.lowered[spec as usize].lowered.provenance.listeners;
+        let at = listeners.iter().position(|listener| listener.port == port)?;
+        u32::try_from(at).ok().map(ListenerId::new)
+    }
+
+    /// What the listener at the far end asks of its connections; `None`: plaintext.
+    pub(super) fn tls(&self, target: Target) -> Option<&config::DownstreamTls> {
+        let Target::Proxy { node, listener } = target else { return None };
+        let workload = &self.plan.workloads[self.plan.nodes[node as usize].workload as usize];
+        let entry = self.lowered.get(workload.gateway.or(workload.inbound)? as usize)?;
+        Some(&entry.lowered.config.listeners.get(listener.index())?.tls)
+    }
+}
+
+/// A proxy that takes over a configuration keeps the clusters that it lacks, behind the new ones.
+pub(super) fn adopt_clusters(spec: &mut Spec, old: &Spec) {
+    for cluster in &old.clusters {
+        if !spec.clusters.iter().any(|known| known.name == cluster.name) {
+            spec.clusters.push(cluster.clone());
+        }
+    }
+}
+
+/// Whether any route changes what the next hop can see of a request.
+fn rewrites(routes: &config::RouteConfiguration) -> bool {
+    let changes =
+        |headers: &HeaderMutations| !headers.request_to_add.is_empty() || !headers.request_to_remove.is_empty();
+    changes(&routes.headers)
+        || routes.virtual_hosts.iter().any(|host| {
+            changes(&host.headers)
+                || host.routes.iter().any(|route| {
+                    changes(&route.headers)
+                        || match &route.action {
+                            Action::Forward(action) => {
+                                action.prefix_rewrite.is_some()
+                                    || action.regex_rewrite.is_some()
+                                    || action.host_rewrite.is_some()
+                                    || action.host_rewrite_header.is_some()
+                                    || action.internal_redirect.is_some()
+                                    || matches!(&action.cluster, config::ClusterSpecifier::Weighted(all)
+                                        if all.iter().any(|one| changes(&one.headers)))
+                            }
+                            _ => false,
+                        }
+                })
+        })
+}

@@ -1,0 +1,101 @@
+//! Replaying a witness: does a run show what it claims?
+
+use meshproof_model::{Expectation, Mesh, Witness};
+
+use crate::{
+    SetupError, SimOptions,
+    engine::Observer,
+    plan::{Caller, Plan},
+    simulate::{Experiment, run_one},
+};
+
+/// What the replay of a witness has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayOutcome {
+    /// Whether it was what the witness claims.
+    pub shown: bool,
+    /// What was observed, in one sentence.
+    pub observed: String,
+}
+
+/// Replays a witness.
+///
+/// # Errors
+/// If the witness has no scenario, or its scenario cannot be run.
+pub fn replay(mesh: &Mesh, witness: &Witness) -> Result<ReplayOutcome, SetupError> {
+    let (Some(scenario), Some(expectation)) = (&witness.scenario, &witness.expectation) else {
+        return Err(SetupError::NothingToReplay);
+    };
+    let options = SimOptions::default();
+    let experiment = Experiment::new(mesh, scenario, &options)?;
+    let outcome = run_one(&experiment.plan, &crate::measure::Kept::default(), scenario.seed, 0, true);
+    let violations = outcome.checker.violations();
+    if let Some(violation) = violations.first() {
+        return Ok(ReplayOutcome { shown: false, observed: format!("internal error: {violation}") });
+    }
+    let observer = outcome.observer.unwrap_or_default();
+    Ok(Replay { mesh, plan: &experiment.plan, observer: &observer }.outcome(expectation))
+}
+
+struct Replay<'a> {
+    mesh: &'a Mesh,
+    plan: &'a Plan,
+    observer: &'a Observer,
+}
+
+impl Replay<'_> {
+    fn outcome(&self, expectation: &Expectation) -> ReplayOutcome {
+        match expectation {
+            Expectation::RequestsAt { service, count } => {
+                let at = self.plan.services.iter().position(|known| known.full_name == *service);
+                let seen = at.and_then(|at| self.observer.requests.get(&(at as u32))).copied().unwrap_or(0);
+                outcome(seen == *count, format!("{seen} requests reached `{service}`"))
+            }
+            Expectation::CallerLeavesFirst { caller, callee } => {
+                let (callers, callees) = (self.callers(caller), self.workloads(callee));
+                let seen = self.observer.left.iter().any(|(from, to)| callers.contains(from) && callees.contains(to));
+                let verb = if seen { "had left while" } else { "never left while" };
+                outcome(seen, format!("`{caller}` {verb} `{callee}` worked for it"))
+            }
+            Expectation::Plaintext { from, to } => self.link(&self.observer.plaintext, from, to, "plaintext went"),
+            Expectation::HandshakeFails { from, to } => {
+                self.link(&self.observer.refused, from, to, "a handshake failed")
+            }
+        }
+    }
+
+    fn link(
+        &self,
+        seen: &std::collections::BTreeSet<(Option<u32>, u32)>,
+        from: &str,
+        to: &str,
+        what: &str,
+    ) -> ReplayOutcome {
+        let (clients, servers) = (self.workloads(from), self.workloads(to));
+        let is_client = |client: Option<u32>| match client {
+            None => from.is_empty(),
+            Some(client) => clients.contains(&client),
+        };
+        let shown = seen.iter().any(|(client, server)| is_client(*client) && servers.contains(server));
+        let from = if from.is_empty() { "a client outside the mesh" } else { from };
+        let what = if shown { what.to_owned() } else { format!("never seen: {what}") };
+        outcome(shown, format!("{what} from `{from}` to `{to}`"))
+    }
+
+    /// The workloads of that `namespace/name`, or behind the service of that name.
+    fn workloads(&self, name: &str) -> Vec<u32> {
+        let own = self.mesh.named_workload(name).map(|workload| workload.0);
+        let behind = self.plan.services.iter().find(|service| service.full_name == name);
+        own.into_iter().chain(behind.into_iter().flat_map(|service| service.workloads.iter().copied())).collect()
+    }
+
+    fn callers(&self, name: &str) -> Vec<Caller> {
+        let clients = self.plan.clients.iter().zip(0..).filter(|(client, _)| client.name == name);
+        let clients = clients.map(|(_, number)| Caller::Client(number));
+        self.workloads(name).into_iter().map(Caller::Workload).chain(clients).collect()
+    }
+}
+
+fn outcome(shown: bool, observed: String) -> ReplayOutcome {
+    ReplayOutcome { shown, observed }
+}

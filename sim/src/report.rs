@@ -1,0 +1,321 @@
+//! What a simulation has shown, in the shape of the JSON that `simulate` prints.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    digest::Digest,
+    figure::{measured_s, of_client, of_service, queue_max, utilisation},
+    measure::{Bin, ClientTally, Measure, ServiceTally},
+    number::Number,
+    objective::ObjectiveResult,
+    plan::{Caller, Plan},
+};
+
+/// A simulation of one scenario: one run, or several with other draws.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// 1.
+    pub schema_version: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// Every draw follows from it.
+    pub seed: u64,
+    /// How many runs.
+    pub replications: u32,
+    /// Of all events of all runs, in seed order.
+    pub digest: Digest,
+    /// Simulated time of one run, in seconds.
+    pub simulated_s: f64,
+    /// Events of all runs.
+    pub events: u64,
+    /// Requests of clients in all runs, the warm-up included.
+    pub client_requests: u64,
+    /// By order in `mesh.ron`.
+    pub clients: Vec<ClientReport>,
+    /// Services that somebody calls, in the mesh's order.
+    pub services: Vec<ServiceReport>,
+    /// Who calls what.
+    pub calls: Vec<CallReport>,
+    /// Figures over time.
+    pub timeline: Timeline,
+    /// The scenario's objectives.
+    pub objectives: Vec<ObjectiveResult>,
+    /// Changes of configuration.
+    pub rollout: Vec<RolloutReport>,
+    /// What to know before trusting the figures.
+    pub warnings: Vec<String>,
+    /// Violations of what must always hold: faults of the simulator, never findings about the mesh.
+    #[serde(skip)]
+    pub internal_errors: Vec<String>,
+}
+
+/// Figures of one client.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names say it, and the objectives' documentation explains them")]
+pub struct ClientReport {
+    pub name: String,
+    pub requests: Number,
+    pub ok: Number,
+    pub failed: Number,
+    pub success_ratio: Number,
+    pub latency_ms: Latency,
+    pub goodput_rps: Number,
+}
+
+/// Figures of one service, as its callers see it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names say it, and the objectives' documentation explains them")]
+pub struct ServiceReport {
+    pub name: String,
+    pub namespace: String,
+    pub requests: Number,
+    pub attempts: Number,
+    pub attempts_per_request: Number,
+    pub connects: Number,
+    pub ok_ratio: Number,
+    pub responses: BTreeMap<String, Number>,
+    pub flags: BTreeMap<String, Number>,
+    pub latency_ms: Latency,
+    pub utilisation: Number,
+    pub queue_max: Number,
+    pub connections: Number,
+    pub retries: Number,
+    pub retry_overflow: Number,
+    pub breaker_overflow: Number,
+    pub ejections: Number,
+    pub rate_limited: Number,
+}
+
+/// Lengths of time in milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Latency {
+    pub p50: Number,
+    pub p90: Number,
+    pub p99: Number,
+    pub p999: Number,
+    pub mean: Number,
+    pub max: Number,
+}
+
+/// Figures of one caller and service.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CallReport {
+    /// A client's name, or `namespace/name` of a workload.
+    pub from: String,
+    /// The service.
+    pub to: String,
+    /// Calls.
+    pub requests: Number,
+    /// Requests that were sent on for them.
+    pub attempts: Number,
+    /// Of the requests of this service.
+    pub share: Number,
+    /// Share of the attempts that went over mutual TLS.
+    pub mtls_ratio: Number,
+    /// Share of the attempts by the workload that they went to.
+    pub split: BTreeMap<String, Number>,
+}
+
+/// Figures over time, means over replications.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Timeline {
+    /// Width of a bin in seconds.
+    pub bin_s: u32,
+    /// `subject.figure`, a value for each bin.
+    pub series: BTreeMap<String, Vec<f64>>,
+}
+
+/// A change of configuration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RolloutReport {
+    /// When.
+    pub at_s: f64,
+    /// The new weights.
+    pub weight: BTreeMap<String, u32>,
+    /// What let it through; plain scripts have no gate.
+    pub gate: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Builds the parts of a report from all replications.
+pub(crate) struct Reporter<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) runs: &'a [&'a Measure],
+}
+
+impl Reporter<'_> {
+    fn number(&self, of: impl Fn(&Measure) -> Number) -> Number {
+        Number::of(self.runs.iter().map(|run| of(run)))
+    }
+
+    fn latency(&self, of: impl Fn(&Measure, &meshproof_model::Figure) -> Number) -> Latency {
+        use meshproof_model::Figure::{Max, Mean, Quantile};
+        Latency {
+            p50: self.number(|run| of(run, &Quantile(500))),
+            p90: self.number(|run| of(run, &Quantile(900))),
+            p99: self.number(|run| of(run, &Quantile(990))),
+            p999: self.number(|run| of(run, &Quantile(999))),
+            mean: self.number(|run| of(run, &Mean)),
+            max: self.number(|run| of(run, &Max)),
+        }
+    }
+
+    pub(crate) fn clients(&self) -> Vec<ClientReport> {
+        use meshproof_model::Figure::{Failed, Goodput, Ok, Requests, Success};
+        let seconds = measured_s(self.plan);
+        let report = |(client, name): (usize, &String)| {
+            let tally = |run: &Measure| -> ClientTally { run.clients[client].clone() };
+            let number = |figure| self.number(|run| of_client(&tally(run), &figure, seconds));
+            ClientReport {
+                name: name.clone(),
+                requests: number(Requests),
+                ok: number(Ok),
+                failed: number(Failed),
+                success_ratio: number(Success),
+                latency_ms: self.latency(|run, figure| of_client(&run.clients[client], figure, seconds)),
+                goodput_rps: number(Goodput),
+            }
+        };
+        self.plan.clients.iter().map(|client| &client.name).enumerate().map(report).collect()
+    }
+
+    pub(crate) fn services(&self) -> Vec<ServiceReport> {
+        let is_called = |service: &usize| self.plan.edges.iter().any(|edge| edge.to as usize == *service);
+        (0..self.plan.services.len()).filter(is_called).map(|service| self.service(service)).collect()
+    }
+
+    fn service(&self, service: usize) -> ServiceReport {
+        use meshproof_model::Figure as F;
+        let number = |figure| self.number(|run| of_service(&run.services[service], &figure));
+        let each = |keys: Vec<String>, of: &dyn Fn(&ServiceTally, &str) -> u64| {
+            let of_key = |key: String| {
+                let value = self.number(|run| of(&run.services[service], &key).into());
+                (key, value)
+            };
+            keys.into_iter().map(of_key).collect::<BTreeMap<_, _>>()
+        };
+        let statuses = self.runs.iter().flat_map(|run| &run.services[service].responses);
+        let flags = self.runs.iter().flat_map(|run| &run.services[service].flags);
+        let (namespace, _) = self.plan.services[service].full_name.split_once('/').unwrap_or_default();
+        ServiceReport {
+            name: self.service_name(service),
+            namespace: namespace.to_owned(),
+            requests: number(F::Requests),
+            attempts: number(F::Attempts),
+            attempts_per_request: number(F::AttemptsPerRequest),
+            connects: self.number(|run| run.services[service].connects.into()),
+            ok_ratio: number(F::Success),
+            responses: each(statuses.map(|(status, _)| status.to_string()).collect(), &|tally, key| {
+                tally.responses.iter().find(|(status, _)| status.to_string() == key).map_or(0, |(_, count)| *count)
+            }),
+            flags: each(flags.map(|(flag, _)| (*flag).to_owned()).collect(), &|tally, key| {
+                tally.flags.iter().find(|(flag, _)| *flag == key).map_or(0, |(_, count)| *count)
+            }),
+            latency_ms: self.latency(|run, figure| of_service(&run.services[service], figure)),
+            utilisation: self.number(|run| utilisation(self.plan, run, service)),
+            queue_max: self.number(|run| queue_max(self.plan, run, service)),
+            connections: number(F::Connections),
+            retries: number(F::Retries),
+            retry_overflow: number(F::RetryOverflow),
+            breaker_overflow: number(F::BreakerOverflow),
+            ejections: number(F::Ejections),
+            rate_limited: number(F::RateLimited),
+        }
+    }
+
+    /// A service's name, with its namespace where two have the same.
+    fn service_name(&self, service: usize) -> String {
+        let full = &self.plan.services[service].full_name;
+        let short = |full: &str| full.split_once('/').map_or(full.to_owned(), |(_, name)| name.to_owned());
+        let name = short(full);
+        let is_unique = self.plan.services.iter().filter(|other| short(&other.full_name) == name).count() == 1;
+        if is_unique { name } else { full.clone() }
+    }
+
+    pub(crate) fn calls(&self) -> Vec<CallReport> {
+        let mut calls: Vec<_> = self
+            .plan
+            .edges
+            .iter()
+            .enumerate()
+            .map(|(edge, ends)| {
+                let to = ends.to as usize;
+                let attempts = |run: &Measure| run.edges[edge].attempts;
+                let workloads =
+                    self.runs.iter().flat_map(|run| &run.edges[edge].targets).map(|(workload, _)| *workload);
+                let split = workloads.map(|workload| {
+                    let share = self.number(|run| {
+                        let to_it = run.edges[edge].targets.iter().find(|(other, _)| *other == workload);
+                        Number::ratio(to_it.map_or(0, |(_, count)| *count), attempts(run))
+                    });
+                    (self.plan.workloads[workload as usize].name.clone(), share)
+                });
+                CallReport {
+                    from: match ends.from {
+                        Caller::Client(client) => self.plan.clients[client as usize].name.clone(),
+                        Caller::Workload(workload) => self.plan.workloads[workload as usize].name.clone(),
+                    },
+                    to: self.service_name(to),
+                    requests: self.number(|run| run.edges[edge].requests.into()),
+                    attempts: self.number(|run| attempts(run).into()),
+                    share: self.number(|run| Number::ratio(run.edges[edge].requests, run.services[to].requests)),
+                    mtls_ratio: self.number(|run| Number::ratio(run.edges[edge].encrypted, attempts(run))),
+                    split: split.collect(),
+                }
+            })
+            .collect();
+        calls.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)));
+        calls
+    }
+
+    pub(crate) fn timeline(&self) -> Timeline {
+        let mut series = BTreeMap::new();
+        for (client, plan) in self.plan.clients.iter().enumerate() {
+            self.add_series(&mut series, &plan.name, |run| &run.client_series[client].bins);
+        }
+        for service in 0..self.plan.services.len() {
+            let name = self.service_name(service);
+            let is_client = self.plan.clients.iter().any(|client| client.name == name);
+            let name = if is_client { format!("svc/{name}") } else { name };
+            self.add_series(&mut series, &name, |run| &run.service_series[service].bins);
+        }
+        Timeline { bin_s: 1, series }
+    }
+
+    fn add_series<'r>(
+        &'r self,
+        series: &mut BTreeMap<String, Vec<f64>>,
+        name: &str,
+        bins: impl Fn(&'r Measure) -> &'r Vec<Bin>,
+    ) {
+        let Some(length) = self.runs.first().map(|run| bins(run).len()).filter(|length| *length > 0) else { return };
+        let runs = self.runs.len() as f64;
+        let sum = |at: usize, of: fn(&Bin) -> f64| self.runs.iter().map(|run| of(&bins(run)[at])).sum::<f64>() / runs;
+        let figures: [(&str, fn(&Bin) -> f64); 4] = [
+            ("requests", |bin| f64::from(bin.requests)),
+            ("ok", |bin| f64::from(bin.ok)),
+            ("attempts", |bin| f64::from(bin.attempts)),
+            ("mean_ms", |bin| bin.latency_micros as f64 / 1000.0 / f64::from(bin.requests.max(1))),
+        ];
+        for (figure, of) in figures {
+            let values: Vec<f64> = (0..length).map(|at| sum(at, of)).collect();
+            if values.iter().any(|value| *value > 0.0) {
+                series.insert(format!("{name}.{figure}"), values);
+            }
+        }
+    }
+
+    pub(crate) fn rollout(&self) -> Vec<RolloutReport> {
+        let report = |change: &crate::plan::Change| RolloutReport {
+            at_s: change.at as f64 / 1e9,
+            weight: change.weights.iter().cloned().collect(),
+            gate: None,
+            reason: "as the scenario says".to_owned(),
+        };
+        self.plan.changes.iter().map(report).collect()
+    }
+}
