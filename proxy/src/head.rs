@@ -1,6 +1,9 @@
 //! Requests and responses as far as decisions read them, borrowed from the driver.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use crate::{RequestKey, Token};
 
@@ -28,10 +31,12 @@ pub struct RequestHead<'a> {
 /// The sender of a request, as its connection shows it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Peer<'a> {
-    /// Names in its certificate; `None`: plaintext; no names: TLS without a certificate.
+    /// Its certificate; `None`: plaintext. One without a signer (`ca` is empty): TLS without a certificate.
     pub identity: Option<&'a crate::config::Identity>,
     /// Its address.
     pub address: Option<IpAddr>,
+    /// The address that it dialled.
+    pub destination: Option<SocketAddr>,
     /// The name that it asked for over TLS.
     pub server_name: Option<&'a str>,
     /// The connection, for limits per connection.

@@ -1,7 +1,10 @@
 //! The effective request: what the connection manager makes of a request's head before filters and routes read it
 //! (Envoy: `ConnectionManagerImpl::decodeHeaders`, `ConnectionManagerUtility::mutateRequestHeaders`).
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use crate::{
     RequestHead, RequestKey, Token,
@@ -28,6 +31,8 @@ pub(crate) struct Request {
     pub(crate) peer: PeerFacts,
     /// The tokens that the driver knows; a request refers to one by its text.
     pub(crate) tokens: Vec<Arc<Token>>,
+    /// Verified tokens by their metadata keys.
+    pub(crate) payloads: Vec<(Arc<str>, Arc<Token>)>,
     pub(crate) http2: bool,
     pub(crate) is_internal: bool,
     is_grpc: bool,
@@ -40,7 +45,9 @@ pub(crate) struct Request {
 pub(crate) struct PeerFacts {
     pub(crate) address: Option<IpAddr>,
     pub(crate) connection: u64,
+    pub(crate) destination: Option<SocketAddr>,
     pub(crate) is_tls: bool,
+    has_certificate: bool,
     /// Names of its certificate, as `uri` and `dns`.
     pub(crate) sans: HeaderList,
     pub(crate) server_name: String,
@@ -49,7 +56,7 @@ pub(crate) struct PeerFacts {
 impl PeerFacts {
     /// Whether the peer has shown a certificate.
     pub(crate) fn has_certificate(&self) -> bool {
-        self.is_tls && self.sans.iter().next().is_some()
+        self.has_certificate
     }
 }
 
@@ -85,10 +92,13 @@ impl Clone for Request {
         }
         self.headers.copy_from(&other.headers);
         self.tokens.clone_from(&other.tokens);
+        self.payloads.clone_from(&other.payloads);
         self.peer.sans.copy_from(&other.peer.sans);
         self.peer.address = other.peer.address;
         self.peer.connection = other.peer.connection;
+        self.peer.destination = other.peer.destination;
         self.peer.is_tls = other.peer.is_tls;
+        self.peer.has_certificate = other.peer.has_certificate;
         self.key = other.key;
         self.http2 = other.http2;
         self.is_internal = other.is_internal;
@@ -166,6 +176,20 @@ const EDGE_ONLY: &[&str] = &[
     "x-envoy-downstream-service-cluster",
     "x-envoy-downstream-service-node",
     "x-envoy-original-path",
+];
+
+/// Headers that Envoy keeps in one line (`INLINE_REQ_HEADERS`).
+const ONE_LINE: &[&str] = &[
+    "authorization",
+    "content-type",
+    "grpc-timeout",
+    "user-agent",
+    "via",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
 ];
 
 /// Headers that belong to one connection.
@@ -332,24 +356,37 @@ impl Request {
         replace(&mut self.path, head.path);
         self.headers.clear();
         for (name, value) in head.headers {
-            if !HOP_BY_HOP.contains(name) {
-                self.headers.push(name, value.trim_matches([' ', '\t']));
-            }
+            self.add_header(name, value.trim_matches([' ', '\t']));
         }
         self.http2 = head.http2;
         self.is_grpc = self.headers.get("content-type").is_some_and(grpc::is_content_type);
+        self.payloads.clear();
         self.tokens.clear();
         self.tokens.extend_from_slice(head.tokens);
         let peer = &mut self.peer;
         peer.address = head.peer.address;
         peer.connection = head.peer.connection;
+        peer.destination = head.peer.destination;
         peer.is_tls = head.peer.identity.is_some();
+        peer.has_certificate = head.peer.identity.is_some_and(|identity| !identity.ca.is_empty());
         peer.sans.clear();
         if let Some(identity) = head.peer.identity {
             identity.uri_sans.iter().for_each(|name| peer.sans.push("uri", name));
             identity.dns_sans.iter().for_each(|name| peer.sans.push("dns", name));
         }
         replace(&mut peer.server_name, head.peer.server_name.unwrap_or_default());
+    }
+
+    /// Adds a received header. Some headers have one line only: repeated values are joined, and matched as one.
+    fn add_header(&mut self, name: &str, value: &str) {
+        if HOP_BY_HOP.contains(&name) {
+            return;
+        }
+        let has_one_line = name.starts_with("x-envoy-") || ONE_LINE.contains(&name);
+        match self.headers.get(name).filter(|_| has_one_line).map(str::to_owned) {
+            Some(first) => self.headers.set_fmt(name, format_args!("{first},{value}")),
+            None => self.headers.push(name, value),
+        }
     }
 
     /// `GET http://host/path` carries its own authority.
@@ -364,7 +401,6 @@ impl Request {
 
     /// Finds the trusted address, and whether the client is internal; removes what external clients may not say.
     fn trust(&mut self, manager: &ManagerOptions) {
-        self.join_forwarded_for();
         let forwarded_for = self.headers.get("x-forwarded-for");
         let last = forwarded_for.map(|list| list.rsplit(',').next().unwrap_or(list).trim());
         let last_address = last.and_then(|text| text.parse::<IpAddr>().ok());
@@ -397,13 +433,6 @@ impl Request {
         });
         if let Some(address) = trusted.filter(|_| is_edge) {
             self.headers.set_fmt("x-envoy-external-address", format_args!("{address}"));
-        }
-    }
-
-    fn join_forwarded_for(&mut self) {
-        if self.headers.values("x-forwarded-for").count() > 1 {
-            let joined = self.headers.values("x-forwarded-for").collect::<Vec<_>>().join(",");
-            self.headers.set("x-forwarded-for", &joined);
         }
     }
 

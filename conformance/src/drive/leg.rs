@@ -177,6 +177,7 @@ impl World<'_> {
             server_name: facts.server_name.as_deref(),
             address: Some(LOOPBACK),
             connection: link as u64 + HOP_CONNECTIONS,
+            ..Peer::default()
         };
         self.legs[leg].carries = Some(self.flows.len());
         self.open_flow(node, Origin::Leg(leg), request, &head, peer);

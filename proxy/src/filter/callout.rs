@@ -3,12 +3,12 @@
 use super::chain::Step;
 use crate::{
     Effect, Nanos, ResponseFlag, StreamId, TimerId,
-    config::{ExtAuthz, RateLimit},
+    config::RateLimit,
     machine::Machine,
     reply::Reply,
     stats::HttpCounter,
     stream::{Alarm, Phase},
-    table::FilterTable,
+    table::{ExtAuthzTable, FilterTable},
 };
 
 /// What an external authorizer says.
@@ -34,8 +34,12 @@ pub enum RateLimitAnswer {
 }
 
 impl Machine<'_, '_> {
-    pub(super) fn ext_authz(&mut self, id: StreamId, config: &ExtAuthz) -> Step {
-        self.wait_for_answer(id, config.timeout.unwrap_or(Nanos::from_millis(200)));
+    pub(super) fn ext_authz(&mut self, id: StreamId, filter: &ExtAuthzTable) -> Step {
+        let request = &self.core.streams[id].request;
+        if filter.enabled.as_ref().is_some_and(|rules| rules.decide(request).policy.is_none()) {
+            return Step::Continue;
+        }
+        self.wait_for_answer(id, filter.config.timeout.unwrap_or(Nanos::from_millis(200)));
         self.emit(Effect::Authorize { stream: id });
         Step::Stop
     }
@@ -91,11 +95,11 @@ impl Machine<'_, '_> {
             }
             Authorization::Failed => {
                 self.count_http(listener, HttpCounter::ExtAuthzError);
-                if filter.failure_mode_allow {
+                if filter.config.failure_mode_allow {
                     self.count_http(listener, HttpCounter::ExtAuthzFailureModeAllowed);
                     None
                 } else {
-                    Some(Reply::new(filter.status_on_error.unwrap_or(403), "ext_authz_error"))
+                    Some(Reply::new(filter.config.status_on_error.unwrap_or(403), "ext_authz_error"))
                 }
             }
         };

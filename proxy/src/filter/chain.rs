@@ -62,7 +62,8 @@ impl<'a> Machine<'a, '_> {
         match filter {
             FilterTable::Fault(fault) => self.fault(id, fault, place),
             FilterTable::LocalRateLimit(limit) => self.local_rate_limit(id, limit, place),
-            FilterTable::Rbac(_) | FilterTable::Jwt(_) => Step::Continue,
+            FilterTable::Rbac(rbac) => self.rbac(id, rbac),
+            FilterTable::Jwt(jwt) => self.jwt(id, jwt),
             FilterTable::AdmissionControl(config) => self.admission(id, config, place),
             FilterTable::AdaptiveConcurrency(config) => self.concurrency(id, config, place),
             FilterTable::ExtAuthz(config) => self.ext_authz(id, config),

@@ -1,6 +1,7 @@
 //! The filter chain before the router: a cursor over the listener's filters, each with its configuration for the route
 //! and its own state.
 
+mod access;
 mod admission;
 mod bucket;
 mod callout;

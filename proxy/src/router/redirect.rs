@@ -1,8 +1,13 @@
 //! Redirects: those the proxy answers with, and those it follows itself (Envoy: `Filter::setupRedirect`).
 
 use crate::{
-    AttemptId, ResponseHead, StreamId, machine::Machine, redirect, reply::Reply, request::Request,
-    stats::ClusterCounter, table::Redirect,
+    AttemptId, ResponseHead, StreamId,
+    machine::Machine,
+    redirect,
+    reply::Reply,
+    request::Request,
+    stats::ClusterCounter,
+    table::{Redirect, Resolution},
 };
 
 impl Machine<'_, '_> {
@@ -43,11 +48,15 @@ impl Machine<'_, '_> {
         if !policy.codes.contains(&head.status) {
             return false;
         }
+        let routes = &self.listener(id.stream).routes;
         let stream = &mut self.core.streams[id.stream];
-        let cluster = stream.cluster;
+        let (cluster, draw) = (stream.cluster, stream.draw);
+        let has_route = |request: &Request| routes.route(request, draw) != Resolution::NotFound;
         let is_allowed = stream.is_request_complete() && stream.redirects < policy.max && !stream.router.gave_up_buffer;
         let is_done = is_allowed
-            && head.get("location").is_some_and(|location| follow(&mut stream.request, location, head.status));
+            && head
+                .get("location")
+                .is_some_and(|location| stream.request.redirect_to(location, head.status, has_route));
         if let Some(cluster) = cluster {
             let counter = if is_done {
                 ClusterCounter::UpstreamInternalRedirectSucceeded
@@ -69,30 +78,4 @@ impl Machine<'_, '_> {
         }
         is_done
     }
-}
-
-/// Turns the request towards a redirect's target. Only an absolute address of the same scheme will do.
-fn follow(request: &mut Request, location: &str, status: u16) -> bool {
-    let (authority, path) = match location.split_once("://") {
-        Some((scheme, rest)) if scheme == request.scheme() => {
-            let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            rest.split_at(at)
-        }
-        _ => return false,
-    };
-    if authority.is_empty() {
-        return false;
-    }
-    let original = redirect::own_location(request);
-    let authority = authority.to_owned();
-    let path = path.split('#').next().unwrap_or_default();
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    request.set_authority(&authority);
-    request.set_path(&path);
-    request.headers_mut().set("x-envoy-original-url", &original);
-    if status == 303 && !matches!(request.method(), "GET" | "HEAD") {
-        request.set_method("GET");
-        request.headers_mut().remove("content-length");
-    }
-    true
 }

@@ -22,6 +22,7 @@ use crate::{
     error::{CompileFault, Faults},
     headers::Mutations,
     hosts::ClusterTable,
+    rbac::RbacTable,
     retry::RetryPolicy,
     rewrite::{HostRewrite, PathRewrite},
     timeout::RouteTimeouts,
@@ -331,7 +332,7 @@ impl Compiler<'_> {
                     overrides.local_rate_limit = self.add_override(table);
                 }
                 FilterOverride::Rbac(rbac) => {
-                    let table = rbac.as_ref().map(|rbac| FilterTable::Rbac(rbac.clone()));
+                    let table = rbac.as_ref().map(|rbac| FilterTable::Rbac(RbacTable::new(rbac, self.faults)));
                     overrides.rbac = self.add_override(table);
                 }
                 FilterOverride::Jwt(JwtOverride::Disabled) => overrides.jwt = Override::Off,

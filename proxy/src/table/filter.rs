@@ -5,6 +5,8 @@ use crate::{
     config::{self, Filter},
     error::Faults,
     headers::Mutations,
+    jwt::JwtTable,
+    rbac::{RbacTable, Rules},
 };
 
 /// One filter of a chain, or of a route.
@@ -12,11 +14,11 @@ use crate::{
 pub(crate) enum FilterTable {
     Fault(FaultTable),
     LocalRateLimit(LocalRateLimitTable),
-    Rbac(config::Rbac),
-    Jwt(config::Jwt),
+    Rbac(RbacTable),
+    Jwt(JwtTable),
     AdmissionControl(config::AdmissionControl),
     AdaptiveConcurrency(config::AdaptiveConcurrency),
-    ExtAuthz(config::ExtAuthz),
+    ExtAuthz(ExtAuthzTable),
     RateLimit(config::RateLimit),
 }
 
@@ -36,16 +38,27 @@ pub(crate) struct LocalRateLimitTable {
     pub(crate) response: Mutations,
 }
 
+/// An external authorizer.
+#[derive(Debug)]
+pub(crate) struct ExtAuthzTable {
+    pub(crate) config: config::ExtAuthz,
+    /// Only requests that these rules match are asked about; `None`: all.
+    pub(crate) enabled: Option<Rules>,
+}
+
 impl FilterTable {
     pub(crate) fn new(filter: &Filter, faults: &mut Faults) -> Option<Self> {
         match filter {
             Filter::Fault(fault) => Some(Self::fault(fault, faults)),
             Filter::LocalRateLimit(limit) => Self::local_rate_limit(limit, faults),
-            Filter::Rbac(rbac) => Some(Self::Rbac(rbac.clone())),
-            Filter::Jwt(jwt) => Some(Self::Jwt(jwt.clone())),
+            Filter::Rbac(rbac) => Some(Self::Rbac(RbacTable::new(rbac, faults))),
+            Filter::Jwt(jwt) => Some(Self::Jwt(JwtTable::new(jwt, faults))),
             Filter::AdmissionControl(control) => Some(Self::AdmissionControl(control.clone())),
             Filter::AdaptiveConcurrency(concurrency) => Some(Self::AdaptiveConcurrency(concurrency.clone())),
-            Filter::ExtAuthz(authz) => Some(Self::ExtAuthz(authz.clone())),
+            Filter::ExtAuthz(authz) => Some(Self::ExtAuthz(ExtAuthzTable {
+                enabled: authz.filter_enabled.as_ref().map(|rules| Rules::new(rules, faults)),
+                config: authz.clone(),
+            })),
             Filter::RateLimit(limit) => Some(Self::RateLimit(limit.clone())),
         }
     }

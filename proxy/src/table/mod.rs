@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use self::name_map::NameMap;
 pub(crate) use self::{
-    filter::{FaultTable, FilterTable, LocalRateLimitTable},
+    filter::{ExtAuthzTable, FaultTable, FilterTable, LocalRateLimitTable},
     listener::{ListenerTable, ManagerOptions, Resolution, RouteTable},
     matcher::{HeaderMatch, StringMatch, query_parameter},
     path_match::PathMatch,
