@@ -129,7 +129,7 @@ impl Engine<'_> {
             head: leg.head,
             body: leg.body,
             key: leg.key,
-            peer: Peer { identity, address: None, server_name: None, connection: 0 },
+            peer: Peer { identity, ..Peer::default() },
             down: Down::Leg(at),
             root: leg.root,
             service: leg.service,
