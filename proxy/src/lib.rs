@@ -58,7 +58,7 @@ pub use error::{CompileError, CompileFault};
 pub use filter::{Authorization, RateLimitAnswer, RateLimitStats};
 pub use flag::*;
 pub use head::*;
-pub use hosts::ClusterError;
+pub use hosts::{ClusterError, HealthResult};
 pub use id::*;
 pub use proxy::Proxy;
 pub use ratio::*;

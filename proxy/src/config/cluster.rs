@@ -165,7 +165,7 @@ pub struct LeastRequest {
 /// Options of all balancers (Envoy: `CommonLbConfig`, `ClusterLoadAssignment.Policy`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommonLb {
-    /// Below this share of usable hosts all are used. `None`: 50.
+    /// Below this share of usable hosts all are used. `None`: 50; with Linkerd's balancer or breaker 0.
     pub healthy_panic_threshold: Option<Percent>,
     /// Whether there is no host at all in panic.
     pub fail_traffic_on_panic: bool,

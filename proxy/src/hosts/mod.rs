@@ -2,18 +2,31 @@
 //!
 //! Two layers, as in Envoy: flags change at once (its main thread), the balancer sees them when they are published.
 
+mod accrual;
 mod balance;
+mod health_check;
 mod loads;
+mod original_dst;
+mod outlier;
 mod publish;
 mod state;
 mod stats;
+mod subset;
+mod success_rate;
 mod table;
 
+use accrual::Accrual;
 use balance::{Balancer, Ewma, World};
 pub(crate) use balance::{Pick, RetryHosts, Tried};
+use health_check::Checker;
+pub use health_check::HealthResult;
+use original_dst::OriginalDst;
+use outlier::Detector;
+pub(crate) use outlier::LocalOrigin;
 pub(crate) use state::Health;
 use state::{Flags, HostState};
 pub(crate) use stats::{Counter, HostStats};
+use subset::SubsetBalancer;
 pub use table::ClusterError;
 use table::{BalancingOptions, Policy};
 pub(crate) use table::{ClusterTable, Limits};
@@ -35,14 +48,19 @@ pub(crate) struct Hosts {
     /// The members in their order.
     members: Vec<HostId>,
     balancer: Balancer,
+    subsets: Option<SubsetBalancer>,
+    original_dst: OriginalDst,
     publication: publish::Publication,
+    detector: Option<Detector>,
+    checker: Option<Checker>,
+    accrual: Option<Accrual>,
     /// Counts draws that belong to no request.
     draws: u32,
     stats: HostStats,
 }
 
 impl Hosts {
-    /// The hosts of the configuration, published at once. Timers are armed by [`Hosts::start`].
+    /// The hosts of the configuration, published at once. Arms the outlier interval and begins the first checks.
     pub(crate) fn new(cx: &mut Cx<'_>, table: &ClusterTable) -> Self {
         let mut hosts = Self {
             cluster: table.id,
@@ -52,13 +70,24 @@ impl Hosts {
             ewma: Vec::new(),
             members: Vec::new(),
             balancer: Balancer::new(0, cx.now),
+            subsets: None,
+            original_dst: OriginalDst::default(),
             publication: publish::Publication::default(),
+            detector: table.outlier.map(Detector::new),
+            checker: table.health_check.map(Checker::new),
+            accrual: table.failure_accrual.map(Accrual::new),
             draws: 0,
             stats: HostStats::default(),
         };
-        let seed = hosts.draw(cx, Draw::LbStart);
-        hosts.balancer = Balancer::new(seed, cx.now);
+        hosts.balancer = Balancer::new(hosts.draw(cx, Draw::LbStart), cx.now);
+        if let Some(config) = table.balancing.subsets.clone() {
+            hosts.subsets = Some(SubsetBalancer::new(config, cx.now, || hosts.draw(cx, Draw::LbStart)));
+        }
+        if let Some(checker) = &mut hosts.checker {
+            checker.warm_up(table.hosts.len());
+        }
         hosts.replace_members(cx, &table.hosts);
+        hosts.arm_outlier_interval(cx);
         hosts
     }
 
@@ -72,12 +101,17 @@ impl Hosts {
     pub(crate) fn pick(&mut self, cx: &mut Cx<'_>, want: &mut Pick<'_>) -> Option<HostId> {
         let panics = self.stats.get(Counter::LbHealthyPanic);
         let world = world(&self.options, &self.states, &self.configs, &self.ewma, cx.now);
-        let chosen = self.balancer.pick(&world, want, cx.entropy, &mut self.stats);
+        let chosen = match &mut self.subsets {
+            _ if self.options.policy == Policy::OriginalDst => self.dialled(cx.now, want.original_destination),
+            Some(subsets) => subsets.pick(&world, want, cx.entropy, &mut self.stats),
+            None => self.balancer.pick(&world, want, cx.entropy, &mut self.stats),
+        };
         if self.stats.get(Counter::LbHealthyPanic) > panics {
             cx.effects.push(Effect::Note(Note::Panic(self.cluster)));
         }
         if let Some(host) = chosen {
             want.tried.push(host);
+            self.note_probe(cx, host);
         }
         chosen
     }
@@ -135,16 +169,31 @@ impl Hosts {
         &self.stats
     }
 
+    /// Whether the host belongs to the cluster now.
+    pub(crate) fn is_member(&self, host: HostId) -> bool {
+        self.states.get(host.index()).is_some_and(|state| state.member)
+    }
+
     fn replace_members(&mut self, cx: &mut Cx<'_>, hosts: &[Host]) {
-        for state in &mut self.states {
-            state.member = false;
+        let old = std::mem::take(&mut self.members);
+        for host in &old {
+            self.states[host.index()].member = false;
         }
-        self.members.clear();
         for config in hosts {
             let host = self.admit(cx.now, config);
             self.members.push(host);
         }
+        for host in &old {
+            self.dismiss(*host);
+        }
+        if self.subsets.is_some() {
+            self.discover_subsets(cx);
+        }
         self.publish(cx.now);
+        let new: Vec<_> = self.members.iter().copied().filter(|host| !old.contains(host)).collect();
+        for host in new {
+            self.check(cx, host);
+        }
     }
 
     /// Finds the host by its address, or makes a new one.
@@ -153,16 +202,59 @@ impl Hosts {
             self.configs.iter().zip(&self.states).position(|(known, state)| {
                 !state.member && known.address == config.address && known.name == config.name
             });
-        let index = known.unwrap_or(self.states.len());
+        let host = host_id(known.unwrap_or(self.states.len()));
         if known.is_some() {
-            self.configs[index].clone_from(config);
-            self.states[index].renew(config);
+            self.configs[host.index()].clone_from(config);
+            self.states[host.index()].renew(config);
         } else {
             self.configs.push(config.clone());
             self.states.push(HostState::new(config));
             self.ewma.push(Ewma::new(self.options.policy, now));
         }
-        HostId::new(u32::try_from(index).unwrap_or(u32::MAX))
+        if !std::mem::replace(&mut self.states[host.index()].known, true) {
+            self.watch(host);
+        }
+        host
+    }
+
+    /// Begins to watch a host that came or came back.
+    fn watch(&mut self, host: HostId) {
+        if let Some(detector) = &mut self.detector {
+            detector.admit(host);
+        }
+        if let Some(accrual) = &mut self.accrual {
+            accrual.admit(host);
+        }
+        if let Some(checker) = &mut self.checker {
+            checker.admit(host);
+            // Unhealthy until a check passes.
+            self.states[host.index()].flags.set(Flags::FAILED_CHECK);
+        }
+    }
+
+    /// What was learned of a host that left is forgotten; requests in flight go on.
+    fn dismiss(&mut self, host: HostId) {
+        let state = &mut self.states[host.index()];
+        if state.member {
+            return;
+        }
+        if state.flags.has(Flags::FAILED_OUTLIER)
+            && let Some(detector) = &mut self.detector
+        {
+            detector.forget_ejected();
+        }
+        state.flags = Flags::NONE;
+        state.healthy_since = None;
+        state.known = false;
+    }
+
+    fn discover_subsets(&mut self, cx: &mut Cx<'_>) {
+        let Some(mut subsets) = self.subsets.take() else {
+            return;
+        };
+        let members: Vec<Host> = self.members.iter().filter_map(|host| self.config(*host)).cloned().collect();
+        subsets.discover(&members, cx.now, || self.draw(cx, Draw::LbStart));
+        self.subsets = Some(subsets);
     }
 
     /// A host's health changed: the balancer learns it now or at the end of the merge window.
@@ -182,7 +274,13 @@ impl Hosts {
             }
         }
         let world = world(&self.options, &self.states, &self.configs, &self.ewma, now);
-        self.balancer.publish(&world, &self.members, &mut self.stats);
+        match &mut self.subsets {
+            Some(subsets) => subsets.publish(&world, &self.members, &mut self.stats),
+            None => {
+                let priorities = world.priorities(&self.members);
+                self.balancer.publish(&world, &self.members, priorities, &mut self.stats);
+            }
+        }
     }
 
     /// A draw that belongs to no request; each has its own key.
@@ -203,4 +301,8 @@ fn world<'a>(
     now: Time,
 ) -> World<'a> {
     World { options, hosts: states, configs, ewma, now }
+}
+
+fn host_id(index: usize) -> HostId {
+    HostId::new(u32::try_from(index).unwrap_or(u32::MAX))
 }

@@ -71,6 +71,8 @@ pub(super) struct HostState {
     pub(super) healthy_since: Option<Time>,
     /// Whether it is still a member of the cluster.
     pub(super) member: bool,
+    /// Whether it was a member before the present list of hosts came.
+    pub(super) known: bool,
 }
 
 impl HostState {
@@ -82,6 +84,7 @@ impl HostState {
             priority: config.priority,
             healthy_since: None,
             member: true,
+            known: false,
         }
     }
 

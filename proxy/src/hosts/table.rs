@@ -253,14 +253,18 @@ fn policy(policy: &LbPolicy) -> Policy {
 
 fn balancing(cluster: &Cluster, zone: Option<&Zone>) -> BalancingOptions {
     let common = &cluster.common_lb;
+    // Linkerd knows no panic: without a ready host there is none.
+    let is_linkerd = matches!(cluster.lb_policy, LbPolicy::PeakEwma { .. }) || cluster.failure_accrual.is_some();
+    let panic_threshold = if is_linkerd { 0 } else { 50 };
     let zone_aware = common.zone_aware.zip(zone).filter(|_| !common.locality_weighted);
     BalancingOptions {
         policy: policy(&cluster.lb_policy),
-        panic_threshold: common.healthy_panic_threshold.map_or(50, rounded).min(100),
+        panic_threshold: common.healthy_panic_threshold.map_or(panic_threshold, rounded).min(100),
         fail_traffic_on_panic: common.fail_traffic_on_panic,
         update_merge_window: common.update_merge_window.unwrap_or(Nanos::from_secs(1)),
         overprovisioning_factor: common.overprovisioning_factor.unwrap_or(140),
-        locality_weighted: common.locality_weighted,
+        // Envoy drops the weights of localities in subsets unless told otherwise.
+        locality_weighted: common.locality_weighted && cluster.subsets.is_none(),
         zone_aware: zone_aware.map(|(options, zone)| ZoneOptions {
             routing_enabled: options.routing_enabled.map_or(100, rounded),
             min_cluster_size: options.min_cluster_size.unwrap_or(6),

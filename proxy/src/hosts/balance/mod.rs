@@ -96,8 +96,17 @@ impl World<'_> {
         self.hosts.get(host.index())
     }
 
+    pub(super) fn config(&self, host: HostId) -> Option<&Host> {
+        self.configs.get(host.index())
+    }
+
+    /// How many priorities these hosts span.
+    pub(super) fn priorities(&self, hosts: &[HostId]) -> usize {
+        hosts.iter().filter_map(|host| self.host(*host)).map(|host| host.priority as usize + 1).max().unwrap_or(1)
+    }
+
     fn address(&self, host: HostId) -> &str {
-        self.configs.get(host.index()).map_or("", |config| &config.address)
+        self.config(host).map_or("", |config| &config.address)
     }
 
     fn ewma_cost(&self, host: HostId) -> f64 {
@@ -155,11 +164,11 @@ impl Balancer {
     }
 
     /// Takes over the present health of its hosts, which are given in their order.
-    pub(super) fn publish(&mut self, world: &World<'_>, hosts: &[HostId], stats: &mut HostStats) {
+    ///
+    /// `priorities` is that of the whole cluster: a subset may have no host in some of them.
+    pub(super) fn publish(&mut self, world: &World<'_>, hosts: &[HostId], priorities: usize, stats: &mut HostStats) {
         let warming = self.note_new_hosts(world, hosts);
-        let priorities = hosts.iter().filter_map(|host| world.host(*host)).map(|host| host.priority as usize + 1).max();
-        let count = priorities.unwrap_or(1);
-        self.sets.resize_with(count, || PrioritySet::new(self.seed));
+        self.sets.resize_with(priorities, || PrioritySet::new(self.seed));
         self.census.clear();
         for (priority, set) in self.sets.iter_mut().enumerate() {
             let members = hosts
@@ -200,11 +209,6 @@ impl Balancer {
             }
         }
         chosen
-    }
-
-    /// Whether any host at all is usable without panic, for failing fast.
-    pub(super) fn is_panicking(&self, priority: usize) -> bool {
-        self.loads.panics(priority)
     }
 
     fn pick_once(
