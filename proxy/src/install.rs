@@ -25,7 +25,8 @@ impl ClusterState {
         for (circuit, priority) in self.circuits.iter_mut().zip([RoutingPriority::Default, RoutingPriority::High]) {
             circuit.configure(table.limits(priority));
         }
-        self.hosts.set_hosts(cx, &table.hosts);
+        self.hosts.move_to(cx, table.id);
+        self.hosts.reconfigure(cx, table);
         self.table = Arc::clone(table);
     }
 }

@@ -345,6 +345,7 @@ impl Machine<'_, '_> {
         let timeout_at = now + table.connect_timeout;
         entry.connect = Alarm::at(timeout_at);
         core.stats.cluster_mut(id.cluster).add(ClusterCounter::UpstreamCxTotal);
+        core.clusters[id.cluster.index()].hosts.connection_opened();
         self.emit(Effect::Connect { connection, cluster: id.cluster, host: id.host });
         self.set_timer(TimerId::Connect(connection), timeout_at);
         true

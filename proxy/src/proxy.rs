@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    AttemptId, ClusterId, ConnectionId, Cx, HostId, ListenerId, RequestHead, ResetReason, ResponseHead, Stats,
-    StreamId, TimerId,
+    AttemptId, ClusterId, ConnectionId, Cx, HealthResult, HostId, ListenerId, RequestHead, ResetReason, ResponseHead,
+    Stats, StreamId, TimerId,
     access_log::AccessLog,
     circuit::Circuit,
     config::{Host, RoutingPriority},
@@ -127,6 +127,13 @@ impl Proxy {
     /// The rate limit service has answered, as [`Effect::CheckRateLimit`](crate::Effect::CheckRateLimit) asked.
     pub fn on_rate_limit_answered(&mut self, cx: &mut Cx<'_>, stream: StreamId, answer: RateLimitAnswer) {
         self.handle(cx, |machine| machine.rate_limited(stream, answer));
+    }
+
+    /// A health check has ended, as [`Effect::CheckHealth`](crate::Effect::CheckHealth) asked.
+    ///
+    /// One whose timeout has fired before must not be reported any more.
+    pub fn on_health_checked(&mut self, cx: &mut Cx<'_>, cluster: ClusterId, host: HostId, result: HealthResult) {
+        self.handle(cx, |machine| machine.host_checked(cluster, host, result));
     }
 
     /// A timer has fired.

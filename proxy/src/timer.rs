@@ -4,6 +4,7 @@ use crate::{
     AttemptId, ClusterId, StreamId, TimerId,
     machine::{Core, Machine},
     stream::{Attempt, Stream},
+    upstream_host::cluster_of,
 };
 
 impl Machine<'_, '_> {
@@ -39,7 +40,7 @@ impl Core {
     pub(crate) fn counter(&self, cluster: ClusterId, name: &str) -> Option<u64> {
         let state = self.clusters.get(cluster.index())?;
         let own = self.stats.cluster(cluster).by_name(name);
-        own.or_else(|| state.hosts.stats().iter().find(|(other, _)| *other == name).map(|(_, value)| value))
+        own.or_else(|| state.hosts.counter(name))
     }
 
     /// Whether a timer still means something.
@@ -62,7 +63,10 @@ impl Core {
             TimerId::Connect(id) | TimerId::ConnectionIdle(id) => {
                 self.connections.get(id).is_some_and(|connection| connection.is_timer_live(timer))
             }
-            _ => true,
+            TimerId::Concurrency(_) => true,
+            _ => cluster_of(timer)
+                .and_then(|cluster| self.clusters.get(cluster.index()))
+                .is_some_and(|state| state.hosts.is_timer_live(timer)),
         }
     }
 }

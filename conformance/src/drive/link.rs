@@ -1,6 +1,6 @@
 //! Upstream connections: how they open, and how they end.
 
-use meshproof_proxy::{ClusterId, ConnectionId, HostId, Nanos, ResetReason, config};
+use meshproof_proxy::{ClusterId, ConnectionId, HealthResult, HostId, Nanos, ResetReason, config};
 
 use super::world::{Event, Target, World};
 use crate::case::{Listen, Millis};
@@ -147,5 +147,22 @@ impl World<'_> {
         if !is_dead {
             self.io(Nanos::ZERO, Event::Health { node, cluster, host });
         }
+    }
+
+    /// A health check is answered: a refused connection is a failure, a proxy answers that it is well.
+    pub(crate) fn health_checked(&mut self, node: usize, cluster: ClusterId, host: HostId) {
+        let result = match self.nodes[node].targets[cluster.index()][host.index()] {
+            Target::Proxy(_) => HealthResult::Status(200),
+            Target::Scripted(scripted) => {
+                let scripted = &self.hosts[scripted];
+                let since = Millis::from_nanos(self.now.since(self.start));
+                match scripted.listen {
+                    Listen::Open => HealthResult::Status(self.case.upstream.health(&scripted.name, since)),
+                    _ => HealthResult::Failed,
+                }
+            }
+        };
+        self.call(node, |proxy, cx| proxy.on_health_checked(cx, cluster, host, result));
+        self.settle(node, None);
     }
 }

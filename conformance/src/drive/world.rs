@@ -261,7 +261,7 @@ impl<'c> World<'c> {
             Event::Arrive(leg) => self.arrive(leg),
             Event::Step(leg, step) => self.step(leg, step),
             Event::Leave(flow) => self.leave(flow),
-            Event::Health { .. } => {}
+            Event::Health { node, cluster, host } => self.health_checked(node, cluster, host),
             Event::Timer(node, timer) => {
                 if self.nodes[node].proxy.is_live(timer) {
                     self.call(node, |proxy, cx| proxy.on_timer(cx, timer));

@@ -2,9 +2,10 @@
 //!
 //! After failures in a row a host rests; then one request probes it, and the next answer decides.
 
+use super::timers::Alarm;
 use super::{Flags, Hosts};
 use crate::config::FailureAccrual;
-use crate::{Cx, Draw, Effect, HostId, Nanos, TimerId};
+use crate::{Cx, Draw, HostId, Nanos};
 
 /// The breakers of one cluster.
 #[derive(Clone, Debug)]
@@ -39,6 +40,10 @@ impl Accrual {
         Self { options, breakers: Vec::new() }
     }
 
+    pub(super) fn options(&self) -> &FailureAccrual {
+        &self.options
+    }
+
     pub(super) fn admit(&mut self, host: HostId) {
         if self.breakers.len() <= host.index() {
             self.breakers.resize_with(host.index() + 1, Breaker::default);
@@ -49,7 +54,7 @@ impl Accrual {
 
 impl Hosts {
     /// A penalty has ended: one request may probe the host.
-    pub(crate) fn on_penalty(&mut self, cx: &mut Cx<'_>, host: HostId) {
+    pub(super) fn end_penalty(&mut self, cx: &mut Cx<'_>, host: HostId) {
         let Some(breaker) = self.accrual.as_mut().and_then(|accrual| accrual.breakers.get_mut(host.index())) else {
             return;
         };
@@ -102,7 +107,7 @@ impl Hosts {
         };
         let length = penalty(&accrual.options, breaker.rests, draw);
         *breaker = Breaker { state: State::Resting, failures: 0, rests: breaker.rests + 1 };
-        cx.effects.push(Effect::SetTimer { timer: TimerId::Penalty(self.cluster, host), at: cx.now + length });
+        self.arm(cx, Alarm::Penalty(host), cx.now + length);
         self.let_pass(cx, host, false);
     }
 

@@ -2,8 +2,9 @@
 
 use super::stats::Counter;
 use super::table::HealthCheckOptions;
+use super::timers::Alarm;
 use super::{Flags, Hosts};
-use crate::{Cx, Effect, HostId, TimerId};
+use crate::{Cx, Effect, HostId, Nanos};
 
 /// How a health check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,10 @@ impl Checker {
         Self { options, sessions: Vec::new(), warming: 0, traffic: false }
     }
 
+    pub(super) fn options(&self) -> &HealthCheckOptions {
+        &self.options
+    }
+
     /// A host that came or came back is unknown.
     pub(super) fn admit(&mut self, host: HostId) {
         if self.sessions.len() <= host.index() {
@@ -78,19 +83,7 @@ impl Hosts {
         }
     }
 
-    /// It is time for a check.
-    pub(crate) fn on_health_check_timer(&mut self, cx: &mut Cx<'_>, host: HostId) {
-        if self.is_member(host) {
-            self.check(cx, host);
-        }
-    }
-
-    /// A check took too long. The driver must not report its result any more.
-    pub(crate) fn on_health_check_timeout(&mut self, cx: &mut Cx<'_>, host: HostId) {
-        self.end_check(cx, host, None);
-    }
-
-    /// A check has ended.
+    /// A check has ended. One that took too long has ended already: its result must not be reported any more.
     pub(crate) fn on_health_checked(&mut self, cx: &mut Cx<'_>, host: HostId, result: HealthResult) {
         self.end_check(cx, host, Some(result));
     }
@@ -107,8 +100,8 @@ impl Hosts {
         }
     }
 
-    /// Begins a check.
-    pub(super) fn check(&mut self, cx: &mut Cx<'_>, host: HostId) {
+    /// It is time for a check.
+    pub(super) fn begin_check(&mut self, cx: &mut Cx<'_>, host: HostId) {
         let Some(checker) = &mut self.checker else {
             return;
         };
@@ -117,26 +110,26 @@ impl Hosts {
         };
         session.running = true;
         self.stats.add(Counter::HealthCheckAttempt);
+        let timeout = checker.options.timeout;
         cx.effects.push(Effect::CheckHealth { cluster: self.cluster, host });
-        let timer = TimerId::HealthCheckTimeout(self.cluster, host);
-        cx.effects.push(Effect::SetTimer { timer, at: cx.now + checker.options.timeout });
+        self.arm(cx, Alarm::CheckTimeout(host), cx.now + timeout);
     }
 
     /// `None`: the check took too long.
-    fn end_check(&mut self, cx: &mut Cx<'_>, host: HostId, result: Option<HealthResult>) {
-        let member = self.is_member(host);
+    pub(super) fn end_check(&mut self, cx: &mut Cx<'_>, host: HostId, result: Option<HealthResult>) {
         let Some(checker) = &mut self.checker else {
             return;
         };
         let Some(session) = checker.sessions.get_mut(host.index()) else {
             return;
         };
-        if !session.running || !member {
+        if !session.running {
             return;
         }
         session.running = false;
-        if result.is_some() {
-            cx.effects.push(Effect::ClearTimer(TimerId::HealthCheckTimeout(self.cluster, host)));
+        self.disarm(cx, Alarm::CheckTimeout(host));
+        if !self.is_member(host) {
+            return;
         }
         let ok = result == Some(HealthResult::Status(200));
         let verdict = if ok {
@@ -170,8 +163,7 @@ impl Hosts {
             checker.warming = checker.warming.saturating_sub(1);
         }
         let wait = if checker.traffic { checker.options.interval } else { checker.options.no_traffic_interval };
-        let at = cx.now + wait.max(crate::Nanos::from_millis(1));
-        cx.effects.push(Effect::SetTimer { timer: TimerId::HealthCheck(self.cluster, host), at });
+        self.arm(cx, Alarm::Check(host), cx.now + wait.max(Nanos::from_millis(1)));
     }
 
     /// The first success of an unknown host is enough; later the threshold counts.

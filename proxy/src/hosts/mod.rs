@@ -14,6 +14,7 @@ mod stats;
 mod subset;
 mod success_rate;
 mod table;
+mod timers;
 
 use accrual::Accrual;
 use balance::{Balancer, Ewma, World};
@@ -50,7 +51,9 @@ pub(crate) struct Hosts {
     balancer: Balancer,
     subsets: Option<SubsetBalancer>,
     original_dst: OriginalDst,
-    publication: publish::Publication,
+    /// When health was last published; membership changes do not count.
+    published: Option<Time>,
+    timers: timers::Timers,
     detector: Option<Detector>,
     checker: Option<Checker>,
     accrual: Option<Accrual>,
@@ -72,7 +75,8 @@ impl Hosts {
             balancer: Balancer::new(0, cx.now),
             subsets: None,
             original_dst: OriginalDst::default(),
-            publication: publish::Publication::default(),
+            published: None,
+            timers: timers::Timers::default(),
             detector: table.outlier.map(Detector::new),
             checker: table.health_check.map(Checker::new),
             accrual: table.failure_accrual.map(Accrual::new),
@@ -95,6 +99,18 @@ impl Hosts {
     pub(crate) fn set_hosts(&mut self, cx: &mut Cx<'_>, hosts: &[Host]) {
         self.stats.add(Counter::MembershipChange);
         self.replace_members(cx, hosts);
+    }
+
+    /// Takes over a changed description of the cluster. What was learned of hosts that stay is kept.
+    pub(crate) fn reconfigure(&mut self, cx: &mut Cx<'_>, table: &ClusterTable) {
+        self.options = table.balancing.clone();
+        self.subsets = self
+            .options
+            .subsets
+            .clone()
+            .map(|config| SubsetBalancer::new(config, cx.now, || self.draw(cx, Draw::LbStart)));
+        self.reconfigure_checks(cx, table);
+        self.set_hosts(cx, &table.hosts);
     }
 
     /// The host for a request, remembered in `want.tried`; `None`: no healthy upstream.
@@ -137,13 +153,6 @@ impl Hosts {
         }
     }
 
-    /// Publishes what waited for the end of the merge window.
-    pub(crate) fn on_publish(&mut self, cx: &mut Cx<'_>) {
-        if self.publication.on_timer(cx.now) {
-            self.publish(cx.now);
-        }
-    }
-
     /// The description of a host; those that left are still known.
     pub(crate) fn config(&self, host: HostId) -> Option<&Host> {
         self.configs.get(host.index())
@@ -164,9 +173,19 @@ impl Hosts {
         &self.members
     }
 
-    /// Counters under Envoy's names.
-    pub(crate) fn stats(&self) -> &HostStats {
-        &self.stats
+    /// A counter or gauge by Envoy's name behind `cluster.<name>.`.
+    pub(crate) fn counter(&self, name: &str) -> Option<u64> {
+        let members = |wanted: fn(Flags) -> bool| {
+            self.members.iter().filter(|host| wanted(self.states[host.index()].flags)).count() as u64
+        };
+        Some(match name {
+            "membership_total" => self.members.len() as u64,
+            "membership_healthy" => members(|flags| flags.health() == Health::Healthy),
+            "membership_degraded" => members(|flags| flags.health() == Health::Degraded),
+            "membership_excluded" => members(|flags| flags.has(Flags::EXCLUDED)),
+            "outlier_detection.ejections_active" => u64::from(self.ejections_active()),
+            _ => return self.stats.iter().find(|(other, _)| *other == name).map(|(_, value)| value),
+        })
     }
 
     /// Whether the host belongs to the cluster now.
@@ -174,25 +193,48 @@ impl Hosts {
         self.states.get(host.index()).is_some_and(|state| state.member)
     }
 
+    /// Outlier detection, checks and breakers go on if none of them changed; otherwise all begin anew.
+    fn reconfigure_checks(&mut self, cx: &mut Cx<'_>, table: &ClusterTable) {
+        let goes_on = self.detector.as_ref().map(Detector::options) == table.outlier.as_ref()
+            && self.checker.as_ref().map(Checker::options) == table.health_check.as_ref()
+            && self.accrual.as_ref().map(Accrual::options) == table.failure_accrual.as_ref();
+        if goes_on {
+            return;
+        }
+        self.detector = table.outlier.map(Detector::new);
+        self.checker = table.health_check.map(Checker::new);
+        self.accrual = table.failure_accrual.map(Accrual::new);
+        for index in 0..self.states.len() {
+            self.disarm_host(cx, host_id(index));
+            self.states[index].forget();
+        }
+        self.disarm(cx, timers::Alarm::Outlier);
+        self.arm_outlier_interval(cx);
+    }
+
     fn replace_members(&mut self, cx: &mut Cx<'_>, hosts: &[Host]) {
         let old = std::mem::take(&mut self.members);
         for host in &old {
             self.states[host.index()].member = false;
         }
+        let mut new = Vec::new();
         for config in hosts {
             let host = self.admit(cx.now, config);
             self.members.push(host);
+            if !std::mem::replace(&mut self.states[host.index()].known, true) {
+                self.watch(host);
+                new.push(host);
+            }
         }
         for host in &old {
-            self.dismiss(*host);
+            self.dismiss(cx, *host);
         }
         if self.subsets.is_some() {
             self.discover_subsets(cx);
         }
         self.publish(cx.now);
-        let new: Vec<_> = self.members.iter().copied().filter(|host| !old.contains(host)).collect();
         for host in new {
-            self.check(cx, host);
+            self.begin_check(cx, host);
         }
     }
 
@@ -211,14 +253,12 @@ impl Hosts {
             self.states.push(HostState::new(config));
             self.ewma.push(Ewma::new(self.options.policy, now));
         }
-        if !std::mem::replace(&mut self.states[host.index()].known, true) {
-            self.watch(host);
-        }
         host
     }
 
     /// Begins to watch a host that came or came back.
     fn watch(&mut self, host: HostId) {
+        self.timers.admit(host);
         if let Some(detector) = &mut self.detector {
             detector.admit(host);
         }
@@ -233,19 +273,18 @@ impl Hosts {
     }
 
     /// What was learned of a host that left is forgotten; requests in flight go on.
-    fn dismiss(&mut self, host: HostId) {
-        let state = &mut self.states[host.index()];
-        if state.member {
+    fn dismiss(&mut self, cx: &mut Cx<'_>, host: HostId) {
+        if self.is_member(host) {
             return;
         }
+        self.disarm_host(cx, host);
+        let state = &mut self.states[host.index()];
         if state.flags.has(Flags::FAILED_OUTLIER)
             && let Some(detector) = &mut self.detector
         {
             detector.forget_ejected();
         }
-        state.flags = Flags::NONE;
-        state.healthy_since = None;
-        state.known = false;
+        state.forget();
     }
 
     fn discover_subsets(&mut self, cx: &mut Cx<'_>) {
@@ -255,32 +294,6 @@ impl Hosts {
         let members: Vec<Host> = self.members.iter().filter_map(|host| self.config(*host)).cloned().collect();
         subsets.discover(&members, cx.now, || self.draw(cx, Draw::LbStart));
         self.subsets = Some(subsets);
-    }
-
-    /// A host's health changed: the balancer learns it now or at the end of the merge window.
-    fn health_changed(&mut self, cx: &mut Cx<'_>) {
-        if self.publication.request(cx, self.cluster, self.options.update_merge_window) {
-            self.publish(cx.now);
-        }
-    }
-
-    fn publish(&mut self, now: Time) {
-        if self.options.slow_start.is_some() {
-            for host in &self.members {
-                let state = &mut self.states[host.index()];
-                if state.healthy_since.is_none() && state.flags.health() == Health::Healthy {
-                    state.healthy_since = Some(now);
-                }
-            }
-        }
-        let world = world(&self.options, &self.states, &self.configs, &self.ewma, now);
-        match &mut self.subsets {
-            Some(subsets) => subsets.publish(&world, &self.members, &mut self.stats),
-            None => {
-                let priorities = world.priorities(&self.members);
-                self.balancer.publish(&world, &self.members, priorities, &mut self.stats);
-            }
-        }
     }
 
     /// A draw that belongs to no request; each has its own key.

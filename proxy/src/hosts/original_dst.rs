@@ -23,6 +23,7 @@ impl Hosts {
         let host = member.unwrap_or_else(|| {
             let host = self.admit(now, &Host::new(address, address));
             self.members.push(host);
+            self.watch(host);
             host
         });
         self.original_dst.by_address.insert(address.into(), host);

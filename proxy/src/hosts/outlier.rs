@@ -3,8 +3,9 @@
 use super::stats::Counter;
 use super::success_rate::{self, Bucket};
 use super::table::OutlierOptions;
+use super::timers::Alarm;
 use super::{Flags, Hosts};
-use crate::{Cx, Draw, Effect, HostId, Nanos, Note, Time, TimerId};
+use crate::{Cx, Draw, Effect, HostId, Nanos, Note, Time};
 
 /// What the proxy itself saw of an attempt, apart from the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,10 @@ struct Monitor {
 impl Detector {
     pub(super) fn new(options: OutlierOptions) -> Self {
         Self { options, monitors: Vec::new(), ejected: 0 }
+    }
+
+    pub(super) fn options(&self) -> &OutlierOptions {
+        &self.options
     }
 
     /// A host that came or came back starts from nothing.
@@ -167,7 +172,7 @@ impl Hosts {
     }
 
     /// The interval has passed: hosts come back, rates are compared, multipliers decay.
-    pub(crate) fn on_outlier_interval(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn end_interval(&mut self, cx: &mut Cx<'_>) {
         let Some(options) = self.detector.as_ref().map(|detector| detector.options) else {
             return;
         };
@@ -189,10 +194,9 @@ impl Hosts {
         self.arm_outlier_interval(cx);
     }
 
-    pub(super) fn arm_outlier_interval(&self, cx: &mut Cx<'_>) {
-        if let Some(detector) = &self.detector {
-            let at = cx.now + detector.options.interval;
-            cx.effects.push(Effect::SetTimer { timer: TimerId::Outlier(self.cluster), at });
+    pub(super) fn arm_outlier_interval(&mut self, cx: &mut Cx<'_>) {
+        if let Some(interval) = self.detector.as_ref().map(|detector| detector.options.interval) {
+            self.arm(cx, Alarm::Outlier, cx.now + interval);
         }
     }
 

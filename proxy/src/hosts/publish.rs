@@ -1,42 +1,46 @@
 //! When the balancer learns of changed health (Envoy: `update_merge_window`).
 
-use crate::{ClusterId, Cx, Effect, Nanos, Time, TimerId};
+use super::{Health, Hosts, timers::Alarm};
+use crate::{Cx, Time};
 
-/// The merge window of one cluster.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Publication {
-    /// When health was last published; membership changes do not count.
-    last: Option<Time>,
-    /// Whether changes wait for the timer.
-    waits: bool,
-}
-
-impl Publication {
-    /// A host's health changed. Returns whether to publish now; otherwise the timer will.
+impl Hosts {
+    /// A host's health changed: the balancer learns it now or at the end of the merge window.
     ///
     /// The window of waiting changes begins with the first of them, not with the last publication.
-    pub(super) fn request(&mut self, cx: &mut Cx<'_>, cluster: ClusterId, window: Nanos) -> bool {
-        let timer = TimerId::Publish(cluster);
-        if window.is_zero() || self.last.is_none_or(|last| cx.now.since(last) > window) {
-            if self.waits {
-                cx.effects.push(Effect::ClearTimer(timer));
-            }
-            *self = Self { last: Some(cx.now), waits: false };
-            return true;
+    pub(super) fn health_changed(&mut self, cx: &mut Cx<'_>) {
+        let window = self.options.update_merge_window;
+        if window.is_zero() || self.published.is_none_or(|last| cx.now.since(last) > window) {
+            self.disarm(cx, Alarm::Publish);
+            self.published = Some(cx.now);
+            self.publish(cx.now);
+        } else if !self.is_alarm_set(Alarm::Publish) {
+            self.arm(cx, Alarm::Publish, cx.now + window);
         }
-        if !self.waits {
-            self.waits = true;
-            cx.effects.push(Effect::SetTimer { timer, at: cx.now + window });
-        }
-        false
     }
 
-    /// The timer fired. Returns whether something waited for it.
-    pub(super) fn on_timer(&mut self, now: Time) -> bool {
-        let waited = self.waits;
-        if waited {
-            *self = Self { last: Some(now), waits: false };
+    /// What waited for the end of the merge window is published.
+    pub(super) fn end_merge_window(&mut self, cx: &mut Cx<'_>) {
+        self.published = Some(cx.now);
+        self.publish(cx.now);
+    }
+
+    /// Shows the balancer the hosts as they are.
+    pub(super) fn publish(&mut self, now: Time) {
+        if self.options.slow_start.is_some() {
+            for host in &self.members {
+                let state = &mut self.states[host.index()];
+                if state.healthy_since.is_none() && state.flags.health() == Health::Healthy {
+                    state.healthy_since = Some(now);
+                }
+            }
         }
-        waited
+        let world = super::world(&self.options, &self.states, &self.configs, &self.ewma, now);
+        match &mut self.subsets {
+            Some(subsets) => subsets.publish(&world, &self.members, &mut self.stats),
+            None => {
+                let priorities = world.priorities(&self.members);
+                self.balancer.publish(&world, &self.members, priorities, &mut self.stats);
+            }
+        }
     }
 }

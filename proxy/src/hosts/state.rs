@@ -24,6 +24,11 @@ impl Flags {
     /// Waits for the end of a penalty (Linkerd's failure accrual).
     pub(crate) const PENALIZED: Self = Self(64);
 
+    /// All that requests and checks have shown.
+    const LEARNED: Self = Self(
+        Self::FAILED_CHECK.0 | Self::FAILED_OUTLIER.0 | Self::DEGRADED_CHECK.0 | Self::EXCLUDED.0 | Self::PENALIZED.0,
+    );
+
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
@@ -96,5 +101,12 @@ impl HostState {
         self.weight = config.weight;
         self.priority = config.priority;
         self.member = true;
+    }
+
+    /// What was learned of the host is void.
+    pub(super) fn forget(&mut self) {
+        self.flags.clear(Flags::LEARNED);
+        self.healthy_since = None;
+        self.known = false;
     }
 }
