@@ -1,6 +1,8 @@
 //! Meshes from YAML text, and reports as short texts.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod yaml;
+
 use std::{fmt::Write as _, path::Path};
 
 use meshproof_import::{ImportOptions, import};

@@ -300,7 +300,8 @@ impl<'a> Verdicts<'a> {
         }
         finding.verdict = FindingVerdict::Violated;
         if !broken.is_known {
-            finding.severity = Severity::Warning;
+            finding.severity = Severity::Info;
+            finding.verdict = FindingVerdict::Lint;
         }
         let servers = broken.servers.keys().copied().collect();
         finding.witness = Some(self.show(&broken.clients, &servers, Outcome::Fails));

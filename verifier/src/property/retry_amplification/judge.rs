@@ -93,7 +93,7 @@ fn finding(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject:
         .value("connects", worst.connects)
         .value("exact", exact);
     finding.verdict = FindingVerdict::Violated;
-    finding = blame(graph, finding, &path);
+    finding = blame(judge, finding, &path);
     finding.witness = Some(show(judge, certificate, worst, &path, names));
     finding
 }
@@ -103,23 +103,29 @@ fn path_names(graph: &Graph, path: &[Hop<'_>]) -> Vec<String> {
     path.iter().filter_map(|hop| hop.arm.service.map(|service| graph.services[service].clone())).collect()
 }
 
-/// The lines that multiply, the greatest factor first, the hop nearest to the service among equals.
-fn blame(graph: &Graph, mut finding: Finding, path: &[Hop<'_>]) -> Finding {
+/// The lines that multiply, the greatest factor first, the hop nearest to the service among equals. Istio's default
+/// retries multiply on ports that are declared gRPC: there, that declaration is the line.
+fn blame(judge: &Judge<'_>, mut finding: Finding, path: &[Hop<'_>]) -> Finding {
     let mut lines: Vec<_> = path.iter().enumerate().filter(|(_, hop)| hop.way.retry.work() > 1).collect();
-    lines.sort_by_key(|(place, hop)| (std::cmp::Reverse((hop.way.retry.work(), *place)), *place));
+    lines.sort_by_key(|(place, hop)| std::cmp::Reverse((hop.way.retry.work(), *place)));
     for (_, hop) in lines {
-        let caller = &graph.nodes[hop.from].name;
-        let times = hop.way.retry.work();
-        match &hop.way.retry.origin {
-            Origin::Written(at) if finding.location.is_none() => finding = finding.at(at.clone()),
-            Origin::Written(at) => {
-                let already =
-                    finding.location.as_ref() == Some(at) || finding.related.iter().any(|(known, _)| known == at);
-                if !already {
-                    finding = finding.related(at.clone(), format!("`{caller}` tries up to {times} times"));
-                }
+        let (caller, times) = (&judge.graph.nodes[hop.from].name, hop.way.retry.work());
+        let (at, what) = match &hop.way.retry.origin {
+            Origin::Written(at) => (at.clone(), format!("`{caller}` tries up to {times} times")),
+            Origin::Default(rule) => {
+                let Some(service) = hop.arm.service.and_then(|number| judge.mesh.services.get(number)) else {
+                    continue;
+                };
+                let Some(port) = service.ports.iter().find(|port| port.protocol.is_grpc()) else { continue };
+                let what = format!("a gRPC port: `{caller}` tries up to {times} times by default ({rule})");
+                (port.number.at.clone(), what)
             }
-            Origin::Default(_) => {}
+        };
+        let is_known = finding.location.as_ref() == Some(&at) || finding.related.iter().any(|(known, _)| *known == at);
+        match finding.location {
+            _ if is_known => {}
+            None => finding.location = Some(at),
+            Some(_) => finding = finding.related(at, what),
         }
     }
     finding

@@ -139,8 +139,15 @@ impl Verdicts {
             },
             related: related(graph, tried.callee, inner, kind),
             inferred: graph.calls(tried.callee).filter(|call| call.inferred).count() > 1,
-            witness: (kind != Kind::Open).then(|| show(judge, busy, tried, inner)),
+            witness: None,
         });
+        // Of several callers, one whose call can be replayed shows it.
+        if kind != Kind::Open && broken.witness.as_ref().is_none_or(|witness| witness.scenario.is_none()) {
+            let witness = show(judge, busy, tried, inner);
+            if broken.witness.is_none() || witness.scenario.is_some() {
+                broken.witness = Some(witness);
+            }
+        }
         broken.callers.insert(caller);
     }
 

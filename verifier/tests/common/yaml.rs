@@ -1,0 +1,49 @@
+//! Manifests in few words.
+#![allow(dead_code)]
+
+use std::fmt::Write as _;
+
+/// A service with its Deployment, each pod calling the services in `calls` (by environment variables).
+pub fn service(name: &str, port_name: &str, replicas: u32, calls: &[&str]) -> String {
+    let mut env = String::new();
+    for (number, call) in calls.iter().enumerate() {
+        let _ = write!(env, "{{name: C{number}_ADDR, value: \"{call}:80\"}}, ");
+    }
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  selector: {{app: {name}}}\n  ports: \
+         [{{name: {port_name}, port: 80, targetPort: 8080}}]\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: \
+         {{name: {name}}}\nspec:\n  replicas: {replicas}\n  selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    \
+         metadata: {{labels: {{app: {name}}}}}\n    spec:\n      containers:\n      - {{name: {name}, image: {name}, \
+         ports: [{{containerPort: 8080}}], env: [{env}]}}\n---\n"
+    )
+}
+
+/// The namespace `default`, injected or not.
+pub fn namespace(injected: bool) -> String {
+    let label = if injected { "istio-injection: enabled" } else { "istio-injection: disabled" };
+    format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: default, labels: {{{label}}}}}\n---\n")
+}
+
+/// A VirtualService for a service, with these further lines of its only rule.
+pub fn route(host: &str, policy: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {host}}}\nspec:\n  hosts: \
+         [{host}]\n  http:\n  - route: [{{destination: {{host: {host}}}}}]\n{policy}---\n"
+    )
+}
+
+/// A DestinationRule for a service, with this traffic policy.
+pub fn rule(host: &str, policy: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {host}}}\nspec:\n  host: \
+         {host}\n  trafficPolicy: {policy}\n---\n"
+    )
+}
+
+/// A PeerAuthentication of a namespace.
+pub fn peers(namespace: &str, mode: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: default, namespace: \
+         {namespace}}}\nspec:\n  mtls: {{mode: {mode}}}\n---\n"
+    )
+}
