@@ -1,10 +1,11 @@
 //! Calls that the manifests suggest: variables that name a service, routes that select their callers, policies that
 //! name them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_model::{
-    InferredCall, Labels, Located, Location, Mesh, ServiceId, TargetPort, Workload, WorkloadId,
+    ContainerPort, InferredCall, Labels, Location, Mesh, ProxyMode, ServiceId, ServicePort, TargetPort, Workload,
+    WorkloadId,
     istio::{AuthorizationAction, AuthorizationPolicy},
 };
 
@@ -12,29 +13,79 @@ use crate::kubernetes::workload::selects;
 
 /// Every suggested call, one for each caller, service and port; the first suggestion counts.
 pub(crate) fn infer(mesh: &Mesh, cluster_domain: &str) -> Vec<InferredCall> {
+    let names = Names::new(mesh, cluster_domain);
     let mut calls = Vec::new();
-    from_env(mesh, cluster_domain, &mut calls);
-    from_source_labels(mesh, cluster_domain, &mut calls);
-    from_policies(mesh, &mut calls);
+    from_env(&names, &mut calls);
+    from_source_labels(&names, &mut calls);
+    from_policies(&names, &mut calls);
     let mut seen = BTreeSet::new();
     calls.retain(|call: &InferredCall| {
-        let own = mesh.workloads_of(call.to).any(|workload| workload == call.from);
-        !own && seen.insert((call.from, call.to, call.port))
+        !names.serves(call.from, call.to) && seen.insert((call.from, call.to, call.port))
     });
     calls
+}
+
+/// The mesh by names.
+struct Names<'m> {
+    mesh: &'m Mesh,
+    /// `.svc.` and the cluster's domain.
+    suffix: String,
+    hosts: BTreeMap<&'m str, ServiceId>,
+    services: BTreeMap<&'m str, Vec<ServiceId>>,
+    workloads: BTreeMap<&'m str, Vec<WorkloadId>>,
+}
+
+impl<'m> Names<'m> {
+    fn new(mesh: &'m Mesh, cluster_domain: &str) -> Self {
+        let (mut hosts, mut services, mut workloads) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (id, service) in mesh.service_ids().zip(&mesh.services) {
+            hosts.entry(service.host.as_str()).or_insert(id);
+            services.entry(service.meta.namespace()).or_insert_with(Vec::new).push(id);
+        }
+        for (id, workload) in mesh.workload_ids().zip(&mesh.workloads) {
+            workloads.entry(workload.meta.namespace()).or_insert_with(Vec::new).push(id);
+        }
+        Self { mesh, suffix: format!(".svc.{cluster_domain}"), hosts, services, workloads }
+    }
+
+    /// The service that a pod of `namespace` reaches under a name (`H-3`).
+    fn service(&self, namespace: &str, host: &str) -> Option<ServiceId> {
+        if host.is_empty() {
+            return None;
+        }
+        let host = host.trim_end_matches('.').to_lowercase();
+        let short = host.strip_suffix(&self.suffix).or_else(|| host.strip_suffix(".svc")).unwrap_or(&host);
+        let (name, namespace) = short.split_once('.').unwrap_or((short, namespace));
+        let full = format!("{name}.{namespace}{}", self.suffix);
+        self.hosts.get(full.as_str()).or_else(|| self.hosts.get(host.as_str())).copied()
+    }
+
+    /// Whether the workload's pods serve the service (`K-1`).
+    fn serves(&self, workload: WorkloadId, service: ServiceId) -> bool {
+        let (workload, service) = (self.mesh.workload(workload), self.mesh.service(service));
+        workload.meta.namespace() == service.meta.namespace() && selects(&service.selector, &workload.labels)
+    }
+
+    fn workloads(&self, namespace: &str) -> impl Iterator<Item = WorkloadId> {
+        self.workloads.get(namespace).into_iter().flatten().copied()
+    }
+
+    fn services(&self, namespace: &str) -> impl Iterator<Item = ServiceId> {
+        self.services.get(namespace).into_iter().flatten().copied()
+    }
 }
 
 const SUFFIXES: &[&str] =
     &["_ADDR", "_ADDRESS", "_HOST", "_HOSTNAME", "_URL", "_URI", "_ENDPOINT", "_SERVER", "_TARGET"];
 
-fn from_env(mesh: &Mesh, cluster_domain: &str, calls: &mut Vec<InferredCall>) {
-    for (id, workload) in mesh.workload_ids().zip(&mesh.workloads) {
+fn from_env(names: &Names<'_>, calls: &mut Vec<InferredCall>) {
+    for (id, workload) in names.mesh.workload_ids().zip(&names.mesh.workloads) {
         for (name, value) in &workload.env {
             if !SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
                 continue;
             }
             for address in value.value.split(',') {
-                if let Some((to, port)) = resolve(mesh, cluster_domain, workload, name, address) {
+                if let Some((to, port)) = resolve(names, workload, name, address) {
                     let because = format!("environment variable `{name}`");
                     calls.push(InferredCall { from: id, to, port, because, at: value.at.clone() });
                 }
@@ -44,13 +95,7 @@ fn from_env(mesh: &Mesh, cluster_domain: &str, calls: &mut Vec<InferredCall>) {
 }
 
 /// The service and port that an address names: `host`, `host:port` or `scheme://host[:port][/...]`.
-fn resolve(
-    mesh: &Mesh,
-    cluster_domain: &str,
-    workload: &Workload,
-    variable: &str,
-    address: &str,
-) -> Option<(ServiceId, u16)> {
+fn resolve(names: &Names<'_>, workload: &Workload, variable: &str, address: &str) -> Option<(ServiceId, u16)> {
     let (scheme, rest) = address.trim().split_once("://").map_or((None, address.trim()), |(s, rest)| (Some(s), rest));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
     let authority = authority.rsplit('@').next().unwrap_or("");
@@ -58,8 +103,8 @@ fn resolve(
         Some((host, port)) => (host, Some(port.parse::<u16>().ok()?)),
         None => (authority, None),
     };
-    let to = service_of(mesh, cluster_domain, workload.meta.namespace(), host)?;
-    let service = mesh.service(to);
+    let to = names.service(workload.meta.namespace(), host)?;
+    let service = names.mesh.service(to);
     let by_scheme = match scheme {
         Some("http" | "grpc") => Some(80),
         Some("https") => Some(443),
@@ -82,30 +127,17 @@ fn resolve(
     port.map(|port| (to, port))
 }
 
-/// The service that a pod of `namespace` reaches under a name (`H-3`).
-fn service_of(mesh: &Mesh, cluster_domain: &str, namespace: &str, host: &str) -> Option<ServiceId> {
-    if host.is_empty() {
-        return None;
-    }
-    let host = host.trim_end_matches('.').to_lowercase();
-    let svc = format!(".svc.{cluster_domain}");
-    let short = host.strip_suffix(&svc).or_else(|| host.strip_suffix(".svc")).unwrap_or(&host);
-    let (name, namespace) = short.split_once('.').unwrap_or((short, namespace));
-    mesh.find_host(&format!("{name}.{namespace}{svc}")).or_else(|| mesh.find_host(&host))
-}
-
-/// `VirtualService` matches with `sourceLabels`: the workloads with them call its destinations.
-fn from_source_labels(mesh: &Mesh, cluster_domain: &str, calls: &mut Vec<InferredCall>) {
-    for vs in &mesh.virtual_services {
+/// `VirtualService` matches with `sourceLabels`: the workloads with them call its hosts.
+fn from_source_labels(names: &Names<'_>, calls: &mut Vec<InferredCall>) {
+    for vs in &names.mesh.virtual_services {
         for rule in &vs.http {
             for block in rule.matches.iter().filter(|block| !block.source_labels.is_empty()) {
                 let namespace = block.source_namespace.as_ref().map(|namespace| namespace.value.as_str());
                 let at = block.at.clone().unwrap_or_else(|| rule.at.clone());
                 for host in &vs.hosts {
-                    let Some(to) = service_of(mesh, cluster_domain, vs.meta.namespace(), &host.value) else { continue };
-                    for from in callers(mesh, &block.source_labels, namespace) {
-                        let because = "`sourceLabels` of a VirtualService";
-                        push(mesh, from, to, &[], because, &at, calls);
+                    let Some(to) = names.service(vs.meta.namespace(), &host.value) else { continue };
+                    for from in callers(names.mesh, &block.source_labels, namespace) {
+                        push(names, from, to, &[], "`sourceLabels` of a VirtualService", &at, calls);
                     }
                 }
             }
@@ -121,56 +153,51 @@ fn callers<'m>(mesh: &'m Mesh, labels: &'m Labels, namespace: Option<&'m str>) -
 }
 
 /// `ALLOW` policies that name callers: the workloads with these identities call the services of those it selects.
-fn from_policies(mesh: &Mesh, calls: &mut Vec<InferredCall>) {
-    let policies = mesh.authorization_policies.iter();
+fn from_policies(names: &Names<'_>, calls: &mut Vec<InferredCall>) {
+    let policies = names.mesh.authorization_policies.iter();
     for policy in policies.filter(|p| p.action.value == AuthorizationAction::Allow && !p.selector.is_empty()) {
+        let services = selected_services(names, policy);
         for rule in &policy.rules {
-            let ports: Vec<u16> =
-                rule.to.iter().flat_map(|to| &to.ports).filter_map(|port| port.value.parse().ok()).collect();
-            for source in &rule.from {
-                for principal in &source.principals {
-                    calls_of_principal(mesh, policy, principal, &ports, calls);
+            let ports = rule.to.iter().flat_map(|to| &to.ports);
+            let ports: Vec<u16> = ports.filter_map(|port| port.value.parse().ok()).collect();
+            for principal in rule.from.iter().flat_map(|source| &source.principals) {
+                for from in workloads_of_principal(names, &principal.value) {
+                    for to in &services {
+                        let because = "`principals` of an AuthorizationPolicy";
+                        push(names, from, *to, &ports, because, &principal.at, calls);
+                    }
                 }
             }
         }
     }
 }
 
-fn calls_of_principal(
-    mesh: &Mesh,
-    policy: &AuthorizationPolicy,
-    principal: &Located<String>,
-    ports: &[u16],
-    calls: &mut Vec<InferredCall>,
-) {
-    let mut names = principal.value.split('/').skip(1);
-    let (Some("ns"), Some(namespace), Some("sa"), Some(account)) =
-        (names.next(), names.next(), names.next(), names.next())
-    else {
-        return;
+/// The services whose pods a policy selects.
+fn selected_services(names: &Names<'_>, policy: &AuthorizationPolicy) -> Vec<ServiceId> {
+    let namespace = policy.meta.namespace();
+    let is_selected = |id: &WorkloadId| selects(&policy.selector, &names.mesh.workload(*id).labels);
+    let selected: Vec<WorkloadId> = names.workloads(namespace).filter(is_selected).collect();
+    names.services(namespace).filter(|to| selected.iter().any(|workload| names.serves(*workload, *to))).collect()
+}
+
+/// The workloads with an identity, `TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT`; gateways route requests and make none.
+fn workloads_of_principal<'m>(names: &'m Names<'_>, principal: &'m str) -> impl Iterator<Item = WorkloadId> {
+    let parts: Vec<&str> = principal.split('/').collect();
+    let identity = match parts.as_slice() {
+        [_, "ns", namespace, "sa", account] => Some((*namespace, *account)),
+        _ => None,
     };
-    let is_caller = |w: &Workload| {
-        w.proxy != meshproof_model::ProxyMode::Gateway
-            && w.meta.namespace() == namespace
-            && w.service_account.value == account
-    };
-    for to in mesh.service_ids() {
-        let selected = mesh.workloads_of(to).any(|id| {
-            let workload = mesh.workload(id);
-            workload.meta.namespace() == policy.meta.namespace() && selects(&policy.selector, &workload.labels)
-        });
-        if !selected {
-            continue;
-        }
-        for from in mesh.workload_ids().filter(|id| is_caller(mesh.workload(*id))) {
-            push(mesh, from, to, ports, "`principals` of an AuthorizationPolicy", &principal.at, calls);
-        }
-    }
+    identity.into_iter().flat_map(move |(namespace, account)| {
+        names.workloads(namespace).filter(move |id| {
+            let workload = names.mesh.workload(*id);
+            workload.proxy != ProxyMode::Gateway && workload.service_account.value == account
+        })
+    })
 }
 
 /// A call on the ports of the service that lead to one of the pods' `targets`; without targets on its first HTTP port.
 fn push(
-    mesh: &Mesh,
+    names: &Names<'_>,
     from: WorkloadId,
     to: ServiceId,
     targets: &[u16],
@@ -178,16 +205,20 @@ fn push(
     at: &Location,
     calls: &mut Vec<InferredCall>,
 ) {
-    let ports = &mesh.service(to).ports;
-    let leads = |port: &&meshproof_model::ServicePort| match &port.target {
+    let mesh = names.mesh;
+    let service = mesh.service(to);
+    let leads = |port: &&ServicePort| match &port.target {
         TargetPort::Number(number) => targets.contains(number),
-        TargetPort::Name(name) => mesh
-            .workloads_of(to)
-            .any(|id| mesh.workload(id).ports.iter().any(|p| p.name == *name && targets.contains(&p.number))),
+        TargetPort::Name(name) => {
+            let declares = |p: &ContainerPort| p.name == *name && targets.contains(&p.number);
+            let servers = names.workloads(service.meta.namespace()).filter(|id| names.serves(*id, to));
+            servers.into_iter().any(|id| mesh.workload(id).ports.iter().any(declares))
+        }
     };
+    let numbers = |port: &ServicePort| port.number.value;
     let chosen: Vec<u16> = match targets {
-        [] => ports.iter().filter(|port| port.protocol.is_http()).take(1).map(|port| port.number.value).collect(),
-        _ => ports.iter().filter(leads).map(|port| port.number.value).collect(),
+        [] => service.ports.iter().filter(|port| port.protocol.is_http()).take(1).map(numbers).collect(),
+        _ => service.ports.iter().filter(leads).map(numbers).collect(),
     };
     for port in chosen {
         calls.push(InferredCall { from, to, port, because: because.to_owned(), at: at.clone() });

@@ -2,6 +2,8 @@
 //!
 //! Only what the manifests can know is judged: a namespace of which they hold no Service may be defined elsewhere.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use meshproof_model::{
     Finding, Located, Mesh, Meta, ServiceId, Severity, Subject, UNDEFINED_GATEWAY, UNDEFINED_HOST, UNDEFINED_SUBSET,
     istio::{Destination, DestinationRule, VirtualService},
@@ -11,7 +13,7 @@ use crate::schema::nearest;
 
 /// Everything that leads nowhere; `overruled` are definitions that a later one of the same name replaces.
 pub(crate) fn check(mesh: &Mesh, overruled: &[DestinationRule], cluster_domain: &str) -> Vec<Finding> {
-    let mut check = Check { mesh, overruled, cluster_domain, findings: Vec::new() };
+    let mut check = Check::new(mesh, overruled, cluster_domain);
     for vs in &mesh.virtual_services {
         check.hosts(vs);
         check.gateways(vs);
@@ -29,9 +31,65 @@ pub(crate) fn check(mesh: &Mesh, overruled: &[DestinationRule], cluster_domain: 
 
 struct Check<'m> {
     mesh: &'m Mesh,
-    overruled: &'m [DestinationRule],
-    cluster_domain: &'m str,
+    /// `.svc.` and the cluster's domain.
+    suffix: String,
+    /// Services by their hosts.
+    hosts: BTreeMap<&'m str, ServiceId>,
+    /// Hosts with a wildcard.
+    wildcards: Vec<&'m str>,
+    /// Namespaces that have a Service of Kubernetes.
+    namespaces: BTreeSet<&'m str>,
+    gateways: BTreeSet<(&'m str, &'m str)>,
+    subsets: Subsets<'m>,
+    overruled: Subsets<'m>,
     findings: Vec<Finding>,
+}
+
+/// Names of subsets by the full host of their rule.
+#[derive(Default)]
+struct Subsets<'m>(BTreeMap<String, Vec<&'m str>>);
+
+impl<'m> Subsets<'m> {
+    fn new(rules: &'m [DestinationRule], suffix: &str) -> Self {
+        let mut subsets: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for rule in rules {
+            let names = rule.subsets.iter().map(|subset| subset.name.value.as_str());
+            subsets.entry(full(&rule.host.value, rule.meta.namespace(), suffix)).or_default().extend(names);
+        }
+        Self(subsets)
+    }
+
+    /// Those of every rule that covers a host.
+    fn of<'s>(&'s self, host: &'s str) -> impl Iterator<Item = &'m str> + 's {
+        let wild = self.0.iter().take_while(|(pattern, _)| pattern.starts_with('*'));
+        let wild = wild.filter(|(pattern, _)| covers(pattern, host)).map(|(_, names)| names);
+        wild.chain(self.0.get(host)).flatten().copied()
+    }
+}
+
+/// `H-1`: a name without a dot is completed with the namespace of its object.
+fn full(host: &str, namespace: &str, suffix: &str) -> String {
+    let host = host.to_lowercase();
+    if host.contains('.') || host == "*" { host } else { format!("{host}.{namespace}{suffix}") }
+}
+
+impl<'m> Check<'m> {
+    fn new(mesh: &'m Mesh, overruled: &'m [DestinationRule], cluster_domain: &str) -> Self {
+        let suffix = format!(".svc.{cluster_domain}");
+        let hosts = || mesh.services.iter().map(|service| service.host.as_str());
+        let of_cluster = mesh.services.iter().filter(|service| service.host.ends_with(&suffix));
+        Self {
+            mesh,
+            hosts: hosts().zip(mesh.service_ids()).collect(),
+            wildcards: hosts().filter(|host| host.starts_with('*')).collect(),
+            namespaces: of_cluster.map(|service| service.meta.namespace()).collect(),
+            gateways: mesh.gateways.iter().map(|g| (g.meta.namespace(), g.meta.name())).collect(),
+            subsets: Subsets::new(&mesh.destination_rules, &suffix),
+            overruled: Subsets::new(overruled, &suffix),
+            suffix,
+            findings: Vec::new(),
+        }
+    }
 }
 
 impl Check<'_> {
@@ -48,8 +106,7 @@ impl Check<'_> {
     /// A host that says whom an object is about: without it the object does nothing.
     fn named(&mut self, meta: &Meta, host: &Located<String>, effect: &str) {
         let full = self.full(&host.value, meta.namespace());
-        let is_ours =
-            full.ends_with(&format!(".svc.{}", self.cluster_domain)) || self.half_qualified(&host.value).is_some();
+        let is_ours = full.ends_with(&self.suffix) || self.half_qualified(&host.value).is_some();
         if host.value.contains('*') || !is_ours || self.is_defined(&full) || !self.is_judged(&full) {
             return;
         }
@@ -72,7 +129,7 @@ impl Check<'_> {
                         (rest.split('.').next().unwrap_or(rest), name)
                     }),
             };
-            if self.mesh.gateways.iter().any(|g| g.meta.namespace() == namespace && g.meta.name() == name) {
+            if self.gateways.contains(&(namespace, name)) {
                 continue;
             }
             let message = format!("no Gateway `{namespace}/{name}` is defined: its clients do not get these routes");
@@ -101,7 +158,7 @@ impl Check<'_> {
             self.findings.push(finding);
             return;
         }
-        if let (Some(port), Some(service)) = (&destination.port, self.mesh.find_host(&full))
+        if let (Some(port), Some(service)) = (&destination.port, self.hosts.get(full.as_str()).copied())
             && self.mesh.service(service).port(port.value).is_none()
         {
             let finding = self.no_port(meta, port, service);
@@ -113,19 +170,15 @@ impl Check<'_> {
     }
 
     fn subset(&mut self, meta: &Meta, subset: &Located<String>, full: &str) {
-        let of_host = |rule: &&DestinationRule| covers(&self.full(&rule.host.value, rule.meta.namespace()), full);
-        let names = |rules: &[DestinationRule]| -> Vec<String> {
-            rules.iter().filter(of_host).flat_map(|rule| &rule.subsets).map(|s| s.name.value.clone()).collect()
-        };
-        let defined = names(&self.mesh.destination_rules);
-        if defined.contains(&subset.value) {
+        if self.subsets.of(full).any(|name| name == subset.value) {
             return;
         }
+        let defined: Vec<&str> = self.subsets.of(full).collect();
         let message = format!("no DestinationRule of `{full}` defines the subset `{}`", subset.value);
         let mut finding = Finding::new(&UNDEFINED_SUBSET, Subject::Resource(meta.resource.clone()), message);
         finding.location = Some(subset.at.clone());
-        let replaced = names(self.overruled).contains(&subset.value);
-        finding.help = Some(match nearest(&subset.value, defined.iter().map(String::as_str)) {
+        let replaced = self.overruled.of(full).any(|name| name == subset.value);
+        finding.help = Some(match nearest(&subset.value, defined.iter().copied()) {
             // Alternatives of one object were read together; the one that counts does not fit.
             _ if replaced => "a definition that was replaced has it; read the files that belong together".to_owned(),
             Some(meant) => format!("did you mean `{meant}`?"),
@@ -142,8 +195,7 @@ impl Check<'_> {
         let message = format!("no Service or ServiceEntry defines the host `{}`", host.value);
         let finding =
             Finding::new(&UNDEFINED_HOST, Subject::Resource(meta.resource.clone()), message).at(host.at.clone());
-        let hosts = self.mesh.services.iter().map(|service| service.host.as_str());
-        match (self.half_qualified(&host.value), nearest(full, hosts)) {
+        match (self.half_qualified(&host.value), self.near(full)) {
             (Some(meant), _) => {
                 finding.help(format!("write it in full, `{meant}`: a name with a dot is not completed"))
             }
@@ -163,34 +215,36 @@ impl Check<'_> {
             .help(format!("its ports are {}", ports.join(", ")))
     }
 
-    /// `H-1`: a name without a dot is completed with the namespace of its object.
+    /// A host that differs in a few letters before its first dot.
+    fn near(&self, full: &str) -> Option<&str> {
+        let split = |host: &str| host.find('.').unwrap_or(host.len());
+        let (name, rest) = full.split_at(split(full));
+        let hosts = self.mesh.services.iter().map(|service| service.host.as_str());
+        let siblings = hosts.map(|host| host.split_at(split(host))).filter(|(_, end)| *end == rest);
+        let meant = nearest(name, siblings.map(|(name, _)| name))?;
+        let host = |s: &&meshproof_model::Service| s.host.strip_prefix(meant) == Some(rest);
+        self.mesh.services.iter().find(host).map(|service| service.host.as_str())
+    }
+
     fn full(&self, host: &str, namespace: &str) -> String {
-        let host = host.to_lowercase();
-        if host.contains('.') || host == "*" { host } else { format!("{host}.{namespace}.svc.{}", self.cluster_domain) }
+        full(host, namespace, &self.suffix)
     }
 
     /// The full name that `service.namespace` was meant to be.
     fn half_qualified(&self, host: &str) -> Option<String> {
-        let meant = match host.strip_suffix(".svc") {
-            Some(short) => format!("{short}.svc.{}", self.cluster_domain),
-            None => format!("{host}.svc.{}", self.cluster_domain),
-        };
-        self.mesh.find_host(&meant).map(|_| meant)
+        let meant = format!("{}{}", host.strip_suffix(".svc").unwrap_or(host), self.suffix);
+        self.hosts.contains_key(meant.as_str()).then_some(meant)
     }
 
     fn is_defined(&self, full: &str) -> bool {
-        self.mesh.services.iter().any(|service| covers(&service.host, full))
+        self.hosts.contains_key(full) || self.wildcards.iter().any(|pattern| covers(pattern, full))
     }
 
     /// Whether the manifests hold Services of the host's namespace; any at all for a host outside of the cluster.
     fn is_judged(&self, full: &str) -> bool {
-        let services = &self.mesh.services;
-        let suffix = format!(".svc.{}", self.cluster_domain);
-        match full.strip_suffix(&suffix).and_then(|short| short.split_once('.')) {
-            Some((_, namespace)) => {
-                services.iter().any(|s| s.meta.namespace() == namespace && s.host.ends_with(&suffix))
-            }
-            None => !services.is_empty(),
+        match full.strip_suffix(&self.suffix).and_then(|short| short.split_once('.')) {
+            Some((_, namespace)) => self.namespaces.contains(namespace),
+            None => !self.mesh.services.is_empty(),
         }
     }
 }

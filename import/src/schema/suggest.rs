@@ -11,10 +11,13 @@ pub(crate) fn slip<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) 
 
 /// The name that is nearest to `written`, if one is near.
 pub(crate) fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let limit = written.chars().count() / 3;
+    // BOUND: more edits than these suggest another name rather than the same one.
+    let limit = (written.chars().count() / 3).min(3);
+    let written = bare(written);
     names
         .into_iter()
-        .map(|name| (distance(&bare(written), &bare(name), limit), name))
+        .filter(|name| name.len().abs_diff(written.len()) <= limit + 2)
+        .map(|name| (distance(&written, &bare(name), limit), name))
         .filter(|(d, _)| *d <= limit)
         .min()
         .map(|(_, name)| name)

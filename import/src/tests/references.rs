@@ -1,5 +1,7 @@
 //! References that lead nowhere.
 
+use meshproof_model::Severity;
+
 use super::{findings, read};
 
 const MESH: &str = "apiVersion: v1
@@ -70,6 +72,5 @@ fn a_definition_that_was_replaced_softens_the_verdict() {
     let spec = to("host: reviews, subset: v1");
     let imported = read(&format!("{MESH}  {spec}\n{replaced}"));
     let codes: Vec<_> = imported.findings.iter().map(|f| (f.rule.code, f.severity)).collect();
-    use meshproof_model::Severity::Warning;
-    assert_eq!(codes, [("MP0104", Warning), ("MP0202", Warning)]);
+    assert_eq!(codes, [("MP0104", Severity::Warning), ("MP0202", Severity::Warning)]);
 }
