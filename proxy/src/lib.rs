@@ -45,6 +45,7 @@ mod table;
 mod time;
 mod timeout;
 mod timer;
+pub mod tls;
 mod token;
 mod upstream;
 mod upstream_host;

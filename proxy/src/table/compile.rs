@@ -8,7 +8,7 @@ use super::{
     domain::Domains,
     index::PathIndex,
     listener::VirtualHost,
-    matcher::QueryMatch,
+    matcher::{QueryMatch, StringMatch},
     name_map::NameMap,
     route::{ClusterSource, Conditions, InternalRedirect, Levels, Overrides, WeightedEntry},
 };
@@ -17,7 +17,7 @@ use crate::{
     cidr::Cidr,
     config::{
         self, ClusterSpecifier, Config, FilterOverride, HeaderMatcher, HeaderMutations, JwtOverride, Listener,
-        RouteAction, RouteConfiguration, RoutingPriority,
+        RouteAction, RouteConfiguration, RoutingPriority, SanMatcher,
     },
     error::{CompileFault, Faults},
     headers::Mutations,
@@ -55,12 +55,21 @@ pub(super) fn table(config: &Config) -> Result<Table, Vec<CompileError>> {
 fn clusters(config: &Config, faults: &mut Faults) -> Box<[Arc<ClusterTable>]> {
     let mut clusters = Vec::new();
     for (cluster, id) in config.clusters.iter().zip(0..) {
+        faults.place("cluster", &cluster.name);
+        let transports = cluster.transport_matches.iter().filter_map(|entry| entry.tls.as_ref()).chain(&cluster.tls);
+        transports.for_each(|tls| check_names(&tls.server_sans, faults));
+        faults.leave();
         match ClusterTable::compile(ClusterId::new(id), cluster, config.zone.as_ref()) {
             Ok(cluster) => clusters.push(Arc::new(cluster)),
             Err(found) => found.into_iter().for_each(|fault| faults.push(CompileFault::Cluster(fault))),
         }
     }
     clusters.into()
+}
+
+/// Handshakes read names in certificates; their patterns are checked here.
+fn check_names(sans: &[SanMatcher], faults: &mut Faults) {
+    faults.all(sans, |san| StringMatch::new(&san.value));
 }
 
 /// What is at hand while one listener is compiled.
@@ -101,6 +110,7 @@ impl Compiler<'_> {
     }
 
     fn manager(&mut self, listener: &Listener) -> ManagerOptions {
+        check_names(&listener.tls.client_sans, self.faults);
         let options = &listener.connection_manager;
         ManagerOptions {
             use_remote_address: options.use_remote_address,
