@@ -42,4 +42,8 @@ fn the_broken_bookinfo_is_found_out() {
     assert_eq!(witness.path.last().unwrap(), "default/ratings");
     assert_eq!(ratings.values["bound"], Value::Int(2 * 3 * 4 * 4), "the browser's own retry, and three hops");
     assert!(witness.scenario.is_some(), "it can be replayed");
+
+    let (replayed, failed) = common::replay_all(&mesh, &report);
+    assert_eq!(failed, [""; 0]);
+    assert!(replayed >= 5, "{replayed} witnesses were replayed");
 }

@@ -86,3 +86,14 @@ fn shown(value: &Value) -> String {
         Value::Text(value) => value.clone(),
     }
 }
+
+/// Replays every witness that has a scenario; gives how many, and those that did not show what they claim.
+pub fn replay_all(mesh: &Mesh, report: &Report) -> (usize, Vec<String>) {
+    let witnesses: Vec<_> = report.findings.iter().filter_map(|finding| finding.witness.as_ref()).collect();
+    let with_scenario: Vec<_> = witnesses.into_iter().filter(|witness| witness.scenario.is_some()).collect();
+    let failed = with_scenario.iter().filter_map(|witness| {
+        let outcome = meshproof_sim::replay(mesh, witness).unwrap();
+        (!outcome.shown).then(|| format!("{:?}: {}", witness.expectation, outcome.observed))
+    });
+    (with_scenario.len(), failed.collect())
+}
