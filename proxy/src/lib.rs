@@ -65,7 +65,7 @@ pub use proxy::Proxy;
 pub use ratio::*;
 pub use response::Response;
 pub use stats::{ClusterCounter, ClusterStats, Codes, HttpCounter, HttpStats, Stats};
-pub use table::Table;
+pub use table::{Access, RouteDoes, RouteRef, Table};
 pub use time::*;
 pub use token::*;
 pub use upstream::UpstreamRequest;

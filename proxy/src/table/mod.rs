@@ -1,6 +1,7 @@
 //! A configuration, compiled: names are indices, defaults are applied, patterns are parsed, routes are indexed. A table
 //! never changes; proxies share it.
 
+mod ask;
 mod compile;
 mod domain;
 mod filter;
@@ -16,6 +17,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use self::ask::{Access, RouteDoes, RouteRef};
 use self::name_map::NameMap;
 pub(crate) use self::{
     filter::{ExtAuthzTable, FaultTable, FilterTable, LocalRateLimitTable},

@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::{Resolution, Table};
+use super::{Access, Resolution, RouteDoes, Table};
 use crate::{
     ListenerId, Peer, RequestHead, RequestKey,
     config::{
-        Action, Cluster, ClusterSpecifier, Config, DirectResponse, HeaderMatcher, HeaderMutations, HeaderValueMatcher,
-        Listener, PathMatcher, QueryMatcher, RequireTls, Route, RouteAction, RouteMatch, StringMatcher, VirtualHost,
-        WeightedCluster,
+        Action, Cluster, ClusterSpecifier, Config, DirectResponse, Filter, FilterOverride, HeaderMatcher,
+        HeaderMutations, HeaderValueMatcher, Listener, PathMatcher, Permission, Principal, QueryMatcher, Rbac,
+        RbacAction, RbacPolicy, RbacRules, RegexRewrite, RequireTls, Route, RouteAction, RouteMatch, StringMatcher,
+        VirtualHost, WeightedCluster,
     },
     request::Request,
     table::PathMatch,
@@ -300,4 +301,108 @@ proptest! {
             prop_assert_eq!(decide(&table, &request, draw), expect, "{}", path);
         }
     }
+}
+
+#[test]
+fn a_table_answers_questions() {
+    let deny = |path: &str| Rbac {
+        rules: Some(RbacRules {
+            action: RbacAction::Deny,
+            policies: vec![RbacPolicy {
+                name: "no".to_owned(),
+                permissions: vec![Permission::Path(StringMatcher::prefix(path))],
+                principals: vec![Principal::Any],
+            }],
+        }),
+        shadow_rules: None,
+    };
+    let forward =
+        |cluster: &str| Action::Forward(Box::new(RouteAction::to(ClusterSpecifier::Cluster(cluster.to_owned()))));
+    let mut config = config(
+        &["svc"],
+        vec![
+            Route {
+                action: forward("s"),
+                filter_overrides: vec![FilterOverride::Rbac(None)],
+                ..route("free", RouteMatch::prefix("/free"))
+            },
+            Route {
+                action: forward("t"),
+                filter_overrides: vec![FilterOverride::Rbac(Some(deny("/lost")))],
+                ..route("lost", RouteMatch::prefix("/lost"))
+            },
+            route("rest", RouteMatch::prefix("/r")),
+        ],
+    );
+    config.listeners[0].name = "inbound".to_owned();
+    config.listeners[0].filters = vec![Filter::Rbac(deny("/"))];
+    config.clusters = vec![Cluster::new("s", Vec::new())];
+    let table = Table::compile(&config).unwrap();
+    let listener = table.listener_named("inbound").unwrap();
+    let s = table.cluster("s").unwrap();
+    let denied = |status, details: &str| Access::Denied { status, details: details.to_owned() };
+    let no = || denied(403, "rbac_access_denied_matched_policy[no]");
+    let rows = [
+        ("svc", "/free", Some(("free", RouteDoes::Forward { cluster: s, name: "s", weighted: None })), Access::Allowed),
+        ("svc", "/lost", Some(("lost", RouteDoes::NoCluster(503))), no()),
+        ("svc", "/rest", Some(("rest", RouteDoes::DirectResponse(200))), no()),
+        ("svc", "/none", None, no()),
+        ("other", "/free", None, no()),
+        ("svc", "*", None, denied(404, "absolute_path_rejected")),
+        ("", "/", None, denied(400, "missing_host_header")),
+    ];
+    for (authority, path, expect, access) in rows {
+        let head = head(authority, path, &[]);
+        let got = table.route(listener, &head, 0);
+        assert_eq!(got.map(|route| (route.name, route.does)), expect, "{path}");
+        assert_eq!(got.map(|route| route.virtual_host), expect.map(|_| "vh"));
+        assert_eq!(table.authorize(listener, &head, 0), access, "{path}");
+    }
+    assert_eq!(table.listener_named("outbound"), None);
+}
+
+#[test]
+fn every_fault_is_reported_with_its_place() {
+    let matches = |path| RouteMatch { path, ..RouteMatch::prefix("") };
+    let mut bad = config(
+        &["a", "A"],
+        vec![
+            route("regex", matches(PathMatcher::Regex("(".to_owned()))),
+            route("segments", matches(PathMatcher::PathSeparatedPrefix("/a/".to_owned()))),
+            route("template", matches(PathMatcher::UriTemplate("/**/**".to_owned()))),
+            Route {
+                action: Action::DirectResponse(DirectResponse { status: 600, body: String::new() }),
+                ..route("status", RouteMatch::prefix("/"))
+            },
+            Route {
+                action: Action::Forward(Box::new(RouteAction::to(ClusterSpecifier::Weighted(Vec::new())))),
+                ..route("weights", RouteMatch::prefix("/"))
+            },
+            Route {
+                action: Action::Forward(Box::new(RouteAction {
+                    prefix_rewrite: Some("/x".to_owned()),
+                    regex_rewrite: Some(RegexRewrite { pattern: "a".to_owned(), substitution: "b".to_owned() }),
+                    ..RouteAction::to(ClusterSpecifier::Cluster("c".to_owned()))
+                })),
+                ..route("conflict", RouteMatch::prefix("/"))
+            },
+        ],
+    );
+    bad.listeners[0].name = "in".to_owned();
+    bad.listeners[0].connection_manager.internal_cidrs = vec!["10/8".to_owned()];
+    bad.listeners[0].route_config.virtual_hosts.push(VirtualHost::default());
+    bad.clusters = vec![Cluster::new("c", Vec::new()), Cluster::new("c", Vec::new())];
+    let found: Vec<_> = Table::compile(&bad).unwrap_err().iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(found.join("\n"), @"
+    the cluster `c` is there already
+    listener `in`: `10/8` is not a CIDR block such as `10.0.0.0/8`
+    listener `in`, virtual host `vh`, route `regex`: `(` is not a regular expression: unclosed group
+    listener `in`, virtual host `vh`, route `segments`: `/a/` is not a prefix of whole segments: it starts with `/`, does not end with it, and has no query
+    listener `in`, virtual host `vh`, route `template`: `/**/**` is not a path template
+    listener `in`, virtual host `vh`, route `status`: the status 600 is not allowed here
+    listener `in`, virtual host `vh`, route `weights`: the sum of the weights is 0, which is not in 1 to 4294967295
+    listener `in`, virtual host `vh`, route `conflict`: `prefix_rewrite` and `regex_rewrite` exclude each other
+    listener `in`, virtual host ``: there is no domain
+    listener `in`: the domain `a` is there already
+    ");
 }
