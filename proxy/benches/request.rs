@@ -107,7 +107,8 @@ fn config(routes: usize, filters: Vec<Filter>, retry: Option<RetryPolicy>) -> Co
 }
 
 fn all_filters() -> Vec<Filter> {
-    let policy = RbacPolicy { name: "p".to_owned(), permissions: vec![Permission::Any], principals: vec![Principal::Any] };
+    let policy =
+        RbacPolicy { name: "p".to_owned(), permissions: vec![Permission::Any], principals: vec![Principal::Any] };
     let rules = RbacRules { action: RbacAction::Allow, policies: vec![policy] };
     let delay = FaultDelay { fixed: Some(Nanos::from_millis(5)), percentage: FractionalPercent::NEVER };
     vec![

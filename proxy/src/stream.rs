@@ -223,6 +223,8 @@ pub(crate) struct Attempt {
     pub(crate) awaiting_headers: bool,
     /// Its per-try timeout has started another attempt beside it.
     pub(crate) retried: bool,
+    /// When it got its place on a connection.
+    pub(crate) attached_at: Time,
     /// Its timeout has been told to outlier detection.
     pub(crate) timeout_recorded: bool,
     pub(crate) per_try: Alarm,

@@ -1,7 +1,7 @@
 //! What the hosts of a cluster are told of each attempt (Envoy: `Outlier::DetectorHostMonitor`).
 
 use crate::{
-    ClusterId, Cx, HealthResult, HostId, ResponseHead, TimerId,
+    ClusterId, Cx, HealthResult, HostId, Nanos, ResponseHead, TimerId,
     hosts::{Hosts, LocalOrigin},
     machine::Machine,
 };
@@ -30,6 +30,11 @@ impl<'c> Machine<'_, 'c> {
                 hosts.fail_immediately(cx, host);
             }
         });
+    }
+
+    /// A host's response headers took so long, counted from the attempt's place on a connection.
+    pub(crate) fn host_latency(&mut self, cluster: ClusterId, host: HostId, latency: Nanos) {
+        self.tell_hosts(cluster, |hosts, cx| hosts.observe_latency(cx.now, host, latency));
     }
 
     /// A health check has ended.

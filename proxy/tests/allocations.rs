@@ -113,7 +113,8 @@ fn cluster() -> Cluster {
 }
 
 fn all_filters() -> Vec<Filter> {
-    let policy = RbacPolicy { name: "p".to_owned(), permissions: vec![Permission::Any], principals: vec![Principal::Any] };
+    let policy =
+        RbacPolicy { name: "p".to_owned(), permissions: vec![Permission::Any], principals: vec![Principal::Any] };
     let rules = RbacRules { action: RbacAction::Allow, policies: vec![policy] };
     let delay = FaultDelay { fixed: Some(ms(5)), percentage: FractionalPercent::NEVER };
     vec![

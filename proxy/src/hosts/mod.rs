@@ -24,8 +24,7 @@ pub use health_check::HealthResult;
 use original_dst::OriginalDst;
 use outlier::Detector;
 pub(crate) use outlier::LocalOrigin;
-pub(crate) use state::Health;
-use state::{Flags, HostState};
+use state::{Flags, Health, HostState};
 pub(crate) use stats::{Counter, HostStats};
 use subset::SubsetBalancer;
 pub use table::ClusterError;
@@ -156,21 +155,6 @@ impl Hosts {
     /// The description of a host; those that left are still known.
     pub(crate) fn config(&self, host: HostId) -> Option<&Host> {
         self.configs.get(host.index())
-    }
-
-    /// The health of a host as it is now, published or not.
-    pub(crate) fn health(&self, host: HostId) -> Option<Health> {
-        self.states.get(host.index()).map(|state| state.flags.health())
-    }
-
-    /// Requests in flight to a host.
-    pub(crate) fn active(&self, host: HostId) -> u32 {
-        self.states.get(host.index()).map_or(0, |state| state.active)
-    }
-
-    /// The members in their order.
-    pub(crate) fn members(&self) -> &[HostId] {
-        &self.members
     }
 
     /// A counter or gauge by Envoy's name behind `cluster.<name>.`.
@@ -319,3 +303,7 @@ fn world<'a>(
 fn host_id(index: usize) -> HostId {
     HostId::new(u32::try_from(index).unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::similar_names, clippy::type_complexity, reason = "tests")]
+mod tests;

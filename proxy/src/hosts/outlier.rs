@@ -252,7 +252,8 @@ impl Hosts {
         let ejected = u64::from(self.ejections_active());
         // All priorities count together.
         let fits = 100 * (ejected + 1) <= u64::from(options.max_ejection_percent) * self.members.len() as u64;
-        if !fits && !(options.always_eject_one_host && ejected == 0) {
+        let is_first = options.always_eject_one_host && ejected == 0;
+        if !fits && !is_first {
             self.stats.add(Counter::EjectionsOverflow);
             return;
         }

@@ -35,12 +35,11 @@ impl Hosts {
             }
         }
         let world = super::world(&self.options, &self.states, &self.configs, &self.ewma, now);
-        match &mut self.subsets {
-            Some(subsets) => subsets.publish(&world, &self.members, &mut self.stats),
-            None => {
-                let priorities = world.priorities(&self.members);
-                self.balancer.publish(&world, &self.members, priorities, &mut self.stats);
-            }
+        if let Some(subsets) = &mut self.subsets {
+            subsets.publish(&world, &self.members, &mut self.stats);
+        } else {
+            let priorities = world.priorities(&self.members);
+            self.balancer.publish(&world, &self.members, priorities, &mut self.stats);
         }
     }
 }

@@ -41,12 +41,11 @@ impl SubsetBalancer {
                 let Some(labels) = values(host, &selector.keys) else {
                     continue;
                 };
-                match self.subsets.iter_mut().find(|subset| same(&subset.labels, &labels)) {
-                    Some(subset) => subset.active = true,
-                    None => {
-                        let balancer = Balancer::new(seed(), now);
-                        self.subsets.push(Subset { labels, active: true, balancer });
-                    }
+                if let Some(subset) = self.subsets.iter_mut().find(|subset| same(&subset.labels, &labels)) {
+                    subset.active = true;
+                } else {
+                    let balancer = Balancer::new(seed(), now);
+                    self.subsets.push(Subset { labels, active: true, balancer });
                 }
             }
         }

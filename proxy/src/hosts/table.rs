@@ -1,5 +1,7 @@
 //! One cluster, compiled: Envoy's defaults applied in one place.
 
+use std::collections::BTreeMap;
+
 use crate::config::{
     Cluster, FailureAccrual, Host, HostHealth, LbPolicy, RoutingPriority, Subsets, Thresholds, TransportMatch,
     UpstreamProtocol, UpstreamTls, Zone,
@@ -8,6 +10,9 @@ use crate::{ClusterId, Nanos, Percent, budget::RetryLimit};
 
 /// Largest table that Envoy accepts for Maglev.
 const MAGLEV_LARGEST: u64 = 5_000_011;
+
+/// Envoy: `OutlierDetection.base_ejection_time`.
+const BASE_EJECTION_TIME: Nanos = Nanos::from_secs(30);
 
 /// Why a cluster cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +34,12 @@ pub enum ClusterError {
         cluster: String,
         /// What was given.
         size: u64,
+    },
+    /// The longest ejection is shorter than the first one.
+    #[error("cluster `{cluster}`: max_ejection_time is less than base_ejection_time")]
+    MaxEjectionTime {
+        /// Which cluster.
+        cluster: String,
     },
     /// A weight of zero or a sum of weights that exceeds 32 bits.
     #[error("cluster `{cluster}`: weights of hosts must be at least 1 and sum up to less than 2^32 in a priority")]
@@ -207,19 +218,28 @@ fn faults(cluster: &Cluster) -> Vec<ClusterError> {
     if !weights_are_sound(&cluster.hosts) {
         faults.push(ClusterError::HostWeights { cluster: name() });
     }
+    if let Some(detection) = &cluster.outlier_detection {
+        let base = detection.base_ejection_time.unwrap_or(BASE_EJECTION_TIME);
+        if detection.max_ejection_time.is_some_and(|longest| longest < base) {
+            faults.push(ClusterError::MaxEjectionTime { cluster: name() });
+        }
+    }
     faults
 }
 
 /// Whether every weight is at least 1 and no priority's sum exceeds 32 bits.
-pub(crate) fn weights_are_sound(hosts: &[Host]) -> bool {
-    let sum = |priority| -> u64 {
-        hosts.iter().filter(|host| host.priority == priority).map(|host| u64::from(host.weight)).sum()
-    };
-    hosts.iter().all(|host| host.weight > 0 && sum(host.priority) <= u64::from(u32::MAX))
+fn weights_are_sound(hosts: &[Host]) -> bool {
+    let mut sums = BTreeMap::<u32, u32>::new();
+    hosts.iter().all(|host| {
+        let sum = sums.entry(host.priority).or_default();
+        let next = sum.checked_add(host.weight).filter(|_| host.weight > 0);
+        *sum = next.unwrap_or(*sum);
+        next.is_some()
+    })
 }
 
 fn is_prime(n: u64) -> bool {
-    n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+    n >= 2 && (2..=n.isqrt()).all(|divisor| !n.is_multiple_of(divisor))
 }
 
 fn limits(thresholds: &[Thresholds], priority: RoutingPriority) -> Limits {
@@ -286,7 +306,7 @@ const fn rounded(percent: Percent) -> u32 {
 }
 
 fn outlier(config: &crate::config::OutlierDetection) -> OutlierOptions {
-    let base = config.base_ejection_time.unwrap_or(Nanos::from_secs(30));
+    let base = config.base_ejection_time.unwrap_or(BASE_EJECTION_TIME);
     let (rate, percentage) = (&config.success_rate, &config.failure_percentage);
     OutlierOptions {
         consecutive_5xx: config.consecutive_5xx.unwrap_or(5),

@@ -60,6 +60,7 @@ impl Machine<'_, '_> {
             state: AttemptState::Unplaced,
             awaiting_headers: true,
             retried: false,
+            attached_at: self.cx.now,
             timeout_recorded: false,
             per_try: Alarm::OFF,
             idle: Idle::default(),
@@ -98,6 +99,7 @@ impl Machine<'_, '_> {
         let Some(index) = stream.router.attempts.iter().position(|attempt| attempt.number == id.number) else { return };
         let attempt = &mut stream.router.attempts[index];
         attempt.state = AttemptState::Active(connection);
+        attempt.attached_at = self.cx.now;
         let (cluster, host) = (attempt.pool.cluster, attempt.host);
         self.host_connected(cluster, host);
         if let Some(limit) = self.core.clusters[cluster.index()].table.max_stream_duration {

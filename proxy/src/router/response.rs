@@ -26,6 +26,7 @@ impl Machine<'_, '_> {
             _ => head.status,
         };
         self.host_answered(attempt.pool.cluster, attempt.host, judged, head);
+        self.host_latency(attempt.pool.cluster, attempt.host, now.since(attempt.attached_at));
         if head.closes_connection()
             && let AttemptState::Active(connection) = attempt.state
         {

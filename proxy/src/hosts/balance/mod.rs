@@ -72,7 +72,7 @@ impl Tried {
         self.excluded = 0;
     }
 
-    /// The hosts in order of the tries.
+    #[cfg(test)]
     pub(crate) fn hosts(&self) -> &[HostId] {
         &self.hosts
     }
@@ -203,8 +203,8 @@ impl Balancer {
         for pick in 0..picks {
             draws.base = base.wrapping_add(pick.wrapping_mul(DRAWS_PER_PICK));
             chosen = self.pick_once(world, want, &mut draws, stats);
-            let refused = chosen.is_some_and(|host| refuses && want.tried.hosts.contains(&host));
-            if !refused {
+            let again = chosen.is_some_and(|host| refuses && want.tried.hosts.contains(&host));
+            if !again {
                 break;
             }
         }
@@ -256,7 +256,7 @@ impl Balancer {
         if count < frequency.max(1) as usize {
             return None;
         }
-        if count % frequency.max(1) as usize == 0 {
+        if count.is_multiple_of(frequency.max(1) as usize) {
             for host in &tried.hosts[tried.remembered..] {
                 let priority = world.host(*host).map_or(0, |state| state.priority);
                 tried.excluded |= 1_u64.checked_shl(priority).unwrap_or(0);
@@ -318,12 +318,11 @@ impl Balancer {
             ZoneRouting::Residual { residual, .. } => {
                 stats.add(Counter::LbZoneRoutingCrossZone);
                 let draw = draws.draw(Draw::LbLocality, 2);
-                match draw.checked_rem(residual.last().copied().unwrap_or(0)) {
-                    Some(place) => residual.partition_point(|sum| *sum <= place),
-                    None => {
-                        stats.add(Counter::LbZoneNoCapacityLeft);
-                        reduce(draw, residual.len())
-                    }
+                if let Some(place) = draw.checked_rem(residual.last().copied().unwrap_or(0)) {
+                    residual.partition_point(|sum| *sum <= place)
+                } else {
+                    stats.add(Counter::LbZoneNoCapacityLeft);
+                    reduce(draw, residual.len())
                 }
             }
         };

@@ -46,9 +46,4 @@ impl Ring {
         let slot = (first + skip as usize).checked_rem(self.entries.len())?;
         self.entries.get(slot).map(|(_, host)| *host)
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
 }

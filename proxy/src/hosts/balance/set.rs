@@ -95,7 +95,7 @@ impl PrioritySet {
         self.all.update(world, seed, warming, hosts.clone());
         self.healthy.update(world, seed, warming, hosts.clone().filter(is(Health::Healthy)));
         self.degraded.update(world, seed, warming, hosts.clone().filter(is(Health::Degraded)));
-        self.sort_localities(world, seed, hosts.clone());
+        self.sort_localities(world, seed, &hosts);
         for locality in &mut self.localities {
             let hosts = locality.hosts.iter().copied();
             locality.census = count(world, hosts.clone());
@@ -168,7 +168,7 @@ impl PrioritySet {
     }
 
     /// Groups hosts by locality. Rotations of the same place in the list go on (Envoy keys them by index).
-    fn sort_localities(&mut self, world: &World<'_>, seed: u64, hosts: impl Iterator<Item = HostId> + Clone) {
+    fn sort_localities(&mut self, world: &World<'_>, seed: u64, hosts: &(impl Iterator<Item = HostId> + Clone)) {
         let own = world.options.own_zone.as_deref();
         let config = |host: HostId| world.configs.get(host.index());
         let mut names: Vec<&str> = hosts.clone().filter_map(config).map(|host| host.locality.as_str()).collect();
