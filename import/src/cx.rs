@@ -1,6 +1,6 @@
 //! What reading an object's values has to say, and the values that several kinds share.
 
-use meshproof_model::{Finding, INVALID_VALUE, Labels, Located, Nanos, Severity, Subject};
+use meshproof_model::{Finding, INEFFECTIVE_SETTING, INVALID_VALUE, Labels, Located, Nanos, Severity, Subject};
 
 use crate::{duration::go_duration, field::Field, object::Object, yaml::Plain};
 
@@ -18,6 +18,12 @@ impl Cx {
     /// A value that its field does not take.
     pub(crate) fn invalid(&mut self, field: &Field<'_>, message: impl Into<String>, help: impl Into<String>) {
         let finding = Finding::new(&INVALID_VALUE, self.subject.clone(), message).at(field.at()).help(help);
+        self.findings.push(finding);
+    }
+
+    /// A setting that does nothing where it stands.
+    pub(crate) fn ineffective(&mut self, field: &Field<'_>, message: impl Into<String>, help: impl Into<String>) {
+        let finding = Finding::new(&INEFFECTIVE_SETTING, self.subject.clone(), message).at(field.at()).help(help);
         self.findings.push(finding);
     }
 

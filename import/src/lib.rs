@@ -11,6 +11,7 @@ mod gateways;
 mod istio;
 mod kinds;
 mod kubernetes;
+mod lints;
 mod object;
 mod references;
 mod registry;

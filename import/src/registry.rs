@@ -13,6 +13,7 @@ use crate::{
     gateways, istio,
     kinds::{self, Kind, Reading},
     kubernetes::{self, injection, workload},
+    lints,
     object::{NoObject, Object, head, locate},
     references, schema, suppression, unmodelled,
     yaml::{self, Document, Node, Parsed, Value},
@@ -272,6 +273,7 @@ impl<'o> Reader<'o> {
         }
         let found = references::check(&self.out.mesh, &self.overruled, &self.options.cluster_domain);
         self.out.findings.extend(found);
+        self.out.findings.extend(lints::check(&self.out.mesh, &self.options.cluster_domain));
         let mesh = &mut self.out.mesh;
         mesh.unmodelled.extend(assumed.into_values());
         gateways::promote(mesh);

@@ -69,6 +69,12 @@ rules! {
     UNDEFINED_GATEWAY = "MP0203" "undefined-gateway" Warning Some("IST0101"),
         "a reference to a Gateway that is not defined",
         "the routes bound to it serve nobody";
+    INEFFECTIVE_SETTING = "MP0204" "ineffective-setting" Warning None,
+        "a setting that has no effect where it stands",
+        "whoever wrote it believes that it acts";
+    CONFLICTING_OBJECTS = "MP0205" "conflicting-objects" Warning Some("IST0109"),
+        "objects about one host or scope of which only one counts",
+        "which one counts depends on their age and names, and the others do nothing";
     SHADOWED_ROUTE = "MP0301" "shadowed-route" Warning Some("IST0130"),
         "a route that earlier routes leave no request for",
         "it never acts, though whoever wrote it believes it does";

@@ -128,7 +128,7 @@ fn connection_pool(field: &Field<'_>, cx: &mut Cx) -> ConnectionPool {
 fn outlier_detection(field: &Field<'_>, cx: &mut Cx) -> OutlierDetection {
     if let Some(errors) = field.get("consecutiveErrors") {
         let message = "`consecutiveErrors` has no effect";
-        cx.refused(&errors, message, "use `consecutive5xxErrors` or `consecutiveGatewayErrors`");
+        cx.ineffective(&errors, message, "use `consecutive5xxErrors` or `consecutiveGatewayErrors`");
     }
     let split = field.get("splitExternalLocalOriginErrors");
     OutlierDetection {

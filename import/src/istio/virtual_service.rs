@@ -197,7 +197,10 @@ fn grpc_status(abort: &Field<'_>, cx: &mut Cx) -> Option<u32> {
 /// `percentage.value`, or the older `percent`.
 fn percentage(field: &Field<'_>, cx: &mut Cx) -> Option<u32> {
     let value = field.get("percentage").and_then(|percentage| percentage.get("value"));
-    let value = value.or_else(|| field.get("percent"))?;
+    let Some(value) = value.or_else(|| field.get("percent")) else {
+        cx.ineffective(field, "a fault without `percentage` never happens", "add `percentage: {value: 100}`");
+        return None;
+    };
     cx.share(&value).map(|share| share.value)
 }
 

@@ -101,11 +101,6 @@ fn values_that_their_fields_do_not_take_are_errors() {
         ),
         (
             "DestinationRule",
-            "{host: a, trafficPolicy: {outlierDetection: {consecutiveErrors: 3}}}".into(),
-            "consecutive5xxErrors",
-        ),
-        (
-            "DestinationRule",
             "{host: a, trafficPolicy: {outlierDetection: {maxEjectionPercent: 200}}}".into(),
             "0 to 100",
         ),

@@ -48,7 +48,7 @@ fn a_virtual_service_is_read_to_its_leaves() {
   - route: [{{destination: {{host: b, port: {{number: 5432}}}}}}]
 "
     );
-    let mesh = read_clean(&text).mesh;
+    let mesh = super::read(&text).mesh;
     assert_eq!(mesh.unmodelled, []);
     let vs = &mesh.virtual_services[0];
     assert_eq!((vs.meta.resource.to_string(), place(&vs.meta.at)), ("VirtualService shop/r".into(), "1:1 ".into()));
@@ -94,7 +94,7 @@ fn a_virtual_service_is_read_to_its_leaves() {
 fn retries_without_attempts_and_a_timeout_of_zero_are_kept_apart_from_absence() {
     let rule = "  hosts: [a]\n  http:\n  - route: [{destination: {host: a}}]\n";
     let text = format!("{VIRTUAL_SERVICE}{rule}    retries: {{perTryTimeout: 2s}}\n");
-    let mesh = read_clean(&text).mesh;
+    let mesh = super::read(&text).mesh;
     let retries = mesh.virtual_services[0].http[0].retries.clone().unwrap();
     assert_eq!((retries.attempts, retries.per_try_timeout.map(|t| t.value.as_millis())), (None, Some(2000)));
     let imported = super::read(&format!("{VIRTUAL_SERVICE}{rule}    timeout: 0s\n"));
@@ -132,7 +132,7 @@ spec:
   - name: v2
     labels: {version: v2}
 ";
-    let mesh = read_clean(text).mesh;
+    let mesh = super::read(text).mesh;
     assert_eq!(mesh.unmodelled, []);
     let rule = &mesh.destination_rules[0];
     assert_eq!(show(Some(&rule.host)), "\"reviews\" @ 5:3 spec.host");

@@ -6,6 +6,7 @@ mod findings;
 mod fuzz;
 mod injection;
 mod kinds;
+mod lints;
 mod references;
 mod suppressions;
 mod unmodelled;
