@@ -1,1 +1,17 @@
-//! meshproof
+//! Proves and simulates what a service mesh's retries, timeouts, weights and mTLS do, from its manifests.
+//!
+//! The crates behind this one do the work; here they are put together for the command line and for other programs:
+//! [`Project`] reads, [`verify`] proves and replays, [`report`] prints.
+
+pub mod cli;
+mod fingerprint;
+mod project;
+pub mod report;
+mod settings;
+mod suppression;
+mod verification;
+
+pub use fingerprint::fingerprint;
+pub use project::{InputError, Project};
+pub use settings::{Checks, Limits, Settings, SettingsError, SeverityName};
+pub use verification::{Choice, InternalError, Verified, proved_bounds, verify};

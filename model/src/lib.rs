@@ -1,6 +1,7 @@
 //! What a service mesh means, in the field's own words, with the place in the text each fact came from.
 
 mod behaviour;
+mod bounds;
 mod call_graph;
 mod calls;
 mod check;
@@ -20,6 +21,7 @@ mod suggest;
 mod unique;
 
 pub use behaviour::*;
+pub use bounds::*;
 pub use call_graph::*;
 pub use calls::*;
 pub use check::*;

@@ -26,7 +26,6 @@ mod report;
 mod simulate;
 mod slab;
 
-pub use bounds::Bounds;
 pub use compare::{Comparison, Difference, compare};
 pub use digest::Digest;
 pub use error::SetupError;

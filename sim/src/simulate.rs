@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use meshproof_model::{Mesh, Scenario, WarmUp};
+use meshproof_model::{Bounds, Mesh, Scenario, WarmUp};
 use rayon::prelude::*;
 
 use crate::{
-    Bounds, Run, SetupError,
+    Run, SetupError, bounds,
     checker::Checker,
     digest::Digest,
     engine::{Engine, Observer, Outcome},
@@ -95,7 +95,7 @@ impl Experiment {
         let (mut events, mut digests, mut measures) = (0, Vec::new(), Vec::new());
         for (replication, mut outcome) in (0_u32..).zip(outcomes) {
             if let (Some(bounds), Some(observer)) = (&options.bounds, &outcome.observer) {
-                bounds.check(&self.plan, observer, &mut outcome.checker);
+                bounds::check(bounds, &self.plan, observer, &mut outcome.checker);
             }
             let violations = outcome.checker.violations();
             internal_errors.extend(violations.into_iter().map(|what| format!("replication {replication}: {what}")));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use meshproof_model::{Finding, Rule, Subject, Value};
+use meshproof_model::{Bounds, Finding, Rule, Subject, Value};
 use serde::Serialize;
 
 use crate::Assumption;
@@ -92,19 +92,6 @@ pub enum Engine {
     Dfa,
     /// Z3.
     Z3,
-}
-
-/// What no simulated run may exceed, as far as it was bounded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// Requests at a service (`namespace/name`) for one request of a client (by name), the client's own retries
-    /// included.
-    pub requests: BTreeMap<(String, String), u64>,
-    /// Connections and requests that reach a service's proxies for one request of a client, retries before work
-    /// included.
-    pub connects: BTreeMap<(String, String), u64>,
-    /// Links that never carry plaintext, as `namespace/name` of the two workloads.
-    pub encrypted: std::collections::BTreeSet<(String, String)>,
 }
 
 impl Proof {

@@ -1,0 +1,205 @@
+//! The command line: what may be asked, and the exit code of each answer.
+
+mod compare;
+mod doctor;
+mod explain;
+mod rules;
+mod simulate;
+mod verify;
+
+use std::{fs, io::Write as _, panic};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use meshproof_import::ImportOptions;
+
+use crate::{InputError, InternalError, Project};
+
+/// Everything that was asked holds.
+const HOLDS: u8 = 0;
+/// A finding, a violated property, a missed objective.
+const VIOLATED: u8 = 1;
+/// Usage, input that cannot be read or parsed, bad configuration.
+const BAD_INPUT: u8 = 2;
+/// A limit was met, and no violation was found.
+const UNDECIDED: u8 = 3;
+/// A property holds only because nothing matches it.
+const VACUOUS: u8 = 4;
+/// A fault of meshproof itself.
+const INTERNAL: u8 = 70;
+
+/// Proves and simulates what a service mesh's retries, timeouts, weights and mTLS do, from its manifests.
+#[derive(Debug, Parser)]
+#[command(name = "meshproof", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 holds, 1 violated, 2 bad input, 3 undecided, 4 vacuous, 70 internal fault.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Import, lint and prove every property that applies.
+    Verify(verify::Args),
+    /// Run a scenario and judge its objectives.
+    Simulate(simulate::Args),
+    /// Run a scenario on two meshes under the same draws and print the differences.
+    Compare(compare::Args),
+    /// Print a rule's page.
+    Explain(explain::Args),
+    /// List all rules.
+    Rules(rules::Args),
+    /// Check the environment.
+    Doctor,
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How manifests are read.
+#[derive(Clone, Debug, clap::Args)]
+struct InputArgs {
+    /// The namespace of objects that name none.
+    #[arg(long, value_name = "NS", default_value = "default")]
+    default_namespace: String,
+    /// Unknown fields and kinds, and what is not modelled, are errors.
+    #[arg(long)]
+    strict: bool,
+}
+
+impl InputArgs {
+    fn read(&self, paths: &[String]) -> Result<Project, InputError> {
+        let here = [".".to_owned()];
+        let options = ImportOptions { default_namespace: self.default_namespace.clone(), ..ImportOptions::default() };
+        Project::read(if paths.is_empty() { &here } else { paths }, &options)
+    }
+}
+
+/// Colours of the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Color {
+    /// Where standard output is a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    fn wanted(self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never,
+        }
+    }
+}
+
+/// Why a command could not answer.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error("{0}")]
+    Usage(String),
+    #[error("cannot write `{path}`: {source}")]
+    Output { path: String, source: std::io::Error },
+    #[error("internal fault, not a verdict: {0}")]
+    Internal(#[from] InternalError),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Internal(_) => INTERNAL,
+            Self::Input(_) | Self::Usage(_) | Self::Output { .. } => BAD_INPUT,
+        }
+    }
+}
+
+/// Runs the command line of this process and gives its exit code.
+pub fn run() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { BAD_INPUT } else { HOLDS };
+        }
+    };
+    match panic::catch_unwind(|| answer(cli.command)) {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => {
+            complain(&failure.to_string());
+            failure.code()
+        }
+        Err(_) => {
+            complain("internal fault, not a verdict: please report the lines above");
+            INTERNAL
+        }
+    }
+}
+
+fn answer(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Verify(args) => verify::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Rules(args) => rules::run(&args),
+        Command::Doctor => doctor::run(),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "meshproof", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// The day by which suppressions are judged, as `YYYY-MM-DD` in UTC.
+fn today() -> String {
+    time::OffsetDateTime::now_utc().date().to_string()
+}
+
+/// A run needs all of its input: what could not be read ends it.
+fn refuse_faults(project: &Project) -> Result<(), Failure> {
+    let unreadable =
+        project.imported.unreadable.then(|| "a document cannot be read: see `meshproof verify`".to_owned());
+    let faults: Vec<String> = project.faults.iter().map(ToString::to_string).chain(unreadable).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Usage(faults.join("\n"))) }
+}
+
+/// Writes a result to standard output. A reader that has left is no fault.
+fn print(text: &str) -> Result<u8, Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Output { path: "-".to_owned(), source })
+        }
+        _ => Ok(HOLDS),
+    }
+}
+
+/// Writes a result to a file as a whole: through a neighbour that is renamed, so that no half of it is ever seen.
+fn write_file(path: &str, text: &str) -> Result<(), Failure> {
+    let failed = |source| Failure::Output { path: path.to_owned(), source };
+    let neighbour = format!("{path}.partial");
+    fs::write(&neighbour, text).map_err(failed)?;
+    fs::rename(&neighbour, path).map_err(failed)
+}
+
+/// Tells the user what went wrong, on standard error.
+fn complain(message: &str) {
+    let _ = writeln!(anstream::stderr(), "error: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

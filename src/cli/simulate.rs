@@ -1,0 +1,93 @@
+//! `meshproof simulate`.
+
+use std::time::Instant;
+
+use meshproof_sim::SimOptions;
+
+use super::{Failure, HOLDS, InputArgs, VIOLATED, print, write_file};
+use crate::{
+    InternalError, proved_bounds,
+    report::{number, run_table},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Files, folders, or `-` for standard input; absent: the current folder.
+    paths: Vec<String>,
+    /// A scenario of the mesh by name, or a scenario file.
+    #[arg(long, value_name = "NAME")]
+    scenario: String,
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    run: RunArgs,
+    /// How the result is printed.
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: RunFormat,
+    /// Where the result goes; absent: standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<String>,
+    /// Leave out the wall time, so that the same input gives the same bytes.
+    #[arg(long)]
+    no_timing: bool,
+}
+
+/// How runs are made.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct RunArgs {
+    /// The seed, in place of the scenario's.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// The number of runs, in place of the scenario's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) replications: Option<u32>,
+    /// Threads; 0: as many as there are cores.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) threads: usize,
+}
+
+/// A format of `simulate` and `compare`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum RunFormat {
+    /// Tables.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+impl RunArgs {
+    pub(super) fn options(&self) -> SimOptions {
+        SimOptions { seed: self.seed, replications: self.replications, threads: self.threads, ..SimOptions::default() }
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<u8, Failure> {
+    let project = args.input.read(&args.paths)?;
+    super::refuse_faults(&project)?;
+    let (name, scenario) = project.scenario(&args.scenario)?;
+    let started = Instant::now();
+    let mut options = args.run.options();
+    options.name = name;
+    options.bounds = Some(proved_bounds(&project, args.run.threads)?);
+    let result = meshproof_sim::simulate(&project.imported.mesh, &scenario, &options)
+        .map_err(|error| Failure::Usage(format!("scenario `{}`: {error}", options.name)))?;
+    if !result.internal_errors.is_empty() {
+        return Err(InternalError::CheckerViolated(result.internal_errors).into());
+    }
+    let mut run = serde_json::to_value(&result).map_err(|error| Failure::Usage(error.to_string()))?;
+    if let (Some(map), false) = (run.as_object_mut(), args.no_timing) {
+        map.insert("wall_s".to_owned(), number::rounded(started.elapsed().as_secs_f64(), 3));
+    }
+    let missed = run["objectives"].as_array().into_iter().flatten().any(|objective| objective["met"] == false);
+    let text = match args.format {
+        RunFormat::Json => format!("{run:#}\n"),
+        RunFormat::Table => run_table(&run),
+    };
+    match &args.output {
+        Some(path) => write_file(path, &text)?,
+        None => {
+            print(&text)?;
+        }
+    }
+    Ok(if missed { VIOLATED } else { HOLDS })
+}

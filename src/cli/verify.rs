@@ -1,0 +1,154 @@
+//! `meshproof verify`.
+
+use std::time::Instant;
+
+use meshproof_model::Severity;
+
+use super::{BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED, complain, print, write_file};
+use crate::{
+    Choice, Project,
+    report::{Format, Verdict, Verification, render, witness_names},
+    verify,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Files, folders, or `-` for standard input; absent: the current folder.
+    paths: Vec<String>,
+    #[command(flatten)]
+    input: InputArgs,
+    /// How the result is printed; repeatable, each followed by its own --output.
+    #[arg(long, value_name = "FORMAT")]
+    format: Vec<Format>,
+    /// Where the result of the --format before it goes; absent: standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Vec<String>,
+    /// The least severity that makes the exit code 1.
+    #[arg(long, value_name = "SEVERITY", default_value = "error")]
+    fail_on: FailOn,
+    /// Only rules of this code or family; repeatable.
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    select: Vec<String>,
+    /// No rules of this code or family; repeatable.
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    ignore: Vec<String>,
+    /// Write the scenario that replays each violation into this folder.
+    #[arg(long, value_name = "DIR")]
+    witnesses: Option<String>,
+    /// An undecided property does not fail.
+    #[arg(long)]
+    allow_unknown: bool,
+    /// A property that holds only because nothing matches it does not fail.
+    #[arg(long)]
+    allow_vacuous: bool,
+    /// Threads; 0: as many as there are cores.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Leave out the wall time, so that the same input gives the same bytes.
+    #[arg(long)]
+    no_timing: bool,
+    /// Terminal colours.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+    /// Print nothing on success.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// The least severity that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum FailOn {
+    /// Errors.
+    Error,
+    /// Warnings and errors.
+    Warning,
+    /// Anything.
+    Info,
+    /// Nothing.
+    Never,
+}
+
+impl FailOn {
+    fn fails(self, severity: Severity) -> bool {
+        match self {
+            Self::Error => severity >= Severity::Error,
+            Self::Warning => severity >= Severity::Warning,
+            Self::Info => true,
+            Self::Never => false,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<u8, Failure> {
+    if args.output.len() > args.format.len().max(1) {
+        return Err(Failure::Usage("more --output than --format".to_owned()));
+    }
+    let started = Instant::now();
+    let project = args.input.read(&args.paths)?;
+    for fault in &project.faults {
+        complain(&fault.to_string());
+    }
+    let choice = Choice {
+        select: args.select.clone(),
+        ignore: args.ignore.clone(),
+        strict: args.input.strict,
+        threads: args.threads,
+        today: Some(super::today()),
+    };
+    let verified = verify(&project, &choice)?;
+    let verification = Verification {
+        sources: &project.sources,
+        mesh: &project.imported.mesh,
+        path: project.paths.join(" "),
+        findings: verified.findings,
+        proofs: verified.proofs,
+        assumptions: verified.assumptions,
+        seconds: (!args.no_timing).then(|| started.elapsed().as_secs_f64()),
+    };
+    if let Some(folder) = &args.witnesses {
+        write_witnesses(folder, &verification)?;
+    }
+    let code = exit_code(args, &project, &verification);
+    let formats = if args.format.is_empty() { &[Format::Full][..] } else { &args.format };
+    for (index, format) in formats.iter().enumerate() {
+        let color = args.color.wanted() && args.output.get(index).is_none();
+        let text = render(&verification, *format, color);
+        match args.output.get(index) {
+            Some(path) => write_file(path, &text)?,
+            None if args.quiet && code == HOLDS => {}
+            None => {
+                print(&text)?;
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn exit_code(args: &Args, project: &Project, verification: &Verification<'_>) -> u8 {
+    if project.imported.unreadable || !project.faults.is_empty() {
+        return BAD_INPUT;
+    }
+    if verification.findings.iter().any(|finding| args.fail_on.fails(finding.severity)) {
+        return VIOLATED;
+    }
+    match verification.verdict() {
+        Verdict::Unknown if !args.allow_unknown => UNDECIDED,
+        Verdict::Vacuous if !args.allow_vacuous => VACUOUS,
+        _ => HOLDS,
+    }
+}
+
+fn write_witnesses(folder: &str, verification: &Verification<'_>) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|source| Failure::Output { path: folder.to_owned(), source })?;
+    for (finding, name) in verification.findings.iter().zip(witness_names(&verification.findings)) {
+        let scenario = finding.witness.as_ref().and_then(|witness| witness.scenario.as_ref());
+        if let (Some(scenario), Some(name)) = (scenario, name) {
+            let text = meshproof_model::write_scenario(scenario).map_err(|error| Failure::Usage(error.to_string()))?;
+            write_file(
+                &format!("{folder}/{name}"),
+                &format!("// Replays {}: {}\n{text}", finding.rule.code, finding.message),
+            )?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! What the user points at: a folder, files or standard input, read once. Only this module reads files.
+
+use std::{
+    fs, io,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use ignore::WalkBuilder;
+use meshproof_import::{ImportOptions, Imported, import};
+use meshproof_model::{Behaviour, RonError, Scenario, Sources, read_behaviour, read_scenario};
+
+use crate::settings::{Settings, SettingsError};
+
+/// A text longer than this is refused: no manifest is that long, and memory stays bounded.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Everything that was read from the paths of one command.
+#[derive(Debug)]
+pub struct Project {
+    /// The paths as given, for messages.
+    pub paths: Vec<String>,
+    /// Every text.
+    pub sources: Sources,
+    /// The mesh and what is odd about its manifests.
+    pub imported: Imported,
+    /// Scenarios by name: the file's name without `.ron`.
+    pub scenarios: Vec<(String, Scenario)>,
+    /// `meshproof.toml`, or its defaults.
+    pub settings: Settings,
+    /// Texts that could not be used: the exit code will say so.
+    pub faults: Vec<InputError>,
+}
+
+/// Why an input cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The path does not exist or cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    Unreadable {
+        /// As given.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is too long.
+    #[error("`{path}` is longer than {} MiB", FILE_BYTES_MAX >> 20)]
+    TooLong {
+        /// As given.
+        path: String,
+    },
+    /// There is nothing to judge.
+    #[error("no manifests in `{path}`: expected *.yaml, *.yml or *.json files")]
+    Empty {
+        /// As given.
+        path: String,
+    },
+    /// A RON file is not what it should be.
+    #[error("{path}:{}:{}: {}", error.line, error.column, error.message)]
+    Ron {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        error: RonError,
+    },
+    /// `meshproof.toml` is not what it should be.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// No scenario has that name.
+    #[error("no scenario `{name}`{}", listed(known))]
+    UnknownScenario {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        ": there is no scenarios/*.ron beside the manifests".to_owned()
+    } else {
+        format!(": there are {}", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Project {
+    /// Reads every path: files, folders with what is below them, `-` for standard input.
+    ///
+    /// # Errors
+    /// If a path cannot be read at all, or nothing is in it. What is wrong with single texts is in `faults` and in
+    /// the findings of the import.
+    pub fn read(paths: &[String], options: &ImportOptions) -> Result<Self, InputError> {
+        let mut texts = Texts::default();
+        for path in paths {
+            texts.read(path)?;
+        }
+        if texts.sources.iter().next().is_none() {
+            return Err(InputError::Empty { path: paths.join(" ") });
+        }
+        let mut faults = Vec::new();
+        let settings = match texts.settings {
+            Some((path, text)) => Settings::parse(&path, &text)?,
+            None => Settings::default(),
+        };
+        let mut imported = import(&texts.sources, options);
+        if let Some((path, text)) = texts.behaviour {
+            match read_behaviour(&text) {
+                Ok(behaviour) => imported.mesh.behaviour = behaviour,
+                Err(error) => faults.push(InputError::Ron { path, error }),
+            }
+        }
+        let mut scenarios = Vec::new();
+        for (path, text) in texts.scenarios {
+            match read_scenario(&text) {
+                Ok(scenario) => scenarios.push((stem(&path), scenario)),
+                Err(error) => faults.push(InputError::Ron { path, error }),
+            }
+        }
+        Ok(Self { paths: paths.to_vec(), sources: texts.sources, imported, scenarios, settings, faults })
+    }
+
+    /// The scenario of that name among the project's, else the one in that file.
+    ///
+    /// # Errors
+    /// If there is neither, or the file does not hold a scenario.
+    pub fn scenario(&self, name: &str) -> Result<(String, Scenario), InputError> {
+        if let Some((name, scenario)) = self.scenarios.iter().find(|(known, _)| known == name) {
+            return Ok((name.clone(), scenario.clone()));
+        }
+        if !Path::new(name).extension().is_some_and(|e| e == "ron") {
+            let known = self.scenarios.iter().map(|(name, _)| name.clone()).collect();
+            return Err(InputError::UnknownScenario { name: name.to_owned(), known });
+        }
+        let text = read_file(Path::new(name))?;
+        match read_scenario(&text) {
+            Ok(scenario) => Ok((stem(name), scenario)),
+            Err(error) => Err(InputError::Ron { path: name.to_owned(), error }),
+        }
+    }
+
+    /// What manifests cannot say.
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.imported.mesh.behaviour
+    }
+}
+
+/// Texts by what they are.
+#[derive(Default)]
+struct Texts {
+    sources: Sources,
+    behaviour: Option<(String, String)>,
+    scenarios: Vec<(String, String)>,
+    settings: Option<(String, String)>,
+}
+
+impl Texts {
+    fn read(&mut self, path: &str) -> Result<(), InputError> {
+        if path == "-" {
+            let mut text = String::new();
+            let limited = io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
+            limited.map_err(|source| InputError::Unreadable { path: "-".to_owned(), source })?;
+            if text.len() as u64 > FILE_BYTES_MAX {
+                return Err(InputError::TooLong { path: "-".to_owned() });
+            }
+            self.sources.add("-", text);
+            return Ok(());
+        }
+        let meta = fs::metadata(path).map_err(|source| unreadable(Path::new(path), source))?;
+        if !meta.is_dir() {
+            return self.file(Path::new(path));
+        }
+        let before = self.sources.iter().count();
+        for file in files_below(Path::new(path))? {
+            self.file(&file)?;
+        }
+        if self.sources.iter().count() == before {
+            return Err(InputError::Empty { path: path.to_owned() });
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), InputError> {
+        let shown = path.display().to_string();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let text = read_file(path)?;
+        match name {
+            "mesh.ron" => self.behaviour = Some((shown, text)),
+            "meshproof.toml" => self.settings = Some((shown, text)),
+            _ if name.ends_with(".ron") => {
+                if text.lines().any(|line| line.trim_start().starts_with("Scenario(")) {
+                    self.scenarios.push((shown, text));
+                }
+            }
+            _ => {
+                self.sources.add(shown, text);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Files that may hold something of ours, by path.
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
+    let mut files = Vec::new();
+    let walk = WalkBuilder::new(folder)
+        .add_custom_ignore_filename(".meshproofignore")
+        .git_global(false)
+        .require_git(false)
+        .parents(false)
+        .build();
+    for entry in walk {
+        let entry = entry.map_err(|e| unreadable(folder, io::Error::other(e.to_string())))?;
+        let extension = entry.path().extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let ours = matches!(extension, "yaml" | "yml" | "json" | "ron") || entry.file_name() == "meshproof.toml";
+        if ours && entry.file_type().is_some_and(|t| t.is_file()) {
+            files.push(entry.into_path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_file(path: &Path) -> Result<String, InputError> {
+    let meta = fs::metadata(path).map_err(|source| unreadable(path, source))?;
+    if meta.len() > FILE_BYTES_MAX {
+        return Err(InputError::TooLong { path: path.display().to_string() });
+    }
+    let bytes = fs::read(path).map_err(|source| unreadable(path, source))?;
+    String::from_utf8(bytes).map_err(|e| unreadable(path, io::Error::new(io::ErrorKind::InvalidData, e.utf8_error())))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> InputError {
+    InputError::Unreadable { path: path.display().to_string(), source }
+}
+
+fn stem(path: &str) -> String {
+    Path::new(path).file_stem().and_then(|s| s.to_str()).unwrap_or(path).to_owned()
+}

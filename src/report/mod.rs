@@ -1,0 +1,113 @@
+//! Results as text: one file for each format, each a pure function of the result.
+
+mod concise;
+mod full;
+mod github;
+mod json;
+pub(crate) mod number;
+mod simulation;
+mod table;
+
+pub use full::severity;
+pub use json::witness_names;
+use meshproof_model::{Finding, FindingVerdict, Mesh, Severity, Sources};
+use meshproof_verifier::{Assumption, Proof};
+pub use simulation::{comparison_table, run_table};
+
+/// Everything that `verify` found.
+#[derive(Debug)]
+pub struct Verification<'a> {
+    /// The texts, for excerpts.
+    pub sources: &'a Sources,
+    /// The mesh, for what is not modelled.
+    pub mesh: &'a Mesh,
+    /// The path that was verified, for replay commands.
+    pub path: String,
+    /// Findings by file, line, column and code.
+    pub findings: Vec<Finding>,
+    /// Proofs by code and subject.
+    pub proofs: Vec<Proof>,
+    /// What the proofs rest on.
+    pub assumptions: Vec<Assumption>,
+    /// Wall time; left out where the bytes must not depend on it.
+    pub seconds: Option<f64>,
+}
+
+/// How a verification ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Everything that was asked holds.
+    Holds,
+    /// A property holds only because nothing matches it.
+    Vacuous,
+    /// A property could not be decided within its limits.
+    Unknown,
+    /// A property does not hold.
+    Violated,
+}
+
+impl Verdict {
+    /// As the JSON report names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Vacuous => "vacuous",
+            Self::Unknown => "unknown",
+            Self::Violated => "violated",
+        }
+    }
+}
+
+impl Verification<'_> {
+    /// How many findings are of that severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// How many findings rest on that.
+    pub fn verdicts(&self, verdict: FindingVerdict) -> usize {
+        self.findings.iter().filter(|finding| finding.verdict == verdict).count()
+    }
+
+    /// The verdict over all properties. A finding of a violated property counts whatever its severity, but infos do not.
+    pub fn verdict(&self) -> Verdict {
+        let of = |finding: &Finding| match finding.verdict {
+            _ if finding.severity == Severity::Info => Verdict::Holds,
+            FindingVerdict::Violated => Verdict::Violated,
+            FindingVerdict::Unknown => Verdict::Unknown,
+            FindingVerdict::Vacuous => Verdict::Vacuous,
+            FindingVerdict::Lint if finding.severity == Severity::Error => Verdict::Violated,
+            FindingVerdict::Lint => Verdict::Holds,
+        };
+        self.findings.iter().map(of).max().unwrap_or(Verdict::Holds)
+    }
+}
+
+/// A format of `verify`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Tables of findings and proofs.
+    Table,
+    /// Findings with excerpts, reasons and advice; then the proofs.
+    Full,
+    /// One line for each finding.
+    Concise,
+    /// One JSON document.
+    Json,
+    /// One JSON document for each finding and proof.
+    Jsonl,
+    /// Annotations of GitHub Actions.
+    Github,
+}
+
+/// The verification in that format. `color`: whether terminal colours are wanted.
+pub fn render(verification: &Verification<'_>, format: Format, color: bool) -> String {
+    match format {
+        Format::Table => table::render(verification),
+        Format::Full => full::render(verification, color),
+        Format::Concise => concise::render(verification),
+        Format::Json => json::document(verification),
+        Format::Jsonl => json::lines(verification),
+        Format::Github => github::render(verification),
+    }
+}

@@ -1,0 +1,73 @@
+//! Tables of findings and proofs.
+
+use std::fmt::Write as _;
+
+use meshproof_model::Value;
+use meshproof_verifier::Engine;
+use tabled::{builder::Builder, settings::Style};
+
+use super::Verification;
+
+/// Both tables and a line of totals.
+pub(super) fn render(verification: &Verification<'_>) -> String {
+    let mut out = String::new();
+    if !verification.findings.is_empty() {
+        let mut rows = Builder::default();
+        rows.push_record(["code", "rule", "severity", "where", "what"]);
+        for finding in &verification.findings {
+            let place = finding.location.as_ref().map(|at| at.display(verification.sources).to_string());
+            rows.push_record([
+                finding.rule.code,
+                finding.rule.name,
+                super::full::severity(finding.severity),
+                &place.unwrap_or_default(),
+                &finding.message,
+            ]);
+        }
+        let _ = writeln!(out, "{}", rows.build().with(Style::sharp()));
+    }
+    if !verification.proofs.is_empty() {
+        let _ = writeln!(out, "{}", proofs(verification));
+    }
+    let _ = writeln!(out, "{}", super::full::totals(verification));
+    out
+}
+
+/// What was proved.
+pub(super) fn proofs(verification: &Verification<'_>) -> String {
+    let mut rows = Builder::default();
+    rows.push_record(["code", "rule", "subject", "proved", "engine", "assumes"]);
+    for proof in &verification.proofs {
+        let values: Vec<String> = proof.values.iter().map(|(key, value)| format!("{key} {}", shown(value))).collect();
+        let engine = match proof.checked_by {
+            Some(checker) => format!("{}, checked by {}", engine_name(proof.engine), engine_name(checker)),
+            None => engine_name(proof.engine).to_owned(),
+        };
+        rows.push_record([
+            proof.rule.code,
+            proof.rule.name,
+            &proof.subject.to_string(),
+            &values.join(", "),
+            &engine,
+            &proof.assumptions.join(" "),
+        ]);
+    }
+    rows.build().with(Style::sharp()).to_string()
+}
+
+const fn engine_name(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Fixpoint => "fixpoint",
+        Engine::Dfa => "dfa",
+        Engine::Z3 => "z3",
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Int(n) => n.to_string(),
+        Value::Float(x) => format!("{x:.3}"),
+        Value::Bool(b) => b.to_string(),
+        Value::Text(text) => text.clone(),
+    }
+}

@@ -1,0 +1,59 @@
+//! Suppressions of the manifests: what they cover is left out; those that cover nothing, or are past their day, are
+//! findings themselves.
+
+use meshproof_import::{Suppression, SuppressionScope};
+use meshproof_model::{EXPIRED_SUPPRESSION, Finding, Subject, UNUSED_SUPPRESSION};
+
+/// Leaves out what is covered by a suppression that has not expired on the day `today` (`YYYY-MM-DD`).
+pub(crate) fn apply(suppressions: &[Suppression], today: Option<&str>, findings: &mut Vec<Finding>) {
+    let mut used = vec![false; suppressions.len()];
+    let expired = |s: &Suppression| matches!((&s.until, today), (Some(until), Some(today)) if until.as_str() < today);
+    findings.retain(|finding| {
+        let mut keep = true;
+        for (suppression, used) in suppressions.iter().zip(&mut used) {
+            if covers(suppression, finding) {
+                *used = true;
+                keep &= expired(suppression);
+            }
+        }
+        keep
+    });
+    for (suppression, used) in suppressions.iter().zip(used) {
+        let about = |rule, message: String| {
+            let subject = match &suppression.scope {
+                SuppressionScope::Resource(resource) => Subject::Resource(resource.clone()),
+                SuppressionScope::Line(line) => Subject::File(format!("line {line}")),
+            };
+            Finding::new(rule, subject, message).at(suppression.at.clone())
+        };
+        if expired(suppression) {
+            let until = suppression.until.as_deref().unwrap_or_default();
+            let message = format!("the suppression of `{}` expired after {until}", suppression.code);
+            findings.push(about(&EXPIRED_SUPPRESSION, message).help("mend what it hid, or give it a new day"));
+        } else if !used {
+            let message = format!("no finding of `{}` is suppressed here", suppression.code);
+            findings.push(about(&UNUSED_SUPPRESSION, message).help("remove the suppression"));
+        }
+    }
+}
+
+fn covers(suppression: &Suppression, finding: &Finding) -> bool {
+    if suppression.code != finding.rule.code {
+        return false;
+    }
+    match &suppression.scope {
+        SuppressionScope::Line(line) => {
+            finding.location.as_ref().is_some_and(|at| at.file == suppression.at.file && at.line == *line)
+        }
+        SuppressionScope::Resource(resource) => match &finding.subject {
+            Subject::Resource(about) | Subject::Route { resource: about, .. } => about == resource,
+            Subject::Service(name) => resource.kind == "Service" && is_named(resource, name),
+            Subject::Workload(name) => is_named(resource, name),
+            _ => false,
+        },
+    }
+}
+
+fn is_named(resource: &meshproof_model::ResourceRef, full: &str) -> bool {
+    full.split_once('/') == Some((resource.namespace.as_str(), resource.name.as_str()))
+}

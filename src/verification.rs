@@ -1,0 +1,134 @@
+//! From a project to findings and proofs: the importer's, the verifier's, each violation replayed.
+
+use meshproof_model::{Bounds, Finding, FindingVerdict, Severity, Subject, UNKNOWN_FIELD, UNMODELLED};
+use meshproof_verifier::{Assumption, Limits, Proof, Report, VerifyOptions};
+
+use crate::{Project, suppression};
+
+/// Which findings are wanted, beside what `meshproof.toml` says.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Only these codes or families; empty: all.
+    pub select: Vec<String>,
+    /// Not these codes or families.
+    pub ignore: Vec<String>,
+    /// Whether unknown fields and what is not modelled are errors.
+    pub strict: bool,
+    /// Threads; 0: as many as there are cores.
+    pub threads: usize,
+    /// The day that suppressions are judged by, as `YYYY-MM-DD`; absent: none has expired.
+    pub today: Option<String>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Verified {
+    /// By file, line, column and code.
+    pub findings: Vec<Finding>,
+    /// By code and subject.
+    pub proofs: Vec<Proof>,
+    /// What the proofs rest on.
+    pub assumptions: Vec<Assumption>,
+}
+
+/// A fault of meshproof itself, never reported as a verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum InternalError {
+    /// The simulator did not see what the verifier claims.
+    #[error("the witness of {code} for {subject} does not show the violation when it is replayed: {observed}")]
+    WitnessNotReplayed {
+        /// The rule.
+        code: &'static str,
+        /// What it is about.
+        subject: String,
+        /// What the replay showed.
+        observed: String,
+    },
+    /// The verifier contradicts itself.
+    #[error("two engines disagree: {}", .0.join("; "))]
+    EnginesDisagree(Vec<String>),
+    /// A simulated run broke what must always hold.
+    #[error("a run broke what must always hold: {}", .0.join("; "))]
+    CheckerViolated(Vec<String>),
+}
+
+/// Judges a project.
+///
+/// # Errors
+/// Only for faults of meshproof itself: a witness that does not replay, engines that disagree.
+pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalError> {
+    let report = prove(project, choice.threads)?;
+    let mut findings = project.imported.findings.clone();
+    findings.extend(report.findings);
+    let checks = &project.settings.checks;
+    findings.retain(|finding| checks.wants(finding.rule.code, &choice.select, &choice.ignore));
+    for finding in &mut findings {
+        if let Some(severity) = checks.severity.get(finding.rule.code) {
+            finding.severity = (*severity).into();
+        } else if choice.strict && finding.rule.code == UNKNOWN_FIELD.code {
+            finding.severity = Severity::Error;
+        }
+        replay(project, finding)?;
+    }
+    if choice.strict {
+        findings.extend(unmodelled(project));
+    }
+    suppression::apply(&project.imported.suppressions, choice.today.as_deref(), &mut findings);
+    sort(&mut findings);
+    let mut proofs = report.proofs;
+    proofs.retain(|proof| checks.wants(proof.rule.code, &choice.select, &choice.ignore));
+    Ok(Verified { findings, proofs, assumptions: report.assumptions })
+}
+
+/// What no simulated run of a project may exceed.
+///
+/// # Errors
+/// If two engines disagree.
+pub fn proved_bounds(project: &Project, threads: usize) -> Result<Bounds, InternalError> {
+    Ok(prove(project, threads)?.bounds)
+}
+
+fn prove(project: &Project, threads: usize) -> Result<Report, InternalError> {
+    let limits = Limits { retry_amplification: project.settings.limits.retry_amplification };
+    let options = VerifyOptions { limits, threads, ..VerifyOptions::default() };
+    let report = meshproof_verifier::verify(&project.imported.mesh, &options);
+    if report.disagreements.is_empty() { Ok(report) } else { Err(InternalError::EnginesDisagree(report.disagreements)) }
+}
+
+/// Runs a violation's witness through the simulator and notes that it showed what it should.
+fn replay(project: &Project, finding: &mut Finding) -> Result<(), InternalError> {
+    let Some(witness) = &mut finding.witness else { return Ok(()) };
+    if finding.verdict != FindingVerdict::Violated || witness.scenario.is_none() || witness.expectation.is_none() {
+        return Ok(());
+    }
+    let outcome = meshproof_sim::replay(&project.imported.mesh, witness);
+    let (shown, observed) = match outcome {
+        Ok(outcome) => (outcome.shown, outcome.observed),
+        Err(error) => (false, error.to_string()),
+    };
+    if !shown {
+        let (code, subject) = (finding.rule.code, finding.subject.to_string());
+        return Err(InternalError::WitnessNotReplayed { code, subject, observed });
+    }
+    witness.replayed = Some(true);
+    Ok(())
+}
+
+/// What is not modelled, as errors of `--strict`.
+fn unmodelled(project: &Project) -> impl Iterator<Item = Finding> {
+    project.imported.mesh.unmodelled.iter().map(|gap| {
+        let message = format!("not modelled: {}", gap.reason);
+        let mut finding = Finding::new(&UNMODELLED, Subject::Resource(gap.resource.clone()), message);
+        finding.severity = Severity::Error;
+        finding.at(gap.at.clone())
+    })
+}
+
+/// By file, line, column, code and message; what has no place comes last.
+fn sort(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| {
+        let place = |f: &Finding| f.location.as_ref().map(|at| (at.file, at.line, at.column));
+        let missing = |f: &Finding| f.location.is_none();
+        (missing(a), place(a), a.rule.code, &a.message).cmp(&(missing(b), place(b), b.rule.code, &b.message))
+    });
+}

@@ -1,0 +1,57 @@
+//! What cannot be used is said clearly, and the exit code is 2.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
+mod common;
+
+use common::{copy_of, meshproof, meshproof_with_input, scratch};
+
+#[test]
+fn bad_input_is_told_clearly() {
+    let empty = scratch("empty");
+    let no_yaml = scratch("no-yaml");
+    std::fs::write(no_yaml.join("mesh.yaml"), "kind: Service\nmetadata: {name: a\n").unwrap();
+    let bad_ron = copy_of("bookinfo", "bad-ron", &[("mesh.ron", "concurrency: 128", "concurency: 128")]);
+    let bad_toml = copy_of("bookinfo", "bad-toml", &[]);
+    std::fs::write(bad_toml.join("meshproof.toml"), "[limits]\nretry_amplifications = 3\n").unwrap();
+    let path = |p: &std::path::Path| p.to_str().unwrap().to_owned();
+    let table: &[(&[&str], &str)] = &[
+        (&["verify", "no/such/folder"], "cannot read `no/such/folder`"),
+        (&["verify", &path(&empty)], "no manifests in"),
+        (&["verify", &path(&no_yaml)], "mesh.yaml:"),
+        (&["verify", &path(&bad_ron)], "mesh.ron:"),
+        (&["verify", &path(&bad_toml)], "meshproof.toml:2:"),
+        (&["simulate", "topologies/bookinfo", "--scenario", "spikes"], "there are `ratings-down`, `spike`, `steady`"),
+        (&["simulate", "topologies/bookinfo", "--scenario", "no/such.ron"], "cannot read `no/such.ron`"),
+        (&["simulate", "topologies/bookinfo"], "--scenario"),
+        (&["verify", "topologies/bookinfo", "--format", "xml"], "xml"),
+        (&["explain", "MP9999"], "no rule has the code `MP9999`"),
+    ];
+    for (args, told) in table {
+        let answer = meshproof(args);
+        assert_eq!(answer.code, 2, "{args:?}: {}{}", answer.out, answer.err);
+        assert!(format!("{}{}", answer.out, answer.err).contains(told), "{args:?}: {}{}", answer.out, answer.err);
+    }
+}
+
+#[test]
+fn one_broken_document_leaves_the_others() {
+    let broken = "kind: VirtualService\nmetadata: {name: [}\n---\n";
+    let rest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/topologies/bookinfo-broken/routing.yaml"))
+        .unwrap();
+    let answer = meshproof_with_input(&["verify", "-", "--format", "json"], &format!("{broken}{rest}"));
+    assert_eq!(answer.code, 2);
+    let json = answer.json();
+    let codes: Vec<_> =
+        json["findings"].as_array().unwrap().iter().map(|f| f["code"].as_str().unwrap().to_owned()).collect();
+    assert!(codes.contains(&"MP0101".to_owned()), "{codes:?}");
+    assert!(codes.contains(&"MP0103".to_owned()), "{codes:?}");
+}
+
+#[test]
+fn annotations_name_file_and_line() {
+    let answer = meshproof(&["verify", "topologies/bookinfo-broken", "--format", "github"]);
+    let line = common::line_of("bookinfo-broken", "report.yaml", "sidecar.istio.io/inject");
+    let start = format!("::error file=topologies/bookinfo-broken/report.yaml,line={line},");
+    assert!(answer.out.lines().any(|l| l.starts_with(&start)), "{}", answer.out);
+}
