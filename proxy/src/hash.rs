@@ -61,3 +61,61 @@ fn of_connection(request: &Request) -> u64 {
     let value = xxh64(&format!("{connection}#{}", request.peer.connection));
     xxh64(&format!("{value:016x}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Nanos;
+
+    fn request(path: &str, headers: &[(&str, &str)]) -> Request {
+        let mut request = Request::default();
+        request.set_path(path);
+        request.trusted_address = Some([10, 0, 0, 1].into());
+        for (name, value) in headers {
+            request.headers.push(name, value);
+        }
+        request
+    }
+
+    #[test]
+    fn texts_hash_as_xxh64_does() {
+        // SOURCE: the reference implementation's test values.
+        assert_eq!(xxh64(""), 0xef46_db37_51d8_e999);
+        assert_eq!(xxh64("abc"), 0x44bc_2cf5_ad77_0999);
+    }
+
+    #[test]
+    fn policies_combine_in_order() {
+        let header = |name: &str| HashPolicy::Header(name.to_owned());
+        let cookie = |ttl| HashPolicy::Cookie { name: "sid".to_owned(), ttl };
+        let query = || HashPolicy::QueryParameter("q".to_owned());
+        let request =
+            request("/?q=1&q=2", &[("x-a", "one"), ("cookie", "a=b; sid=\"s1\""), ("x-m", "2"), ("x-m", "1")]);
+        let joined = XxHash64::oneshot(XxHash64::oneshot(0, b"1"), b"2");
+        let table = [
+            (vec![], None),
+            (vec![header("x-none")], None),
+            (vec![header("x-a")], Some(xxh64("one"))),
+            (vec![header("x-m")], Some(joined)),
+            (vec![cookie(None)], Some(xxh64("s1"))),
+            (vec![query()], Some(xxh64("1"))),
+            (vec![HashPolicy::SourceIp], Some(xxh64("10.0.0.1"))),
+            (vec![header("x-none"), header("x-a")], Some(xxh64("one"))),
+            (vec![header("x-a"), query()], Some(xxh64("one").rotate_left(1) ^ xxh64("1"))),
+        ];
+        for (policies, expect) in table {
+            assert_eq!(key(&policies, &request), expect, "{policies:?}");
+        }
+    }
+
+    #[test]
+    fn an_absent_cookie_is_made_of_the_connection() {
+        let policy = |ttl| [HashPolicy::Cookie { name: "sid".to_owned(), ttl }];
+        let mut request = request("/", &[]);
+        assert_eq!(key(&policy(None), &request), None);
+        let first = key(&policy(Some(Nanos::ZERO)), &request);
+        assert_eq!(key(&policy(Some(Nanos::ZERO)), &request), first);
+        request.peer.connection = 1;
+        assert_ne!(key(&policy(Some(Nanos::ZERO)), &request), first);
+    }
+}

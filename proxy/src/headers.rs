@@ -46,12 +46,11 @@ impl Mutations {
     pub(crate) fn apply_to_request(&self, request: &mut Request, names: &Names<'_>) {
         self.remove.iter().for_each(|name| _ = request.headers.remove(name));
         for addition in &self.add {
-            match addition.value.fixed() {
-                Some(value) => addition.apply(&mut request.headers, value),
-                None => {
-                    let value = addition.value.text(&Facts { request, response: None, names });
-                    addition.apply(&mut request.headers, &value);
-                }
+            if let Some(value) = addition.value.fixed() {
+                addition.apply(&mut request.headers, value);
+            } else {
+                let value = addition.value.text(&Facts { request, response: None, names });
+                addition.apply(&mut request.headers, &value);
             }
         }
     }
@@ -60,12 +59,11 @@ impl Mutations {
     pub(crate) fn apply_to_response(&self, request: &Request, headers: &mut HeaderList, names: &Names<'_>) {
         self.remove.iter().for_each(|name| _ = headers.remove(name));
         for addition in &self.add {
-            match addition.value.fixed() {
-                Some(value) => addition.apply(headers, value),
-                None => {
-                    let value = addition.value.text(&Facts { request, response: Some(headers), names });
-                    addition.apply(headers, &value);
-                }
+            if let Some(value) = addition.value.fixed() {
+                addition.apply(headers, value);
+            } else {
+                let value = addition.value.text(&Facts { request, response: Some(headers), names });
+                addition.apply(headers, &value);
             }
         }
     }
@@ -132,8 +130,9 @@ impl Format {
         let mut rest = value;
         while let Some(at) = rest.find('%') {
             text.push_str(&rest[..at]);
-            let (command, after) = rest[at + 1..].split_once('%').ok_or_else(fault)?;
-            rest = after;
+            rest = &rest[at + 1..];
+            let (command, after) = rest.split_at_checked(command_len(rest)).ok_or_else(fault)?;
+            rest = after.strip_prefix('%').ok_or_else(fault)?;
             if command.is_empty() {
                 text.push('%');
                 continue;
@@ -165,6 +164,15 @@ impl Format {
             part.write(facts, &mut out);
         }
         out
+    }
+}
+
+/// How far a command reaches, its closing percent sign left out; arguments may contain percent signs.
+fn command_len(text: &str) -> usize {
+    let end = |from: usize| text[from..].find('%').map_or(text.len(), |at| from + at);
+    match (text.find('('), text.find(')')) {
+        (Some(open), Some(close)) if open < end(0) && open < close => end(close),
+        _ => end(0),
     }
 }
 
@@ -252,4 +260,99 @@ impl Part {
 /// At most so many bytes, less what would cut a character.
 fn cut(value: &str, length: usize) -> &str {
     if value.len() <= length { value } else { &value[..value.floor_char_boundary(length)] }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const NAMES: Names<'_> = Names { route: "r1", virtual_host: "vh" };
+
+    fn add(name: &str, value: &str, action: AppendAction) -> HeaderToAdd {
+        HeaderToAdd { name: name.to_owned(), value: value.to_owned(), action }
+    }
+
+    fn request() -> Request {
+        let mut request = Request::default();
+        request.set_method("GET");
+        request.set_authority("svc.test");
+        request.set_path("/a?b");
+        request.set_scheme("http");
+        request.trusted_address = Some([10, 0, 0, 1].into());
+        request.peer.address = Some([127, 0, 0, 1].into());
+        request.peer.sans.push("uri", "spiffe://a");
+        request.peer.sans.push("uri", "spiffe://b");
+        request.headers.push("x-a", "abcdef");
+        request
+    }
+
+    #[test]
+    fn actions_say_what_happens_to_a_header_that_is_there() {
+        use AppendAction::{AddIfAbsent, AppendIfExistsOrAdd, OverwriteIfExists, OverwriteIfExistsOrAdd};
+        // action, values before and after where the header was absent, and where it was "old"
+        let table = [
+            (AppendIfExistsOrAdd, "n", "old|n"),
+            (AddIfAbsent, "n", "old"),
+            (OverwriteIfExistsOrAdd, "n", "n"),
+            (OverwriteIfExists, "", "n"),
+        ];
+        for (action, absent, present) in table {
+            let mutations = Mutations::new(&[add("X-N", "n", action)], &["X-Gone".to_owned()]).unwrap();
+            for (old, expect) in [(None, absent), (Some("old"), present)] {
+                let mut request = request();
+                request.headers.push("x-gone", "1");
+                if let Some(old) = old {
+                    request.headers.push("x-n", old);
+                }
+                mutations.apply_to_request(&mut request, &NAMES);
+                let got: Vec<_> = request.headers.values("x-n").collect();
+                assert_eq!(got.join("|"), expect, "{action:?}");
+                assert!(!request.headers.contains("x-gone"));
+            }
+        }
+    }
+
+    #[test]
+    fn commands_are_filled_in() {
+        let table = [
+            ("100%%", "100%"),
+            ("%REQ(x-a)%", "abcdef"),
+            ("<%REQ(X-A):3%>", "<abc>"),
+            ("%REQ(x-none?:path)%", "/a?b"),
+            ("%REQ(:authority)% %REQ(:method)%", "svc.test GET"),
+            ("%REQ(x-none)%", ""),
+            ("%RESP(x-r)%", ""),
+            ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "10.0.0.1"),
+            ("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", "127.0.0.1"),
+            ("%PROTOCOL% %SCHEME%", "HTTP/1.1 http"),
+            ("%ROUTE_NAME%/%VIRTUAL_HOST_NAME%", "r1/vh"),
+            ("%DOWNSTREAM_PEER_URI_SAN%", "spiffe://a,spiffe://b"),
+            ("a%START_TIME(%s.%3f)%b", "ab"),
+        ];
+        for (value, expect) in table {
+            let mutations = Mutations::new(&[add("x-n", value, AppendAction::AppendIfExistsOrAdd)], &[]);
+            let mut request = request();
+            mutations.unwrap().apply_to_request(&mut request, &NAMES);
+            // An empty value is not added at all.
+            assert_eq!(request.headers.get("x-n"), (!expect.is_empty()).then_some(expect), "{value}");
+        }
+        let mut headers = HeaderList::default();
+        headers.push("x-r", "7");
+        let mutations = Mutations::new(&[add("x-n", "%RESP(x-r)%", AppendAction::AddIfAbsent)], &[]).unwrap();
+        mutations.apply_to_response(&request(), &mut headers, &NAMES);
+        assert_eq!(headers.get("x-n"), Some("7"));
+    }
+
+    #[test]
+    fn malformed_values_and_names_are_refused() {
+        for value in ["%", "%REQ(x", "%REQ(x)", "%req(x)%", "%REQ(x):y%", "% %"] {
+            let fault = CompileFault::HeaderFormat { value: value.to_owned() };
+            assert_eq!(Mutations::new(&[add("x", value, AppendAction::AddIfAbsent)], &[]).unwrap_err(), fault);
+        }
+        for name in ["", ":path", "Host"] {
+            assert!(Mutations::new(&[add(name, "1", AppendAction::AddIfAbsent)], &[]).is_err(), "{name}");
+        }
+    }
 }

@@ -65,7 +65,7 @@ fn decode_unreserved(part: &str, out: &mut String) {
     let bytes = part.as_bytes();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let decoded = (*byte == b'%').then(|| hex(bytes.get(at + 1)?, bytes.get(at + 2)?)).flatten();
+        let decoded = (*byte == b'%').then(|| hex(*bytes.get(at + 1)?, *bytes.get(at + 2)?)).flatten();
         match (byte, decoded) {
             (b'%', Some(decoded)) if decoded.is_ascii_alphanumeric() || b"-._~".contains(&decoded) => {
                 out.push(char::from(decoded));
@@ -84,8 +84,8 @@ fn decode_unreserved(part: &str, out: &mut String) {
     }
 }
 
-fn hex(high: &u8, low: &u8) -> Option<u8> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(high)? << 4 | digit(low)?)
 }
 

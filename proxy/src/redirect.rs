@@ -1,6 +1,8 @@
 //! Where redirects lead: those the proxy answers with, and those it follows itself (Envoy: `Utility::newUri`,
 //! `Filter::convertRequestHeadersForInternalRedirect`).
 
+use std::fmt::Write;
+
 use crate::{
     config,
     error::CompileFault,
@@ -91,7 +93,8 @@ impl Redirect {
             }
         }
         if let Some(port) = self.port {
-            location.push_str(&format!(":{port}"));
+            // Writing to a string does not fail.
+            _ = write!(location, ":{port}");
         }
     }
 }

@@ -43,31 +43,40 @@ impl Replacement {
 
     /// Appends `text` to `out` with every match replaced.
     pub(crate) fn replace_all(&self, text: &str, out: &mut String) {
+        let text = text.as_bytes();
+        let mut new = Vec::with_capacity(text.len());
         let mut end = 0;
         for groups in self.pattern.captures_iter(text) {
             let Some(whole) = groups.get_match() else { continue };
-            out.push_str(&text[end..whole.start()]);
+            new.extend_from_slice(&text[end..whole.start()]);
             for part in &self.parts {
                 match part {
-                    Part::Text(text) => out.push_str(text),
+                    Part::Text(text) => new.extend_from_slice(text.as_bytes()),
                     Part::Group(index) => {
-                        out.push_str(groups.get_group(*index).map_or("", |span| &text[span.start..span.end]));
+                        new.extend_from_slice(groups.get_group(*index).map_or(&[], |span| &text[span.start..span.end]));
                     }
                 }
             }
             end = whole.end();
         }
-        out.push_str(&text[end..]);
+        new.extend_from_slice(&text[end..]);
+        // A match may end within a character.
+        out.push_str(&String::from_utf8_lossy(&new));
     }
 }
 
 /// RE2's classes such as `\d` are ASCII, so patterns are read bytewise; those that name Unicode classes cannot be.
 fn build(pattern: &str) -> Result<meta::Regex, CompileFault> {
-    let build = |unicode| {
+    let builder = |unicode| {
         let syntax = syntax::Config::new().unicode(unicode).utf8(unicode);
-        meta::Builder::new().syntax(syntax).configure(meta::Config::new().utf8_empty(true)).build(pattern)
+        let mut builder = meta::Builder::new();
+        builder.syntax(syntax).configure(meta::Config::new().utf8_empty(true));
+        builder
     };
-    build(false).or_else(|_| build(true)).map_err(|error| {
+    if let Ok(regex) = builder(false).build(pattern) {
+        return Ok(regex);
+    }
+    builder(true).build(pattern).map_err(|error| {
         let reason = error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string);
         let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         CompileFault::Regex { pattern: pattern.to_owned(), reason }
@@ -137,6 +146,7 @@ mod tests {
             ("(a)|b", r"[\1]", "ab", "[a][]"),
             ("a", r"\\\0", "a", r"\a"),
             ("one", "two", "three", "three"),
+            ("^/.", "/", "/\u{e9}", "/\u{fffd}"),
         ];
         for (pattern, substitution, text, expect) in table {
             let mut out = String::new();

@@ -495,3 +495,6 @@ fn replace(text: &mut String, with: &str) {
     text.clear();
     text.push_str(with);
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,10 +139,12 @@ impl JwtTable {
             return Authentication { is_preflight, ..Authentication::default() };
         }
         let requirement = match named {
-            Some(name) => match self.named.iter().find(|(known, _)| **known == *name) {
-                Some((_, requirement)) => Some(requirement),
-                None => return Authentication { denial: Some(self.unknown(name)), ..Authentication::default() },
-            },
+            Some(name) => {
+                let Some((_, requirement)) = self.named.iter().find(|(known, _)| **known == *name) else {
+                    return Authentication { denial: Some(self.unknown(name)), ..Authentication::default() };
+                };
+                Some(requirement)
+            }
             None => {
                 let rule = self.rules.iter().find(|(prefix, _)| request.path_only().starts_with(&**prefix));
                 rule.and_then(|(_, requirement)| requirement.as_ref())

@@ -22,9 +22,16 @@ pub(super) struct Provider {
     clock_skew_s: i64,
     max_lifetime_s: Option<i64>,
     require_expiration: bool,
-    /// Header and the way to the claim.
-    claim_to_headers: Box<[(Box<str>, Box<[String]>)]>,
+    claim_to_headers: Box<[ClaimHeader]>,
     pub(super) metadata_key: Option<Arc<str>>,
+}
+
+/// A claim that becomes a header.
+#[derive(Debug)]
+struct ClaimHeader {
+    header: Box<str>,
+    /// The way to the claim.
+    path: Box<[String]>,
 }
 
 /// Audiences without scheme and trailing slash; empty: any.
@@ -62,7 +69,7 @@ impl Provider {
                 .iter()
                 .map(|(header, claim)| {
                     let path = claim.split('.').map(str::to_owned).collect();
-                    (header.to_ascii_lowercase().into(), path)
+                    ClaimHeader { header: header.to_ascii_lowercase().into(), path }
                 })
                 .collect(),
             metadata_key: provider.payload_in_metadata.as_deref().map(Into::into),
@@ -98,18 +105,18 @@ impl Provider {
 
     /// A key identifier chooses among the published keys, which all sign with ES256.
     fn verify_key(&self, token: &Token) -> Status {
-        let named = |key: &&Box<str>| token.key_id.as_deref().is_none_or(|id| id.is_empty() || ***key == *id);
-        let mut candidates = self.keys.iter().filter(named).peekable();
+        let is_named = |key: &str| token.key_id.as_deref().is_none_or(|id| id.is_empty() || key == id);
+        let mut candidates = self.keys.iter().map(|key| &**key).filter(|key| is_named(key)).peekable();
         if token.algorithm != TokenAlgorithm::Es256 || candidates.peek().is_none() {
             return Status::NoSuchKey;
         }
-        let is_signed = !token.is_tampered && candidates.any(|key| **key == *token.signed_by);
+        let is_signed = !token.is_tampered && candidates.any(|key| key == token.signed_by);
         if is_signed { Status::Ok } else { Status::VerificationFails }
     }
 
     /// What a good token changes in its request.
     pub(super) fn accept(&self, token: &Token, request: &mut Request, remove: impl FnOnce(&mut Request)) {
-        for (header, path) in &self.claim_to_headers {
+        for ClaimHeader { header, path } in &self.claim_to_headers {
             let text = claim::claim(token, path).map(|value| claim::header_text(&value)).unwrap_or_default();
             if !text.is_empty() {
                 request.headers_mut().push(header, &text);

@@ -4,6 +4,8 @@ use crate::{
     config::{JwtProvider, JwtRule},
 };
 
+type Headers = &'static [(&'static str, &'static str)];
+
 fn own(text: &str) -> String {
     text.to_owned()
 }
@@ -56,7 +58,9 @@ fn request(path: &str, headers: &[(&str, &str)], tokens: &[Token]) -> Request {
     request.set_scheme("http");
     request.set_authority("svc.test");
     request.set_path(path);
-    headers.iter().for_each(|(name, value)| request.headers.push(name, value));
+    for (name, value) in headers {
+        request.headers.push(name, value);
+    }
     request.tokens = tokens.iter().cloned().map(Arc::new).collect();
     request
 }
@@ -131,7 +135,6 @@ fn tokens_are_found_in_their_places() {
         ..main.clone()
     };
     let (default, configured) = (&main, &places);
-    type Headers = &'static [(&'static str, &'static str)];
     let table: &[(&JwtProvider, &str, Headers, &str)] = &[
         (default, "/", &[], "Jwt is missing"),
         (default, "/", &[("authorization", "Bearer t")], "OK"),
@@ -170,8 +173,7 @@ fn requirements_combine() {
     let any = |more: &[JwtRequirement]| AnyOf([&[of("main")], more].concat());
     let both = || AllOf(vec![of("main"), of("second")]);
     let (main, second) = ("authorization", "x-second");
-    type Headers = Vec<(&'static str, &'static str)>;
-    let table: Vec<(JwtRequirement, Headers, &str)> = vec![
+    let table: Vec<(JwtRequirement, Vec<(&str, &str)>, &str)> = vec![
         (any(&[of("second")]), vec![(main, "Bearer m")], "OK"),
         (any(&[of("second")]), vec![(second, "s")], "OK"),
         (any(&[of("second")]), vec![], "Jwt is missing"),

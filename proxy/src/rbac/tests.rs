@@ -24,7 +24,9 @@ fn request(path: &str, headers: &[(&str, &str)]) -> Request {
     request.set_method("GET");
     request.set_authority("svc.test:80");
     request.set_path(path);
-    headers.iter().for_each(|(name, value)| request.headers.push(name, value));
+    for (name, value) in headers {
+        request.headers.push(name, value);
+    }
     request
 }
 

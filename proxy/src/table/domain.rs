@@ -13,9 +13,12 @@ pub(crate) struct Domains {
     any: Option<u32>,
 }
 
-/// Wildcards by the length of their text, the longest first; texts of one length are sorted.
+/// Wildcards by the length of their text, the longest first.
 #[derive(Debug, Default)]
-struct Wildcards(Vec<(usize, Vec<(Box<str>, u32)>)>);
+struct Wildcards(Vec<(usize, Texts)>);
+
+/// Texts of one length, sorted, and their virtual hosts.
+type Texts = Vec<(Box<str>, u32)>;
 
 impl Domains {
     /// Indexes the domains; each belongs to one virtual host.

@@ -241,8 +241,7 @@ impl RouteEntry {
 impl Levels {
     fn in_order(&self, levels: &[Arc<Mutations>], specific: Option<&Mutations>, mut apply: impl FnMut(&Mutations)) {
         let (first, last) = if self.specific_last { (None, specific) } else { (specific, None) };
-        first.into_iter().for_each(&mut apply);
-        levels.iter().for_each(|level| apply(level));
-        last.into_iter().for_each(&mut apply);
+        let levels = first.into_iter().chain(levels.iter().map(|level| &**level)).chain(last);
+        levels.for_each(&mut apply);
     }
 }

@@ -15,6 +15,8 @@ use crate::{
     table::PathMatch,
 };
 
+type Headers = &'static [(&'static str, &'static str)];
+
 fn route(name: &str, matches: RouteMatch) -> Route {
     Route {
         name: name.to_owned(),
@@ -136,7 +138,6 @@ fn conditions_are_all_asked() {
         route("rest", any()),
     ];
     let table = Table::compile(&config(&["*"], routes)).unwrap();
-    type Headers = &'static [(&'static str, &'static str)];
     let rows: &[(&str, Headers, u64, &str)] = &[
         ("/half", &[], 149, "half"),
         ("/half", &[], 150, "rest"),
@@ -167,7 +168,6 @@ fn a_virtual_host_may_require_tls() {
     });
     all.listeners[0].connection_manager.internal_cidrs = vec!["10.0.0.0/8".to_owned()];
     let table = Table::compile(&all).unwrap();
-    type Headers = &'static [(&'static str, &'static str)];
     let rows: &[(&str, &str, Headers, &str)] = &[
         ("all.test", "/only", &[], "require_tls"),
         ("all.test", "/none", &[], "require_tls"),
