@@ -76,7 +76,7 @@ impl Lowering<'_> {
         policy: &Policy<'_>,
     ) -> (Vec<Host>, Vec<Endpoint>) {
         let (mut hosts, mut endpoints) = (Vec::new(), Vec::new());
-        for workload in self.workloads_of(service) {
+        for &workload in self.servers(service) {
             let pods = self.mesh.workload(workload);
             if labels.is_some_and(|labels| !is_subset(labels, &pods.labels)) {
                 continue;

@@ -43,7 +43,7 @@ impl Lowering<'_> {
     fn ports_of(&self, server: WorkloadId) -> Ports {
         let workload = self.mesh.workload(server);
         let mut ports = Ports::new();
-        for id in self.services_of(server) {
+        for &id in self.services_of(server) {
             for port in &self.mesh.service(id).ports {
                 if let Some(number) = container_port(workload, port) {
                     ports.entry(number).or_default().push((id, port.number.value, port.protocol));

@@ -16,8 +16,8 @@ use crate::{
 pub struct Lowering<'m> {
     pub(crate) mesh: &'m Mesh,
     services: BTreeMap<&'m str, ServiceId>,
-    by_namespace: BTreeMap<&'m str, Vec<ServiceId>>,
-    workloads: BTreeMap<&'m str, Vec<WorkloadId>>,
+    serving: Vec<Vec<WorkloadId>>,
+    served: Vec<Vec<ServiceId>>,
     first_pod: Vec<u32>,
     peers: BTreeMap<&'m str, Vec<&'m PeerAuthentication>>,
     authorizations: BTreeMap<&'m str, Vec<&'m AuthorizationPolicy>>,
@@ -31,14 +31,15 @@ impl<'m> Lowering<'m> {
     /// Prepares a mesh.
     pub fn new(mesh: &'m Mesh) -> Self {
         let mut services = BTreeMap::new();
-        let mut by_namespace: BTreeMap<&str, Vec<ServiceId>> = BTreeMap::new();
         for id in mesh.service_ids() {
-            by_namespace.entry(mesh.service(id).meta.namespace()).or_default().push(id);
             services.entry(mesh.service(id).host.as_str()).or_insert(id);
         }
-        let mut workloads: BTreeMap<&str, Vec<WorkloadId>> = BTreeMap::new();
-        for id in mesh.workload_ids() {
-            workloads.entry(mesh.workload(id).meta.namespace()).or_default().push(id);
+        let serving = serving(mesh);
+        let mut served = vec![Vec::new(); mesh.workloads.len()];
+        for id in mesh.service_ids() {
+            for workload in &serving[id.index()] {
+                served[workload.index()].push(id);
+            }
         }
         let mut pods = 0_u32;
         let mut first_pod = Vec::with_capacity(mesh.workloads.len());
@@ -66,8 +67,8 @@ impl<'m> Lowering<'m> {
         Self {
             mesh,
             services,
-            by_namespace,
-            workloads,
+            serving,
+            served,
             first_pod,
             peers,
             authorizations,
@@ -85,22 +86,17 @@ impl<'m> Lowering<'m> {
 
     /// The workloads whose pods serve a service (`K-1`).
     pub fn workloads_of(&self, service: ServiceId) -> Vec<WorkloadId> {
-        let service = self.mesh.service(service);
-        if service.selector.is_empty() {
-            return Vec::new();
-        }
-        let in_namespace = self.workloads.get(service.meta.namespace()).map_or(&[][..], Vec::as_slice);
-        let serves = |id: &WorkloadId| crate::is_subset(&service.selector, &self.mesh.workload(*id).labels);
-        in_namespace.iter().copied().filter(serves).collect()
+        self.servers(service).to_vec()
+    }
+
+    /// The same, borrowed.
+    pub(super) fn servers(&self, service: ServiceId) -> &[WorkloadId] {
+        self.serving.get(service.index()).map_or(&[], Vec::as_slice)
     }
 
     /// The services whose selector a workload's pods have, in the mesh's order.
-    pub fn services_of(&self, workload: WorkloadId) -> Vec<ServiceId> {
-        let workload = self.mesh.workload(workload);
-        let selects =
-            |service: &Service| !service.selector.is_empty() && crate::is_subset(&service.selector, &workload.labels);
-        let in_namespace = self.by_namespace.get(workload.meta.namespace()).map_or(&[][..], Vec::as_slice);
-        in_namespace.iter().copied().filter(|id| selects(self.mesh.service(*id))).collect()
+    pub fn services_of(&self, workload: WorkloadId) -> &[ServiceId] {
+        self.served.get(workload.index()).map_or(&[], Vec::as_slice)
     }
 
     /// The address of a pod: one of 10.0.0.0/8, in the order of workloads and replicas.
@@ -148,6 +144,24 @@ impl<'m> Lowering<'m> {
         let found = exact.or_else(|| rules.wildcards.iter().find(|(p, _)| host_covers(p, host)).map(|(_, r)| r));
         found.map(Vec::as_slice)
     }
+}
+
+/// The workloads of every service: looked up by one label of its selector, then compared with all of it.
+fn serving(mesh: &Mesh) -> Vec<Vec<WorkloadId>> {
+    let mut by_label: BTreeMap<(&str, &str, &str), Vec<WorkloadId>> = BTreeMap::new();
+    for id in mesh.workload_ids() {
+        let workload = mesh.workload(id);
+        for (key, value) in &workload.labels {
+            by_label.entry((workload.meta.namespace(), key, value)).or_default().push(id);
+        }
+    }
+    let of = |service: &Service| {
+        let Some((key, value)) = service.selector.first_key_value() else { return Vec::new() };
+        let candidates = by_label.get(&(service.meta.namespace(), key.as_str(), value.as_str()));
+        let serves = |id: &WorkloadId| crate::is_subset(&service.selector, &mesh.workload(*id).labels);
+        candidates.into_iter().flatten().copied().filter(serves).collect()
+    };
+    mesh.services.iter().map(of).collect()
 }
 
 fn by_age<T>(objects: &[T], meta: fn(&T) -> &Meta) -> BTreeMap<&str, Vec<&T>> {

@@ -99,7 +99,7 @@ impl Lowering<'_> {
             == Some(crate::istio::SimpleLb::Passthrough);
         let passes = passthrough || (target.resolution == Resolution::Passthrough && !from_gateway);
         if passes {
-            let workloads = self.workloads_of(service);
+            let workloads = self.servers(service);
             let first_without = workloads.iter().map(|id| self.mesh.workload(*id)).find(|w| !has_istio_label(w.proxy));
             match first_without {
                 _ if workloads.is_empty() => return plain(crate::Origin::Default("HS-1")),
@@ -180,7 +180,7 @@ impl Lowering<'_> {
 
     /// Istio's mutual TLS of a client towards a service: its servers' accounts are expected (`AM-1`).
     pub(super) fn istio_tls(&self, client: WorkloadId, service: ServiceId, port: u16, subset: &str) -> UpstreamTls {
-        let mut names: Vec<String> = self.workloads_of(service).iter().map(|id| self.spiffe(*id)).collect();
+        let mut names: Vec<String> = self.servers(service).iter().map(|id| self.spiffe(*id)).collect();
         names.sort();
         names.dedup();
         UpstreamTls {
