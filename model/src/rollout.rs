@@ -2,7 +2,10 @@
 
 use indexmap::IndexMap;
 
-use crate::{Located, Mesh, RolloutStep, did_you_mean, istio::VirtualService};
+use crate::{
+    Located, Mesh, RolloutStep, did_you_mean,
+    istio::{Destination, HttpRoute, VirtualService},
+};
 
 impl Mesh {
     /// The mesh after a step of a rollout.
@@ -14,9 +17,10 @@ impl Mesh {
         self.with_weights(route, weights)
     }
 
-    /// The mesh with other weights in the VirtualService `namespace/name`, in every rule all of whose destinations
-    /// are named, by subset or, where there is none, by host. A destination that is not named gets no weight; one
-    /// that is named and not there yet is added to the rule, as another subset of its host.
+    /// The mesh with other weights in the VirtualService `namespace/name`: in the rules that split their requests and
+    /// name one of these destinations, or, where none splits, in those that name one. A destination is named by its
+    /// subset or, where there is none, by its host. One that is not among the weights gets none; one that is and is
+    /// not in the rule yet is added to it.
     ///
     /// # Errors
     /// If there is no such VirtualService, or no rule has destinations of these names; the message says which.
@@ -31,34 +35,13 @@ impl Mesh {
             return Err(format!("all weights of `{route}` are zero"));
         }
         let mut mesh = self.clone();
+        let rules = &mut mesh.virtual_services[position].http;
+        let names = |rule: &HttpRoute| rule.route.iter().any(|destination| weights.contains_key(name_of(destination)));
+        let splits = rules.iter().any(|rule| rule.route.len() > 1 && names(rule));
         let mut known = false;
-        for rule in &mut mesh.virtual_services[position].http {
-            let named = |name: &str| weights.contains_key(name);
-            if !rule.route.iter().any(|destination| named(destination_name(destination))) {
-                continue;
-            }
+        for rule in rules.iter_mut().filter(|rule| names(rule) && (!splits || rule.route.len() > 1)) {
             known = true;
-            let added: Vec<_> = weights
-                .iter()
-                .filter(|(name, _)| !rule.route.iter().any(|destination| destination_name(destination) == *name))
-                .filter_map(|(name, weight)| {
-                    let mut destination = rule.route.first()?.clone();
-                    let at = destination.at.clone();
-                    destination.subset = Some(Located::new(name.clone(), at.clone()));
-                    destination.weight = Some(Located::new(*weight, at));
-                    Some(destination)
-                })
-                .collect();
-            for destination in &mut rule.route {
-                let weight = weights.get(destination_name(destination)).copied().unwrap_or(0);
-                let at = destination.weight.as_ref().map_or(&destination.at, |weight| &weight.at).clone();
-                destination.weight = Some(Located::new(weight, at));
-            }
-            rule.route.extend(added);
-            // A single destination has all the traffic whatever its weight (`RT-9`): one without weight goes.
-            if rule.route.len() > 1 {
-                rule.route.retain(|destination| destination.weight.as_ref().is_some_and(|weight| weight.value > 0));
-            }
+            set_weights(rule, weights);
         }
         if known {
             return Ok(mesh);
@@ -68,8 +51,32 @@ impl Mesh {
     }
 }
 
+fn set_weights(rule: &mut HttpRoute, weights: &IndexMap<String, u32>) {
+    let is_new = |name: &str| !rule.route.iter().any(|destination| name_of(destination) == name);
+    let added: Vec<Destination> = weights
+        .iter()
+        .filter(|(name, _)| is_new(name))
+        .filter_map(|(name, weight)| {
+            let mut destination = rule.route.first()?.clone();
+            let at = destination.at.clone();
+            match &mut destination.subset {
+                Some(subset) => subset.value.clone_from(name),
+                None => destination.host.value.clone_from(name),
+            }
+            destination.weight = Some(Located::new(*weight, at));
+            Some(destination)
+        })
+        .collect();
+    for destination in &mut rule.route {
+        let weight = weights.get(name_of(destination)).copied().unwrap_or(0);
+        let at = destination.weight.as_ref().map_or(&destination.at, |weight| &weight.at).clone();
+        destination.weight = Some(Located::new(weight, at));
+    }
+    rule.route.extend(added);
+}
+
 /// What a rollout calls a destination: its subset, else its host.
-fn destination_name(destination: &crate::istio::Destination) -> &str {
+fn name_of(destination: &Destination) -> &str {
     destination.subset.as_ref().map_or(destination.host.value.as_str(), |subset| subset.value.as_str())
 }
 

@@ -53,10 +53,16 @@ impl Lowering<'_> {
         apply_budget(policy.retry_budget, &mut cluster, &mut origin);
         apply_outlier(policy.outlier, &mut cluster, &mut origin);
         apply_balancer(&policy, &mut cluster, &mut origin);
-        if target.resolution == Resolution::Passthrough && !client.is_gateway() && client.has_policy() {
-            // A sidecar sends requests for a headless service to the address that was dialled (`HS-1`).
-            cluster.lb_policy = LbPolicy::OriginalDst;
-            origin.load_balancer = Origin::Default("HS-1");
+        let is_headless = target.resolution == Resolution::Passthrough && !client.is_gateway();
+        if client.has_policy() && (is_headless || cluster.lb_policy == LbPolicy::OriginalDst) {
+            // The request goes to the address that was dialled: of a headless service one of its pods, as the name
+            // resolves, else the service's own, behind which Kubernetes chooses. Either way the choice is random, and
+            // an ejection would not change it (`HS-1`).
+            cluster.lb_policy = LbPolicy::Random;
+            cluster.outlier_detection = None;
+            if is_headless {
+                origin.load_balancer = Origin::Default("HS-1");
+            }
         }
         if !client.has_policy() {
             cluster.lb_policy = LbPolicy::Random;

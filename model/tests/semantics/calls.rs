@@ -100,7 +100,7 @@ fn a_rollout_gives_another_mesh() {
     };
     for (weights, expect) in [
         (&[("v1", 80), ("v2", 20)][..], "outbound|9080|v1|reviews.shop~:80 outbound|9080|v2|reviews.shop~:20"),
-        (&[("v1", 0), ("v2", 100)], "outbound|9080|v2|reviews.shop~"),
+        (&[("v1", 0), ("v2", 100)], "outbound|9080|v2|reviews.shop~:100"),
         (&[("v1", 100)], "outbound|9080|v1|reviews.shop~"),
     ] {
         let changed = base.apply(&step(weights)).unwrap();
@@ -108,6 +108,24 @@ fn a_rollout_gives_another_mesh() {
         let shown = routes(&lowered, "reviews.shop~")[0].split(" timeout").next().unwrap().to_owned();
         assert_eq!(shown, format!("prefix / -> {expect}"));
     }
+    // A rule that does not split is left alone where another one does.
+    let with_tester = SPLIT.replace(
+        "http: [{route: [{destination: {host: reviews, subset: v1}, weight: 100}]}]",
+        "http: [{match: [{headers: {user: {exact: jason}}}], route: [{destination: {host: reviews, subset: v2}}]}, {route: [{destination: {host: reviews, subset: v1}, weight: 90}, {destination: {host: reviews, subset: v2}, weight: 10}]}]",
+    );
+    let changed = mesh(&with_tester).apply(&step(&[("v1", 50), ("v2", 50)])).unwrap();
+    let lowered = outbound(&changed, "shop/web", "shop/reviews", 9080);
+    let shown: Vec<String> = routes(&lowered, "reviews.shop~")
+        .iter()
+        .map(|line| line.split(" timeout").next().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "prefix / user=jason -> outbound|9080|v2|reviews.shop~",
+            "prefix / -> outbound|9080|v1|reviews.shop~:50 outbound|9080|v2|reviews.shop~:50",
+        ]
+    );
     for (route, weights, expect) in [
         ("shop/revews", &[("v1", 1)][..], "unknown VirtualService `shop/revews`; did you mean `shop/reviews`?"),
         ("shop/reviews", &[("v9", 1)], "no rule of `shop/reviews` has a destination `v9`"),

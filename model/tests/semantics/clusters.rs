@@ -240,7 +240,7 @@ fn dr16_balancers() {
     for (spec, expect) in [
         ("{simple: ROUND_ROBIN}", LbPolicy::RoundRobin),
         ("{simple: RANDOM}", LbPolicy::Random),
-        ("{simple: PASSTHROUGH}", LbPolicy::OriginalDst),
+        ("{simple: PASSTHROUGH}", LbPolicy::Random),
         (
             "{consistentHash: {httpHeaderName: x}}",
             LbPolicy::RingHash { minimum_ring_size: Some(1024), maximum_ring_size: None },
@@ -258,4 +258,21 @@ fn dr16_balancers() {
             (usize::from(hashes), !hashes)
         );
     }
+}
+
+#[test]
+fn hs1_headless_services_are_dialled_directly() {
+    let headless = |pods: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: direct, namespace: pay}}\nspec: {{clusterIP: None, selector: {{app: {pods}}}, ports: [{{name: http, port: 8080}}]}}\n---\n"
+        )
+    };
+    let lowered = outbound(&mesh(&headless("payments")), "shop/web", "pay/direct", 8080);
+    let found = cluster(&lowered, "outbound|8080||direct.pay~");
+    // All pods have a sidecar: mutual TLS for the whole cluster, without marks.
+    assert!(found.tls.is_some() && found.transport_matches.is_empty() && found.lb_policy == LbPolicy::Random);
+    let domains = &lowered.config.listeners[0].route_config.virtual_hosts[0].domains;
+    assert!(domains.contains(&"*.direct.pay.svc.cluster.local".to_owned()), "H-3 {domains:?}");
+    let lowered = outbound(&mesh(&headless("nobody")), "shop/web", "pay/direct", 8080);
+    assert_eq!(cluster(&lowered, "outbound|8080||direct.pay~").tls, None, "no pods, no mutual TLS");
 }
