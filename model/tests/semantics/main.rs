@@ -11,5 +11,6 @@ mod fixture;
 mod gateways;
 mod inbound;
 mod mtls;
+mod provenance;
 mod routes;
 mod scenarios;
