@@ -22,6 +22,16 @@ pub(crate) enum Reading {
     Not(&'static str),
 }
 
+impl Reading {
+    /// Whether an object without a `spec` is a mistake: these have nothing to say by default.
+    pub(crate) const fn needs_spec(self) -> bool {
+        matches!(
+            self,
+            Self::VirtualService | Self::DestinationRule | Self::Gateway | Self::ServiceEntry | Self::Service
+        )
+    }
+}
+
 /// A kind of a group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {

@@ -130,8 +130,11 @@ impl<'o> Reader<'o> {
             self.out.findings.push(unrendered(at));
             return;
         }
-        if object.meta.resource.name.is_empty() && kind.is_some_and(|kind| kind.schema.is_some()) {
-            return self.no_object(file, root, path, &NoObject::Lacks("metadata.name"));
+        if object.meta.resource.name.is_empty() {
+            if kind.is_some_and(|kind| kind.schema.is_some()) {
+                return self.no_object(file, root, path, &NoObject::Lacks("metadata.name"));
+            }
+            object.meta.resource.name = self.sources.path(file).to_owned();
         }
         if kind.is_some_and(|kind| kind.reading == Reading::Workload) && !workload::has_template(&object) {
             let reason = "a fragment without pods, as `kubectl kustomize` merges them: render it and read that";
@@ -144,9 +147,12 @@ impl<'o> Reader<'o> {
         let at = locate(file, head(root), path);
         match reason {
             NoObject::Other => {
-                let resource =
-                    ResourceRef { kind: "Document".to_owned(), namespace: String::new(), name: String::new() };
-                let reason = "this is no object of Kubernetes: it has no `apiVersion` and `kind`".to_owned();
+                let resource = ResourceRef {
+                    kind: "Document".to_owned(),
+                    namespace: String::new(),
+                    name: self.sources.path(file).to_owned(),
+                };
+                let reason = "this is no object of Kubernetes: it has not both `apiVersion` and `kind`".to_owned();
                 self.out.mesh.unmodelled.push(Unmodelled { resource, at, reason });
             }
             NoObject::Lacks(field) => {
@@ -204,7 +210,10 @@ impl<'o> Reader<'o> {
             Reading::Service => {
                 mesh.services.extend(kubernetes::service::read(object, &self.options.cluster_domain, &mut cx));
             }
-            Reading::Workload => self.workloads.extend(workload::read(object, &mut cx)),
+            Reading::Workload => match workload::read(object, &mut cx) {
+                Some(read) => self.workloads.push(read),
+                None => mesh.unmodelled.push(unmodelled::whole(object, "its pods are described elsewhere")),
+            },
             Reading::Namespace => {
                 let read = kubernetes::namespace::read(object);
                 self.namespaces.insert(object.meta.name().to_owned(), read.labels);
@@ -218,6 +227,11 @@ impl<'o> Reader<'o> {
             Reading::ConfigMap => return self.config_map(object),
             Reading::Not(reason) => mesh.unmodelled.push(unmodelled::whole(object, reason)),
             Reading::ServiceAccount | Reading::List => {}
+        }
+        if kind.reading.needs_spec() && object.get("spec").is_none() {
+            let message = format!("`{}` has no `spec`, so it says nothing", object.meta.resource);
+            let subject = Subject::Resource(object.meta.resource.clone());
+            self.out.findings.push(Finding::new(&INVALID_VALUE, subject, message).at(object.meta.at.clone()));
         }
         self.out.findings.append(&mut cx.findings);
         if !matches!(kind.reading, Reading::Not(_)) {

@@ -71,6 +71,10 @@ fn every_object_is_read_or_named() {
         assert_eq!(mesh.unmodelled.len(), 1, "{kind}");
         assert_eq!(mesh.unmodelled[0].resource.kind, kind);
     }
+    let rollout = "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: x, namespace: ns}\nspec: {workloadRef: {}}\n";
+    assert_eq!(gaps(rollout)[0], "1:1  | its pods are described elsewhere");
+    let nothing = read("apiVersion: v1\nkind: Service\nmetadata: {name: x}\n");
+    assert_eq!(super::findings(&nothing), ["MP0105 1:1 `Service default/x` has no `spec`, so it says nothing"]);
     assert_eq!(gaps("replicas: 3\n").len(), 1, "a values file");
     assert_eq!(
         gaps("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {replicas: 2}\n").len(),
