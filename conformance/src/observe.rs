@@ -171,11 +171,11 @@ fn scrub(value: &str) -> String {
     }
     text += rest;
     match text.split_once("Hash=") {
-        Some((before, after)) => {
+        Some((before, after)) if !after.starts_with('<') => {
             let hash = after.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(after.len());
             format!("{before}Hash=<sha256>{}", &after[hash..])
         }
-        None => text,
+        _ => text,
     }
 }
 

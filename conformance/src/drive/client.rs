@@ -278,7 +278,7 @@ fn head(request: &Request, turn: Option<usize>) -> (Head, u64) {
 }
 
 impl Log {
-    pub(crate) fn new(log: &AccessLog<'_>, duration: Nanos) -> Self {
+    pub(crate) fn new(log: &AccessLog<'_>, transport_failure: Option<&'static str>, duration: Nanos) -> Self {
         Self {
             status: log.status,
             flags: log.flags.iter().map(meshproof_proxy::ResponseFlag::code).collect(),
@@ -286,7 +286,7 @@ impl Log {
             attempts: log.attempts,
             route: log.route.map(str::to_owned),
             cluster: log.cluster.map(str::to_owned),
-            transport_failure: None,
+            transport_failure,
             grpc_status: log.grpc_status,
             duration,
         }

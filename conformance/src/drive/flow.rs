@@ -171,7 +171,8 @@ impl World<'_> {
         let Some(flow) = self.nodes[node].streams.remove(&stream) else { return };
         self.flows[flow].ended = true;
         let log = self.nodes[node].proxy.access_log(stream).filter(|log| log.is_logged);
-        self.flows[flow].log = log.map(|log| Log::new(&log, self.now.since(self.flows[flow].started)));
+        self.flows[flow].log =
+            log.map(|log| Log::new(&log, self.transport_failure, self.now.since(self.flows[flow].started)));
         if let Some(leg) = leg.filter(|leg| self.legs[*leg].flow == flow) {
             self.flows[flow].trailers = std::mem::take(&mut self.legs[leg].trailers);
         }

@@ -2,7 +2,10 @@
 
 use meshproof_proxy::{ClusterId, ConnectionId, HealthResult, HostId, Nanos, ResetReason, config};
 
-use super::world::{Event, Target, World};
+use super::{
+    transport::{self, Facts},
+    world::{Event, Target, World},
+};
 use crate::case::{Listen, Millis};
 
 /// Streams that a scripted HTTP/2 host takes at a time, where the case does not say.
@@ -23,8 +26,8 @@ pub(crate) struct Link {
     pub(crate) legs: Vec<usize>,
     /// What the peer's proxy knows of this side.
     pub(crate) facts: Facts,
-    /// Why the handshake failed, in the schema's words.
-    pub(crate) tls_failure: Option<&'static str>,
+    /// Why it could not be opened, in the schema's words.
+    failure: Option<&'static str>,
     alpn: Option<bool>,
 }
 
@@ -34,14 +37,6 @@ pub(crate) enum LinkState {
     Opening,
     Open,
     Closed,
-}
-
-/// What a listener learns of a connection.
-#[derive(Clone, Default)]
-pub(crate) struct Facts {
-    pub(crate) identity: Option<config::Identity>,
-    pub(crate) server_name: Option<String>,
-    pub(crate) tls_version: Option<&'static str>,
 }
 
 impl World<'_> {
@@ -59,18 +54,47 @@ impl World<'_> {
             number: 0,
             legs: Vec::new(),
             facts: Facts::default(),
-            tls_failure: None,
+            failure: None,
             alpn: None,
         });
         self.nodes[node].links.insert(connection, index);
         match target {
-            Target::Scripted(scripted) => match self.hosts[scripted].listen {
-                Listen::Open => self.io(Nanos::ZERO, Event::LinkUp(index)),
-                Listen::Closed => self.io(Nanos::ZERO, Event::LinkFailed(index)),
-                Listen::Blackhole => {}
-            },
-            Target::Proxy(_) => self.io(Nanos::ZERO, Event::LinkUp(index)),
+            Target::Scripted(scripted) => {
+                let cluster = &self.nodes[node].config.clusters[cluster.index()];
+                // A scripted host waits for the end of a request head that never comes in a TLS handshake.
+                let is_mute = transport::is_tls(cluster, &cluster.hosts[host.index()]);
+                match self.hosts[scripted].listen {
+                    Listen::Open if is_mute => {}
+                    Listen::Open => self.io(Nanos::ZERO, Event::LinkUp(index)),
+                    Listen::Closed => {
+                        self.links[index].failure = Some("connection_refused");
+                        self.io(Nanos::ZERO, Event::LinkFailed(index));
+                    }
+                    Listen::Blackhole => {}
+                }
+            }
+            Target::Proxy(server) => self.connect_proxy(index, cluster, host, server),
         }
+    }
+
+    fn connect_proxy(&mut self, link: usize, cluster: ClusterId, host: HostId, server: usize) {
+        let node = self.links[link].node;
+        let cluster = &self.nodes[node].config.clusters[cluster.index()];
+        let outcome = transport::open(cluster, &cluster.hosts[host.index()], &self.nodes[server]);
+        let name = cluster.name.clone();
+        for counter in outcome.client_counters {
+            *self.nodes[node].transport.entry(format!("{name}.{counter}")).or_default() += 1;
+        }
+        for counter in outcome.server_counters {
+            *self.nodes[server].transport.entry(format!("listener.{counter}")).or_default() += 1;
+        }
+        let this = &mut self.links[link];
+        this.facts = outcome.facts;
+        this.is_doomed = outcome.is_doomed;
+        this.alpn = outcome.http2;
+        this.failure = outcome.failure;
+        let event = if this.failure.is_some() { Event::LinkFailed(link) } else { Event::LinkUp(link) };
+        self.io(Nanos::ZERO, event);
     }
 
     /// A connection is open.
@@ -99,12 +123,15 @@ impl World<'_> {
     pub(crate) fn link_failed(&mut self, link: usize) {
         let Link { node, connection, state: LinkState::Opening, .. } = self.links[link] else { return };
         self.links[link].state = LinkState::Closed;
-        let reason = match self.links[link].tls_failure {
+        let failure = self.links[link].failure;
+        let reason = match failure {
+            Some("connection_refused") | None => ResetReason::RemoteConnectionFailure,
             Some(_) => ResetReason::TlsFailure,
-            None => ResetReason::RemoteConnectionFailure,
         };
         self.call(node, |proxy, cx| proxy.on_connect_failed(cx, connection, reason));
+        self.transport_failure = failure;
         self.settle(node, None);
+        self.transport_failure = None;
     }
 
     /// The peer closes a link without having answered.

@@ -9,6 +9,7 @@ mod link;
 mod queue;
 mod script;
 mod token;
+mod transport;
 mod world;
 
 pub(crate) use client::{Exchange, Log};

@@ -111,6 +111,8 @@ pub(crate) struct World<'c> {
     pub(crate) arrivals: Vec<Arrival>,
     /// How often a request was seen by any host.
     pub(crate) seen: BTreeMap<Rc<str>, usize>,
+    /// Why the connection failed that a proxy is being told of.
+    pub(crate) transport_failure: Option<&'static str>,
     /// When the rig has handled every request of closed loops so far.
     pub(crate) rig_free: Time,
     /// Flows with answers for the proxy before them.
@@ -135,6 +137,7 @@ impl<'c> World<'c> {
             links: Vec::new(),
             arrivals: Vec::new(),
             seen: BTreeMap::new(),
+            transport_failure: None,
             rig_free: CREATION,
             answered: Vec::new(),
             client: Client::new(case),
