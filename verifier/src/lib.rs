@@ -6,6 +6,7 @@
 #![allow(clippy::similar_names, reason = "callers and callees")]
 
 pub mod assumption;
+mod dfa;
 mod extract;
 mod graph;
 mod property;

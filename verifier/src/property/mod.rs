@@ -4,6 +4,7 @@ pub(crate) mod dead_retries;
 pub(crate) mod mtls;
 pub(crate) mod outlier_inert;
 pub(crate) mod retry_amplification;
+pub(crate) mod shadowed_route;
 pub(crate) mod timeout_inversion;
 
 use meshproof_model::{Finding, FindingVerdict, Mesh, Nanos, Rule, Severity, Subject, Value, istio::VirtualService};
@@ -30,6 +31,7 @@ pub(crate) type Property = (&'static [&'static Rule], fn(&Judge<'_>) -> Report);
 
 /// Every property, in the order of the rules.
 pub(crate) static PROPERTIES: &[Property] = &[
+    (&[&meshproof_model::SHADOWED_ROUTE], shadowed_route::check),
     (&[&meshproof_model::RETRY_AMPLIFICATION], retry_amplification::check),
     (&[&meshproof_model::TIMEOUT_INVERSION], timeout_inversion::check),
     (&[&meshproof_model::DEAD_RETRIES], dead_retries::check),

@@ -1,0 +1,141 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TEXTS: [&str; 4] = ["/", "/a", "/a/b", "/A"];
+const REGEXES: [&str; 4] = ["/a.*", "/(a|b)", "/.*", "/a/b"];
+
+/// A value for each attribute, one or two for headers; absent: none.
+type Request = BTreeMap<Attribute, Vec<String>>;
+
+fn some_pattern() -> impl Strategy<Value = Pattern> {
+    prop_oneof![
+        (0..TEXTS.len()).prop_map(|text| Pattern::exact(TEXTS[text])),
+        (0..TEXTS.len()).prop_map(|text| Pattern::Prefix(TEXTS[text].to_owned())),
+        (0..REGEXES.len()).prop_map(|regex| Pattern::Regex(REGEXES[regex].to_owned())),
+        Just(Pattern::Present),
+    ]
+}
+
+fn some_block() -> impl Strategy<Value = Block> {
+    let method = prop_oneof![Just("GET"), Just("PUT")];
+    (
+        proptest::option::of(some_pattern()),
+        proptest::option::of(some_pattern()),
+        proptest::option::of(method),
+        proptest::option::of((some_pattern(), any::<bool>())),
+    )
+        .prop_map(|(path, folded, method, header)| {
+            let mut block = Vec::new();
+            block.extend(path.map(|pattern| Condition::new(Attribute::Path, pattern)));
+            block.extend(folded.filter(|p| !matches!(p, Pattern::Regex(_))).map(|pattern| {
+                let pattern = match pattern {
+                    Pattern::Exact(text) => Pattern::Exact(text.to_ascii_lowercase()),
+                    Pattern::Prefix(text) => Pattern::Prefix(text.to_ascii_lowercase()),
+                    other => other,
+                };
+                Condition::new(Attribute::FoldedPath, pattern)
+            }));
+            block.extend(method.map(|method| Condition::new(Attribute::Method, Pattern::exact(method))));
+            block.extend(header.map(|(pattern, negated)| Condition {
+                negated,
+                ..Condition::new(Attribute::Header("x".to_owned()), pattern)
+            }));
+            block
+        })
+}
+
+/// Enough requests to tell any two sets of these patterns apart.
+fn requests() -> Vec<Request> {
+    let mut paths: Vec<String> = Vec::new();
+    for text in TEXTS.iter().chain(&["/b", "/A/b"]) {
+        paths.extend([(*text).to_owned(), format!("{text}~"), format!("{text}/~")]);
+    }
+    paths.sort();
+    paths.dedup();
+    // A header may have several values; four tell all sets of up to four patterns apart.
+    let mut values: Vec<Vec<String>> = vec![Vec::new(), vec![String::new()], vec!["~".to_owned()]];
+    for subset in 1..1_u32 << TEXTS.len() {
+        for tail in ["", "~"] {
+            let chosen = TEXTS.iter().enumerate().filter(|(bit, _)| subset >> bit & 1 == 1);
+            values.push(chosen.map(|(_, text)| format!("{text}{tail}")).collect());
+        }
+    }
+    let mut all = Vec::new();
+    for path in &paths {
+        for method in ["GET", "PUT", "POST"] {
+            for value in &values {
+                all.push(BTreeMap::from([
+                    (Attribute::Path, vec![path.clone()]),
+                    (Attribute::FoldedPath, vec![path.to_ascii_lowercase()]),
+                    (Attribute::Method, vec![method.to_owned()]),
+                    (Attribute::Header("x".to_owned()), value.clone()),
+                ]));
+            }
+        }
+    }
+    all
+}
+
+/// Whether a value is in a pattern; each answer is computed once.
+fn contains(known: &mut BTreeMap<(Pattern, String), bool>, pattern: &Pattern, value: &str) -> bool {
+    *known.entry((pattern.clone(), value.to_owned())).or_insert_with(|| pattern.contains(value).unwrap())
+}
+
+fn takes_it(known: &mut BTreeMap<(Pattern, String), bool>, block: &Block, request: &Request) -> bool {
+    block.iter().all(|condition| {
+        let values = &request[&condition.attribute];
+        let empty = [String::new()];
+        let absent_is_empty = condition.negated && !condition.any.contains(&Pattern::Present) && values.is_empty();
+        let values = if absent_is_empty { &empty[..] } else { values.as_slice() };
+        let meets = values.iter().any(|value| condition.any.iter().any(|p| contains(known, p, value)));
+        meets != condition.negated
+    })
+}
+
+#[test]
+fn z3_and_subsumption_agree_with_enumeration() {
+    use proptest::{strategy::ValueTree as _, test_runner::TestRunner};
+
+    let mut runner = TestRunner::deterministic();
+    let strategy = proptest::collection::vec(proptest::collection::vec(some_block(), 1..3), 1..4);
+    let requests = requests();
+    let mut known = BTreeMap::new();
+    let (mut dead, mut live, mut unions) = (0, 0, 0);
+    for _ in 0..400 {
+        let rules: Vec<Vec<Block>> = strategy.new_tree(&mut runner).unwrap().current();
+        let (rule, earlier) = rules.split_last().unwrap();
+        let expected = requests.iter().any(|request| {
+            rule.iter().any(|block| takes_it(&mut known, block, request))
+                && !earlier.iter().flatten().any(|block| takes_it(&mut known, block, request))
+        });
+        let answer = check_all(&[takes(earlier, rule)], 1_000_000).remove(0);
+        let found = match answer {
+            Answer::Sat(_) => true,
+            Answer::Unsat => false,
+            Answer::Unknown(reason) => panic!("{reason}"),
+        };
+        if expected {
+            assert!(found, "a live rule is called dead: {rules:#?}");
+            live += 1;
+        }
+        // Regular expressions are told apart pair by pair, so a rule that several of them cover may pass as live.
+        let has_regex = rules.iter().flatten().flatten().any(|c| c.any.iter().any(|p| matches!(p, Pattern::Regex(_))));
+        if !expected && !has_regex {
+            assert!(!found, "a dead rule is called live: {rules:#?}");
+        }
+        if !expected {
+            dead += 1;
+        }
+        if let Some(by) = coverers(earlier, rule) {
+            assert!(!found, "subsumption by {by:?} is wrong: {rules:#?}");
+        } else if !found {
+            unions += 1;
+        }
+    }
+    assert!(dead >= 100 && live >= 100 && unions >= 3, "both verdicts occur: {dead} {live} {unions}");
+}
