@@ -3,6 +3,8 @@
 //! Contract: call one `on_*` function of a proxy, drain its [`Effects`] completely, then call the next.
 //! The core holds no clock, no socket and no random generator; what it decides is what Envoy 1.40 decides.
 
+#![cfg_attr(not(test), deny(clippy::float_arithmetic))]
+
 mod access_log;
 mod back_off;
 mod budget;

@@ -9,9 +9,9 @@ use meshproof_proxy::{
     AttemptId, ConnectionId, Cx, Effect, Effects, FractionalPercent, ListenerId, Nanos, Peer, Percent, Proxy,
     RequestHead, RequestKey, ResponseHead, Table, Time, TimerId,
     config::{
-        AdaptiveConcurrency, AdmissionControl, Cluster, Config, Fault, FaultDelay, Filter, LbPolicy, LeastRequest,
-        LocalRateLimit, OutlierDetection, Permission, Principal, Rbac, RbacAction, RbacPolicy, RbacRules, RetryPolicy,
-        RouteAction, TokenBucket,
+        AdaptiveConcurrency, AdmissionControl, Cluster, Config, Fault, FaultDelay, Filter, HostHealth, LbPolicy,
+        LeastRequest, LocalRateLimit, OutlierDetection, Permission, Principal, Rbac, RbacAction, RbacPolicy, RbacRules,
+        RetryPolicy, RouteAction, TokenBucket,
     },
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -112,6 +112,36 @@ fn cluster() -> Cluster {
     Cluster { outlier_detection: Some(OutlierDetection::default()), ..Cluster::new("a", hosts(3)) }
 }
 
+/// A cluster for each way to choose a host.
+fn balancers() -> impl Iterator<Item = (&'static str, Cluster)> {
+    let with = |lb_policy| Cluster { lb_policy, ..cluster() };
+    let weighted = |lb_policy| {
+        let mut cluster = with(lb_policy);
+        cluster.hosts[0].weight = 3;
+        cluster
+    };
+    let mut spread = cluster();
+    spread.hosts[0].health = HostHealth::Unhealthy;
+    spread.hosts[2].priority = 1;
+    let mut localities = cluster();
+    localities.common_lb.locality_weighted = true;
+    for (host, (locality, weight)) in localities.hosts.iter_mut().zip([("a", 1), ("b", 2), ("b", 2)]) {
+        host.locality = locality.to_owned();
+        host.locality_weight = Some(weight);
+    }
+    [
+        ("weighted rotation", weighted(LbPolicy::RoundRobin)),
+        ("weighted least request", weighted(LbPolicy::LeastRequest(LeastRequest::default()))),
+        ("random", with(LbPolicy::Random)),
+        ("ring", with(LbPolicy::RingHash { minimum_ring_size: None, maximum_ring_size: None })),
+        ("maglev", with(LbPolicy::Maglev { table_size: None })),
+        ("peak ewma", with(LbPolicy::PeakEwma { default_rtt: ms(30), decay: Nanos::from_secs(10) })),
+        ("priorities", spread),
+        ("localities", localities),
+    ]
+    .into_iter()
+}
+
 fn all_filters() -> Vec<Filter> {
     let policy =
         RbacPolicy { name: "p".to_owned(), permissions: vec![Permission::Any], principals: vec![Principal::Any] };
@@ -155,7 +185,8 @@ fn a_warm_proxy_does_not_allocate() {
     let routes = (0..1_000).map(|n| route(&format!("r{n}"), &format!("/service-{n}"), to_cluster("a"))).collect();
     let many = Config { listeners: vec![listener(routes)], ..config(to_cluster("a"), cluster()) };
     let table = [("plain", plain, 200), ("retried", retried, 503), ("filtered", filtered, 503), ("many", many, 200)];
-    for (name, config, first) in table {
+    let balanced = balancers().map(|(name, cluster)| (name, config(with_retries(), cluster), 503));
+    for (name, config, first) in table.into_iter().chain(balanced) {
         let mut driver = Loop::new(&config);
         (0..1_000).for_each(|_| assert_eq!(driver.request(first), 200, "{name}"));
         let region = Region::new(ALLOCATOR);
