@@ -43,10 +43,11 @@ impl Lowered {
 pub(super) fn of_route(own: Option<&Retries>, mesh: Option<&Retries>, hashes: bool) -> Lowered {
     match own.or(mesh) {
         Some(written) => of_written(written, hashes),
-        None => Lowered::all(
-            Some(RetryPolicy { num_retries: Some(2), ..base(DEFAULT_ON.map(str::to_owned).to_vec(), !hashes) }),
-            "RT-11",
-        ),
+        None => {
+            let conditions = DEFAULT_ON.map(str::to_owned).to_vec();
+            let policy = RetryPolicy { num_retries: Some(2), ..base(conditions, !hashes) };
+            Lowered { per_try_timeout: Origin::Default("RT-15"), ..Lowered::all(Some(policy), "RT-11") }
+        }
     }
 }
 

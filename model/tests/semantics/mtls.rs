@@ -181,3 +181,45 @@ fn endpoints_are_marked_and_servers_are_known_by_name() {
         cluster(&lowered, "outbound|80||payments.pay~").hosts.iter().all(|host| host.transport_metadata.is_empty())
     );
 }
+
+#[test]
+fn ab2_ambient_pods_have_mutual_tls_and_no_routes() {
+    let ambient = "apiVersion: v1
+kind: Namespace
+metadata: {name: mesh, labels: {istio.io/dataplane-mode: ambient}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: a, namespace: mesh}
+spec:
+  selector: {matchLabels: {app: a}}
+  template:
+    metadata: {labels: {app: a}}
+    spec: {containers: [{name: app, image: app, ports: [{containerPort: 80}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: a, namespace: mesh}
+spec: {selector: {app: a}, ports: [{name: http, port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews, namespace: shop}
+spec: {hosts: [reviews], http: [{route: [{destination: {host: reviews}}], timeout: 1s}]}
+---
+";
+    let strict = format!("{ambient}{}", pa("mesh", "p", "{mtls: {mode: STRICT}}"));
+    let disable = format!("{ambient}{}", pa("mesh", "p", "{mtls: {mode: DISABLE}}"));
+    for (case, manifests, client, expect) in [
+        ("between ambient pods", ambient, "mesh/a", 'M'),
+        ("from a sidecar", ambient, "shop/web", 'M'),
+        ("from outside of the mesh", ambient, "legacy/client", 'P'),
+        ("STRICT", strict.as_str(), "legacy/client", 'X'),
+        ("DISABLE is treated as PERMISSIVE", disable.as_str(), "legacy/client", 'P'),
+    ] {
+        assert_eq!(outcome(&mesh(manifests), client, "mesh/a", 80, "mesh/a", 80), expect, "{case}");
+    }
+    let lowered = outbound(&mesh(ambient), "mesh/a", "shop/reviews", 9080);
+    let shown = crate::fixture::routes(&lowered, "*");
+    assert_eq!(shown, ["prefix  -> outbound|9080||reviews.shop~ timeout=0s no-retries"], "no timeout, no retries");
+}

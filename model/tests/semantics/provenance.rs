@@ -135,7 +135,7 @@ fn defaults_name_their_rules() {
       retries: RT-11
       attempts: RT-11
       retry on: RT-11
-      per-try timeout: RT-11
+      per-try timeout: RT-15
       back-off: RT-11
       to outbound|9080||reviews.shop.svc.cluster.local: VS-12, weight VS-12, missing None
     route None of "*": MC-1
