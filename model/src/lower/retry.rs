@@ -41,14 +41,12 @@ impl Lowered {
 /// The retries of a route: its own, else the mesh's as a whole (`RT-12`), else Istio's default (`RT-11`). Hosts that
 /// were tried are avoided unless the route says otherwise or hashes (`RT-16`).
 pub(super) fn of_route(own: Option<&Retries>, mesh: Option<&Retries>, hashes: bool) -> Lowered {
-    match own.or(mesh) {
-        Some(written) => of_written(written, hashes),
-        None => {
-            let conditions = DEFAULT_ON.map(str::to_owned).to_vec();
-            let policy = RetryPolicy { num_retries: Some(2), ..base(conditions, !hashes) };
-            Lowered { per_try_timeout: Origin::Default("RT-15"), ..Lowered::all(Some(policy), "RT-11") }
-        }
+    if let Some(written) = own.or(mesh) {
+        return of_written(written, hashes);
     }
+    let conditions = DEFAULT_ON.map(str::to_owned).to_vec();
+    let policy = RetryPolicy { num_retries: Some(2), ..base(conditions, !hashes) };
+    Lowered { per_try_timeout: Origin::Default("RT-15"), ..Lowered::all(Some(policy), "RT-11") }
 }
 
 /// The retries of a server's own proxy: before the request has reached the application only (`RT-17`). The mesh may
