@@ -38,38 +38,55 @@ impl HeaderList {
 
     /// Adds a header at the end.
     pub(crate) fn push(&mut self, name: &str, value: &str) {
-        let entry = self.write(name, format_args!("{value}"));
+        let entry = self.write(name, |text| text.push_str(value));
         self.entries.push(entry);
     }
 
     /// Adds a header at the end whose value is formatted.
     pub(crate) fn push_fmt(&mut self, name: &str, value: fmt::Arguments<'_>) {
-        let entry = self.write(name, value);
+        let entry = self.write_fmt(name, value);
         self.entries.push(entry);
     }
 
     /// Replaces every header of this name by one, in the place of the first; adds it if there is none.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
-        self.set_fmt(name, format_args!("{value}"));
+        let entry = self.write(name, |text| text.push_str(value));
+        self.put(name, entry);
     }
 
     /// Like `set`, with a formatted value.
     pub(crate) fn set_fmt(&mut self, name: &str, value: fmt::Arguments<'_>) {
-        let place = self.entries.iter().position(|entry| self.name(*entry) == name);
-        let entry = self.write(name, value);
-        let Some(place) = place else { return self.entries.push(entry) };
+        let entry = self.write_fmt(name, value);
+        self.put(name, entry);
+    }
+
+    /// Like `set`, with a number as the value.
+    pub(crate) fn set_number(&mut self, name: &str, number: u64) {
+        let entry = self.write(name, |text| push_number(text, number));
+        self.put(name, entry);
+    }
+
+    fn put(&mut self, name: &str, entry: Entry) {
+        let Some(place) = self.entries.iter().position(|entry| self.is_named(*entry, name)) else {
+            return self.entries.push(entry);
+        };
         self.entries[place] = entry;
-        let text = &self.text;
-        let mut index = 0;
-        self.entries.retain(|entry| {
-            index += 1;
-            index - 1 <= place || &text[entry.name_range()] != name
-        });
+        let mut next = place + 1;
+        while let Some(entry) = self.entries.get(next) {
+            if self.is_named(*entry, name) {
+                self.entries.remove(next);
+            } else {
+                next += 1;
+            }
+        }
     }
 
     /// Removes every header of this name and says whether there was one.
     pub(crate) fn remove(&mut self, name: &str) -> bool {
-        self.remove_if(|other, _| other == name)
+        let text = self.text.as_bytes();
+        let before = self.entries.len();
+        self.entries.retain(|entry| &text[entry.name_range()] != name.as_bytes());
+        self.entries.len() < before
     }
 
     /// Removes headers and says whether there was one to remove.
@@ -87,34 +104,53 @@ impl HeaderList {
 
     /// Every value of a header, in order.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + Clone {
-        self.iter().filter(move |(other, _)| *other == name).map(|(_, value)| value)
+        let named = self.entries.iter().filter(move |entry| self.is_named(**entry, name));
+        named.map(|entry| &self.text[entry.value_range()])
     }
 
     /// The first value of a header.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+        let entry = self.entries.iter().find(|entry| self.is_named(**entry, name))?;
+        Some(&self.text[entry.value_range()])
     }
 
     fn name(&self, entry: Entry) -> &str {
         &self.text[entry.name_range()]
     }
 
-    fn write(&mut self, name: &str, value: fmt::Arguments<'_>) -> Entry {
+    fn is_named(&self, entry: Entry, name: &str) -> bool {
+        entry.name_len as usize == name.len() && &self.text.as_bytes()[entry.name_range()] == name.as_bytes()
+    }
+
+    fn write(&mut self, name: &str, value: impl FnOnce(&mut String)) -> Entry {
+        let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let start = self.text.len();
         self.text.push_str(name);
-        let value_start = self.text.len();
-        match value.as_str() {
-            Some(value) => self.text.push_str(value),
-            // Writing to a string does not fail.
-            None => drop(fmt::Write::write_fmt(&mut self.text, value)),
-        }
-        let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Entry {
-            start: length(start),
-            name_len: length(value_start - start),
-            value_len: length(self.text.len() - value_start),
+        value(&mut self.text);
+        let value_len = length(self.text.len() - start - name.len());
+        Entry { start: length(start), name_len: length(name.len()), value_len }
+    }
+
+    fn write_fmt(&mut self, name: &str, value: fmt::Arguments<'_>) -> Entry {
+        // Writing to a string does not fail.
+        self.write(name, |text| drop(fmt::Write::write_fmt(text, value)))
+    }
+}
+
+/// Writes a number in decimal; formatting machinery would cost more than all else here.
+fn push_number(text: &mut String, number: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = number;
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
         }
     }
+    text.push_str(str::from_utf8(&digits[start..]).unwrap_or_default());
 }
 
 impl Entry {
@@ -149,7 +185,12 @@ mod tests {
         headers.set("a", "4");
         headers.set_fmt("d", format_args!("{}", 5));
         assert_eq!(headers.iter().collect::<Vec<_>>(), [("a", "4"), ("b", "2"), ("c", ""), ("d", "5")]);
+        for (number, text) in [(0, "0"), (7, "7"), (15_000, "15000"), (u64::MAX, "18446744073709551615")] {
+            headers.set_number("d", number);
+            assert_eq!(headers.get("d"), Some(text));
+        }
+        headers.remove("d");
         assert!(headers.remove("b") && !headers.remove("b"));
-        assert_eq!(format!("{headers:?}"), r#"[("a", "4"), ("c", ""), ("d", "5")]"#);
+        assert_eq!(format!("{headers:?}"), r#"[("a", "4"), ("c", "")]"#);
     }
 }

@@ -3,7 +3,8 @@
 
 /// The path without its query.
 pub(crate) fn without_query(path: &str) -> &str {
-    &path[..path.find(['?', '#']).unwrap_or(path.len())]
+    let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#'));
+    &path[..end.unwrap_or(path.len())]
 }
 
 /// The query without its `?`; empty if there is none.

@@ -168,7 +168,7 @@ impl Machine<'_, '_> {
         if let Some(route) = route {
             if reply.from_router && route.include_attempt_count_in_response {
                 let attempts = stream.router.attempt_count;
-                response.headers.set_fmt("x-envoy-attempt-count", format_args!("{attempts}"));
+                response.headers.set_number("x-envoy-attempt-count", u64::from(attempts));
             }
             route.finalize_response(&stream.request, &mut response.headers, stream.weighted);
         }

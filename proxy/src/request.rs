@@ -36,6 +36,8 @@ pub(crate) struct Request {
     pub(crate) http2: bool,
     pub(crate) is_internal: bool,
     is_grpc: bool,
+    /// Whether it came with `x-envoy-*` headers or a `grpc-timeout`; most requests do not.
+    may_control: bool,
     /// The client's address as far as it is trusted.
     pub(crate) trusted_address: Option<IpAddr>,
 }
@@ -103,6 +105,7 @@ impl Clone for Request {
         self.http2 = other.http2;
         self.is_internal = other.is_internal;
         self.is_grpc = other.is_grpc;
+        self.may_control = other.may_control;
         self.trusted_address = other.trusted_address;
     }
 }
@@ -237,6 +240,11 @@ impl Request {
         self.is_grpc
     }
 
+    /// Whether it has headers by which it may control the router.
+    pub(crate) fn may_control(&self) -> bool {
+        self.may_control
+    }
+
     /// Headers in order, without pseudo-headers.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.headers.iter()
@@ -355,6 +363,7 @@ impl Request {
         replace(&mut self.authority, head.authority);
         replace(&mut self.path, head.path);
         self.headers.clear();
+        self.may_control = false;
         for (name, value) in head.headers {
             self.add_header(name, value.trim_matches([' ', '\t']));
         }
@@ -382,16 +391,21 @@ impl Request {
         if HOP_BY_HOP.contains(&name) {
             return;
         }
-        let has_one_line = name.starts_with("x-envoy-") || ONE_LINE.contains(&name);
-        match self.headers.get(name).filter(|_| has_one_line).map(str::to_owned) {
-            Some(first) => self.headers.set_fmt(name, format_args!("{first},{value}")),
-            None => self.headers.push(name, value),
+        let controls = name.starts_with("x-envoy-") || name == "grpc-timeout";
+        self.may_control |= controls;
+        let has_one_line = controls || ONE_LINE.contains(&name);
+        if has_one_line && let Some(first) = self.headers.get(name).map(str::to_owned) {
+            return self.headers.set_fmt(name, format_args!("{first},{value}"));
         }
+        self.headers.push(name, value);
     }
 
     /// `GET http://host/path` carries its own authority.
     fn split_absolute_target(&mut self) {
-        let Some((_, rest)) = self.path.split_once("://").filter(|_| !self.path.starts_with('/')) else { return };
+        if self.path.starts_with('/') {
+            return;
+        }
+        let Some((_, rest)) = self.path.split_once("://") else { return };
         let at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(at);
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
@@ -427,10 +441,14 @@ impl Request {
             return;
         }
         let is_edge = manager.use_remote_address;
-        self.headers.remove_if(|name, _| {
-            name.starts_with("x-envoy-")
-                && (name == "x-envoy-internal" || INTERNAL_ONLY.contains(&name) || is_edge && EDGE_ONLY.contains(&name))
-        });
+        if self.may_control {
+            self.headers.remove_if(|name, _| {
+                name.starts_with("x-envoy-")
+                    && (name == "x-envoy-internal"
+                        || INTERNAL_ONLY.contains(&name)
+                        || is_edge && EDGE_ONLY.contains(&name))
+            });
+        }
         if let Some(address) = trusted.filter(|_| is_edge) {
             self.headers.set_fmt("x-envoy-external-address", format_args!("{address}"));
         }

@@ -147,8 +147,8 @@ pub(crate) struct RetryState {
     /// How the scheduled retry waits.
     pub(crate) kind: BackOffKind,
     pub(crate) back_off: BackOff,
-    codes: SmallVec<[u16; 4]>,
-    header_names: Vec<String>,
+    /// What the request adds to the policy; most requests add nothing.
+    added: Option<Box<RetryHeaders>>,
 }
 
 /// How a scheduled retry waits.
@@ -174,22 +174,27 @@ pub(crate) enum Decision {
 impl RetryState {
     /// `None`: this request is never tried again. `is_retriable` says whether the request satisfies the policy's
     /// `request_headers`.
-    pub(crate) fn new(policy: Option<&RetryPolicy>, headers: RetryHeaders, is_retriable: bool) -> Option<Self> {
+    pub(crate) fn new(
+        policy: Option<&RetryPolicy>,
+        added: Option<Box<RetryHeaders>>,
+        is_retriable: bool,
+    ) -> Option<Self> {
         let configured = policy.map_or(RetryOn::NONE, |policy| policy.on);
-        if headers.on.is_none() && configured == RetryOn::NONE {
+        let asked = added.as_ref().and_then(|added| added.on);
+        if asked.is_none() && configured == RetryOn::NONE {
             return None;
         }
-        let on = if is_retriable { configured.with(headers.on.unwrap_or_default()) } else { RetryOn::NONE };
+        let on = if is_retriable { configured.with(asked.unwrap_or_default()) } else { RetryOn::NONE };
+        let max_retries = added.as_ref().and_then(|added| added.max_retries);
         let configured = policy.map_or(1, |policy| policy.num_retries);
         Some(Self {
             on,
-            remaining: headers.max_retries.filter(|_| on != RetryOn::NONE).unwrap_or(configured),
+            remaining: max_retries.filter(|_| on != RetryOn::NONE).unwrap_or(configured),
             holds_slot: false,
             has_retried: false,
             kind: BackOffKind::default(),
             back_off: BackOff::default(),
-            codes: headers.codes,
-            header_names: headers.header_names,
+            added,
         })
     }
 
@@ -206,11 +211,13 @@ impl RetryState {
         if value("x-envoy-ratelimited").is_some() {
             return if on.has(RetryOn::ENVOY_RATELIMITED) { Decision::WithBackOff } else { Decision::No };
         }
-        let codes = || policy.map_or(&[][..], |policy| &policy.codes).iter().chain(&self.codes);
-        let is_listed = || codes().any(|code| *code == status);
+        let is_listed = || {
+            policy.is_some_and(|policy| policy.codes.contains(&status))
+                || self.added.as_ref().is_some_and(|added| added.codes.contains(&status))
+        };
         let has_listed_header = || {
             policy.is_some_and(|policy| policy.headers.iter().any(&matches))
-                || self.header_names.iter().any(|name| value(name).is_some())
+                || self.added.iter().flat_map(|added| &added.header_names).any(|name| value(name).is_some())
         };
         if on.has(RetryOn::FIVE_XX) && (500..600).contains(&status)
             || on.has(RetryOn::GATEWAY_ERROR) && matches!(status, 502..=504)
@@ -266,7 +273,7 @@ mod tests {
 
     fn state(on: &str) -> RetryState {
         let headers = RetryHeaders { on: Some(RetryOn::parse(on, |_| true).0), ..Default::default() };
-        RetryState::new(None, headers, true).unwrap_or_else(|| unreachable!("conditions were given"))
+        RetryState::new(None, Some(Box::new(headers)), true).unwrap_or_else(|| unreachable!("conditions were given"))
     }
 
     #[test]

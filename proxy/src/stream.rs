@@ -10,7 +10,7 @@ use crate::{
 
 /// A deadline that may be unset. A timer that fires before it, or without it, is a late one and means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Alarm(Option<Time>);
+pub(crate) struct Alarm(Time);
 
 impl Default for Alarm {
     fn default() -> Self {
@@ -19,28 +19,31 @@ impl Default for Alarm {
 }
 
 impl Alarm {
-    pub(crate) const OFF: Self = Self(None);
+    /// Set to the end of time, which never comes.
+    pub(crate) const OFF: Self = Self(Time::from_nanos(u64::MAX));
 
     pub(crate) const fn at(at: Time) -> Self {
-        Self(Some(at))
+        Self(at)
     }
 
     pub(crate) const fn is_set(self) -> bool {
-        self.0.is_some()
+        self.0.as_nanos() != u64::MAX
     }
 
     /// Clears the alarm if it is due and says whether it was.
     pub(crate) fn ring(&mut self, now: Time) -> bool {
-        let due = self.0.is_some_and(|at| at <= now);
+        let due = self.is_set() && self.0 <= now;
         if due {
-            self.0 = None;
+            *self = Self::OFF;
         }
         due
     }
 
     /// Clears the alarm and says whether it was set.
     pub(crate) const fn clear(&mut self) -> bool {
-        self.0.take().is_some()
+        let was_set = self.is_set();
+        *self = Self::OFF;
+        was_set
     }
 }
 

@@ -254,9 +254,8 @@ impl<'a> Machine<'a, '_> {
     pub(crate) fn filters_end(&mut self, id: StreamId, is_complete: bool) {
         let now = self.cx.now;
         let listener = self.listener(id);
-        let admitted = std::mem::take(&mut self.core.streams[id].filters);
-        for entry in &admitted {
-            match *entry {
+        for index in 0..self.core.streams[id].filters.len() {
+            match self.core.streams[id].filters[index] {
                 Admitted::Admission(place) => self.admission_ends(id, usize::from(place)),
                 Admitted::Concurrency(place) => {
                     let place = usize::from(place);
@@ -271,7 +270,6 @@ impl<'a> Machine<'a, '_> {
                 Admitted::RateLimit { .. } => {}
             }
         }
-        self.core.streams[id].filters = admitted;
     }
 
     fn admission_ends(&mut self, id: StreamId, place: usize) {

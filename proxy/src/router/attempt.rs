@@ -82,13 +82,13 @@ impl Machine<'_, '_> {
         let attempt = stream.router.attempt_count;
         let headers = stream.request.headers_mut();
         if let Some(ms) = expected.filter(|_| !suppressed) {
-            headers.set_fmt("x-envoy-expected-rq-timeout-ms", format_args!("{ms}"));
+            headers.set_number("x-envoy-expected-rq-timeout-ms", ms);
         }
         if let Some(ms) = expected.filter(|_| stream.router.timeouts.rewrite_grpc_timeout) {
             headers.set_fmt("grpc-timeout", format_args!("{ms}m"));
         }
         if route.is_some_and(|route| route.include_request_attempt_count) {
-            headers.set_fmt("x-envoy-attempt-count", format_args!("{attempt}"));
+            headers.set_number("x-envoy-attempt-count", u64::from(attempt));
         }
     }
 

@@ -13,7 +13,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct ControlHeaders {
     pub(crate) timeouts: HeaderTimeouts,
-    pub(crate) retry: RetryHeaders,
+    /// `None`: nothing of retries.
+    pub(crate) retry: Option<Box<RetryHeaders>>,
     /// Answer timeouts with 204.
     pub(crate) alt_response: bool,
 }
@@ -36,6 +37,9 @@ impl ControlHeaders {
     pub(crate) fn read(request: &Request, options: &RouterOptions) -> Self {
         let mut control = Self::default();
         control.timeouts.is_grpc = request.is_grpc();
+        if !request.may_control() {
+            return control;
+        }
         for (name, value) in request.headers.iter() {
             if name == "grpc-timeout" {
                 control.timeouts.grpc_timeout = grpc::parse_timeout(value);
@@ -62,24 +66,32 @@ impl ControlHeaders {
             }
             "retry-on" => self.add_conditions(RetryOn::of_header(value).0),
             "retry-grpc-on" => self.add_conditions(RetryOn::of_grpc_header(value).0),
-            "max-retries" => self.retry.max_retries = number(value).and_then(|n| u32::try_from(n).ok()),
+            "max-retries" => self.retry().max_retries = number(value).and_then(|n| u32::try_from(n).ok()),
             "retriable-status-codes" => {
-                self.retry.codes.extend(value.split(',').filter_map(|code| code.trim().parse::<u16>().ok()));
+                self.retry().codes.extend(value.split(',').filter_map(|code| code.trim().parse::<u16>().ok()));
             }
             "retriable-header-names" => {
                 let names = value.split(',').map(|name| name.trim().to_ascii_lowercase());
-                self.retry.header_names.extend(names.filter(|name| !name.is_empty()));
+                self.retry().header_names.extend(names.filter(|name| !name.is_empty()));
             }
             _ => {}
         }
     }
 
     fn add_conditions(&mut self, on: RetryOn) {
-        self.retry.on = Some(self.retry.on.unwrap_or_default().with(on));
+        let retry = self.retry();
+        retry.on = Some(retry.on.unwrap_or_default().with(on));
+    }
+
+    fn retry(&mut self) -> &mut RetryHeaders {
+        self.retry.get_or_insert_default()
     }
 
     /// Takes the headers that were read out of the request.
     pub(crate) fn strip(request: &mut Request) {
+        if !request.may_control() {
+            return;
+        }
         request.headers.remove_if(|name, _| name.starts_with("x-envoy-") && CONSUMED.contains(&name));
     }
 }

@@ -117,12 +117,12 @@ impl Machine<'_, '_> {
         }
         if let Some(at) = stream.request_complete_at.filter(|_| !options.suppress_envoy_headers) {
             let ms = now.since(at).as_millis();
-            response.headers.set_fmt("x-envoy-upstream-service-time", format_args!("{ms}"));
+            response.headers.set_number("x-envoy-upstream-service-time", ms);
         }
         if let Some(route) = route {
             if route.include_attempt_count_in_response {
                 let attempts = stream.router.attempt_count;
-                response.headers.set_fmt("x-envoy-attempt-count", format_args!("{attempts}"));
+                response.headers.set_number("x-envoy-attempt-count", u64::from(attempts));
             }
             route.finalize_response(&stream.request, &mut response.headers, stream.weighted);
         }
