@@ -200,7 +200,7 @@ impl Measure {
             entry.retries += u64::from(is_retry);
             if let Some(edge) = self.edges.get_mut(sent.edge as usize) {
                 edge.attempts += 1;
-                edge.encrypted += u64::from(matches!(sent.link, Link::Tls { identity: Some(_) }));
+                edge.encrypted += u64::from(matches!(sent.link, Link::Tls { is_mutual: true, .. }));
                 if let Some(target) = sent.target {
                     count(&mut edge.targets, target, 1);
                 }

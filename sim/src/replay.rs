@@ -53,7 +53,8 @@ impl Replay<'_> {
             }
             Expectation::CallerLeavesFirst { caller, callee } => {
                 let (callers, callees) = (self.callers(caller), self.workloads(callee));
-                let seen = self.observer.left.iter().any(|(from, to)| callers.contains(from) && callees.contains(to));
+                let is_meant = |from: Caller| callers.iter().any(|caller| self.plan.is_caller(from, *caller));
+                let seen = self.observer.left.iter().any(|(from, to)| is_meant(*from) && callees.contains(to));
                 let verb = if seen { "had left while" } else { "never left while" };
                 outcome(seen, format!("`{caller}` {verb} `{callee}` worked for it"))
             }

@@ -170,7 +170,7 @@ impl Engine<'_> {
         let sent = Sent { started: self.now, service, edge, target, link: door.link, is_retry: false };
         self.measure.attempt(self.now, &sent);
         self.observe_attempt(None, door.target, door.link, service, Some(at));
-        if door.link == Link::Refused {
+        if matches!(door.link, Link::Refused | Link::Doomed) {
             self.observe_refusal(None, door.target);
             let way = 2 * self.link_delay(None, door.target.node(), key, 0);
             self.queue.push(self.now + way, Event::Lost { leg });

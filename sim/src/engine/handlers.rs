@@ -25,7 +25,7 @@ impl Engine<'_> {
         let (key, root, caller, service) = (leg.key, leg.root, leg.caller, leg.service);
         let script = workload.script.iter().copied().find(|script| {
             let script = &self.plan.script[*script as usize];
-            script.from.is_none_or(|from| from == caller) && leg.number <= script.fail_attempts
+            script.from.is_none_or(|from| self.plan.is_caller(caller, from)) && leg.number <= script.fail_attempts
         });
         let entry = &self.nodes[node as usize];
         let is_free = entry.busy < workload.concurrency;

@@ -14,7 +14,7 @@ mod wire;
 
 use std::collections::VecDeque;
 
-use meshproof_proxy::{ConnectionId, Effects, TimerId};
+use meshproof_proxy::{ClusterId, ConnectionId, Effects, HostId, StreamId, TimerId};
 pub(crate) use observe::*;
 pub(crate) use proxies::is_ok;
 pub(crate) use state::*;
@@ -80,6 +80,10 @@ pub(crate) enum Todo {
     CallDone { visit: Ref<Visit>, call: u32, repeat: u32, is_ok: bool },
     /// A client's try is over.
     TryDone { request: Ref<Request>, number: u32, status: u16 },
+    /// A service outside the mesh answers a proxy: it allows everything.
+    Allowed { at: Home, stream: StreamId, is_rate_limit: bool },
+    /// A host answers a health check if it is up.
+    Checked { at: Home, cluster: ClusterId, host: HostId },
 }
 
 /// One run.
@@ -226,6 +230,8 @@ impl<'p> Engine<'p> {
             Todo::Cancel { visit } => self.cancel(visit),
             Todo::CallDone { visit, call, repeat, is_ok } => self.call_done(visit, call, repeat, is_ok),
             Todo::TryDone { request, number, status } => self.try_done(request, number, status),
+            Todo::Allowed { at, stream, is_rate_limit } => self.allowed(at, stream, is_rate_limit),
+            Todo::Checked { at, cluster, host } => self.checked(at, cluster, host),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use meshproof_proxy::{
-    AttemptId, ClusterId, ConnectionId, Cx, Effect, HostId, ListenerId, Note, Peer, Proxy, RequestHead, RequestKey,
-    ResponseFlag, StreamEnd, StreamId, Time, TimerId,
+    AttemptId, Authorization, ClusterId, ConnectionId, Cx, Effect, HealthResult, HostId, ListenerId, Note, Peer, Proxy,
+    RateLimitAnswer, RequestHead, RequestKey, ResponseFlag, StreamEnd, StreamId, Time, TimerId,
 };
 
 use super::{Connection, Down, Engine, Event, Home, Instance, Leg, NONE, Node, Sender, Server, Side, Todo};
@@ -136,6 +136,7 @@ impl Engine<'_> {
     }
 
     fn effect(&mut self, instance: u32, effect: Effect) {
+        let at = self.instances[instance as usize].home(instance);
         match effect {
             Effect::Connect { connection, cluster, host } => self.connect(instance, connection, cluster, host),
             Effect::Send { attempt, connection, cluster, .. } => self.send(instance, attempt, connection, cluster),
@@ -145,14 +146,11 @@ impl Engine<'_> {
             Effect::End { stream, how } => self.end(instance, stream, how),
             Effect::Mirror { of, shadow } => self.mirror(instance, of, shadow),
             Effect::Note(note) => self.note(instance, note),
-            // External services never answer here, and Istio configures no active health checks; a timer that is
-            // cleared is recognised when it is due, and a response is complete when its stream ends.
-            Effect::Authorize { .. }
-            | Effect::CheckRateLimit { .. }
-            | Effect::CheckHealth { .. }
-            | Effect::ClearTimer(_)
-            | Effect::Respond { .. }
-            | Effect::RespondBody { .. } => {}
+            Effect::Authorize { stream } => self.todo.push_back(Todo::Allowed { at, stream, is_rate_limit: false }),
+            Effect::CheckRateLimit { stream } => self.todo.push_back(Todo::Allowed { at, stream, is_rate_limit: true }),
+            Effect::CheckHealth { cluster, host } => self.todo.push_back(Todo::Checked { at, cluster, host }),
+            // A timer that is cleared is recognised when it is due, and a response is complete when its stream ends.
+            Effect::ClearTimer(_) | Effect::Respond { .. } | Effect::RespondBody { .. } => {}
         }
     }
 
@@ -321,6 +319,27 @@ impl Engine<'_> {
         if let Some(service) = spec.clusters.get(cluster.index()).and_then(|cluster| cluster.service) {
             self.measure.note(self.now, service, note);
         }
+    }
+
+    /// A service outside the mesh that a filter asks answers at once, and allows everything.
+    pub(super) fn allowed(&mut self, at: Home, stream: StreamId, is_rate_limit: bool) {
+        if self.is_current(at) {
+            self.with_proxy(at.instance, |proxy, cx| match is_rate_limit {
+                true => proxy.on_rate_limit_answered(cx, stream, RateLimitAnswer::Ok),
+                false => proxy.on_authorized(cx, stream, Authorization::Allowed),
+            });
+        }
+    }
+
+    pub(super) fn checked(&mut self, at: Home, cluster: ClusterId, host: HostId) {
+        if !self.is_current(at) {
+            return;
+        }
+        let target = self.instances[at.instance as usize].spec.host(cluster, host).map(|host| host.target);
+        let node = target.and_then(Target::node);
+        let is_up = target.is_some() && node.is_none_or(|node| self.nodes[node as usize].is_up);
+        let result = if is_up { HealthResult::Status(200) } else { HealthResult::Failed };
+        self.with_proxy(at.instance, |proxy, cx| proxy.on_health_checked(cx, cluster, host, result));
     }
 
     pub(super) fn is_current(&self, at: Home) -> bool {

@@ -54,14 +54,23 @@ impl Engine<'_> {
             (_, Link::Refused) => Some(ResetReason::TlsFailure),
             _ => None,
         };
-        let Some(reason) = failure else {
-            self.with_proxy(at.instance, |proxy, cx| proxy.on_connected(cx, connection, None));
-            return true;
-        };
-        if reason == ResetReason::TlsFailure {
+        if matches!(known.link, Link::Doomed | Link::Refused) {
             let workload = self.instances[at.instance as usize].spec.workload;
             self.observe_refusal(Some(workload), known.target);
         }
+        let Some(reason) = failure else {
+            if known.link == Link::Doomed {
+                let node = self.instances[at.instance as usize].node;
+                let way = self.link_delay(Some(node), known.target.node(), at.instance.into(), self.now);
+                self.queue.push(self.now + 2 * way, Event::Closed { at, connection });
+            }
+            let is_http2 = match known.link {
+                Link::Tls { is_http2, .. } => is_http2,
+                _ => None,
+            };
+            self.with_proxy(at.instance, |proxy, cx| proxy.on_connected(cx, connection, is_http2));
+            return true;
+        };
         self.instances[at.instance as usize].take_connection(connection);
         self.with_proxy(at.instance, |proxy, cx| proxy.on_connect_failed(cx, connection, reason));
         true
@@ -97,7 +106,8 @@ impl Engine<'_> {
 
     pub(super) fn on_arrive(&mut self, at: Ref<Leg>) -> bool {
         let Some(leg) = self.legs.get_mut(at) else { return false };
-        let Some(node) = leg.target.node().filter(|node| self.nodes[*node as usize].is_up) else {
+        let is_doomed = leg.link == Link::Doomed;
+        let Some(node) = leg.target.node().filter(|node| !is_doomed && self.nodes[*node as usize].is_up) else {
             leg.server = Server::Lost;
             if let Sender::Client { .. } = leg.client {
                 self.queue.push(self.now, Event::Lost { leg: at });
@@ -122,7 +132,7 @@ impl Engine<'_> {
         let is_gateway = entry.gateway.is_some();
         let plan = self.plan;
         let identity = match leg.link {
-            Link::Tls { identity: Some(identity) } => plan.identities.get(identity as usize),
+            Link::Tls { identity, .. } => plan.identities.get(identity as usize),
             _ => None,
         };
         let asked = Asked {

@@ -9,9 +9,9 @@ use meshproof_model::{
 use meshproof_proxy::ListenerId;
 
 use super::{
-    Call, Caller, Class, Client, Direction, Edge, Head, Host, Link, Network, NodePlan, Origin, Plan, Service, Target,
+    Call, Caller, Class, Client, Direction, Edge, Head, Host, Network, NodePlan, Origin, Plan, Service, Target,
     Workload,
-    link::{Identities, accepts_plaintext},
+    link::{Identities, plain_link},
     spec::{Ends, Lowering},
 };
 use crate::{SetupError, dist::Sampler};
@@ -298,6 +298,7 @@ impl<'m> Build<'m> {
     /// Where a client without a proxy ends up when it dials a service: any replica behind it.
     fn doors(&self, service: ServiceId, port: u16) -> Vec<Host> {
         let ends = Ends { plan: &self.plan, lowered: &self.lowering.lowered };
+        let mut identities = Identities::default();
         let mut doors = Vec::new();
         for workload in self.mesh.workloads_of(service) {
             let target = target_port(self.mesh, service, port, workload);
@@ -307,8 +308,7 @@ impl<'m> Build<'m> {
                     Target::Nowhere => ends.end(workload, replica, port),
                     end => end,
                 };
-                let accepts = accepts_plaintext(ends.tls(end));
-                doors.push(Host { target: end, link: if accepts { Link::Plaintext } else { Link::Refused } });
+                doors.push(Host { target: end, link: plain_link(ends.tls(end), &mut identities) });
             }
         }
         doors

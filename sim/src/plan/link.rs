@@ -1,6 +1,9 @@
 //! What becomes of a connection: plaintext, TLS with an identity, or nothing at all.
 
-use meshproof_proxy::config::{Cluster, DownstreamTls, Host, Identity, TlsMode};
+use meshproof_proxy::{
+    config::{Cluster, DownstreamTls, Host, Identity, UpstreamTls},
+    tls::{Opening, choose_transport, handshake},
+};
 
 use super::Link;
 
@@ -25,27 +28,25 @@ pub(super) fn link(
     server: Option<&DownstreamTls>,
     identities: &mut Identities,
 ) -> Link {
-    let chosen = cluster
-        .transport_matches
-        .iter()
-        .find(|candidate| candidate.matches.iter().all(|label| host.transport_metadata.contains(label)));
-    let client = chosen.map_or(cluster.tls.as_ref(), |chosen| chosen.tls.as_ref());
-    let mode = server.map_or(TlsMode::Plaintext, |server| server.mode);
-    match (client, mode) {
-        (None, TlsMode::Plaintext | TlsMode::Permissive) => Link::Plaintext,
-        (None, _) | (Some(_), TlsMode::Plaintext) => Link::Refused,
-        (Some(tls), TlsMode::Permissive | TlsMode::Strict) => match &tls.identity {
-            Some(identity) => Link::Tls { identity: Some(identities.id(identity)) },
-            None => Link::Refused,
-        },
-        (Some(_), TlsMode::Simple) => Link::Tls { identity: None },
-    }
+    open(choose_transport(cluster, host), server, identities)
 }
 
-/// Whether a client that speaks no TLS gets through.
-pub(super) const fn accepts_plaintext(server: Option<&DownstreamTls>) -> bool {
-    match server {
-        None => true,
-        Some(tls) => matches!(tls.mode, TlsMode::Plaintext | TlsMode::Permissive),
+/// What a connection becomes of a client that speaks no TLS.
+pub(super) fn plain_link(server: Option<&DownstreamTls>, identities: &mut Identities) -> Link {
+    open(None, server, identities)
+}
+
+fn open(client: Option<&UpstreamTls>, server: Option<&DownstreamTls>, identities: &mut Identities) -> Link {
+    let plain = DownstreamTls::default();
+    let shake = handshake(client, server.unwrap_or(&plain));
+    match (shake.opening, shake.peer()) {
+        (Opening::Open, None) => Link::Plaintext,
+        (Opening::Open, Some(peer)) => {
+            let is_mutual = !peer.ca.is_empty();
+            let is_http2 = shake.alpn.map(|protocol| protocol == "h2");
+            Link::Tls { identity: identities.id(&peer), is_mutual, is_http2 }
+        }
+        (Opening::Doomed, _) => Link::Doomed,
+        (Opening::Failed(_), _) => Link::Refused,
     }
 }

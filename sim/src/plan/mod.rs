@@ -206,12 +206,30 @@ impl Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
     Plaintext,
-    /// TLS; the identity that the client shows, if it shows one.
+    /// TLS: who the client is, whether it has shown a certificate, and what ALPN has agreed on.
     Tls {
-        identity: Option<u32>,
+        identity: u32,
+        is_mutual: bool,
+        is_http2: Option<bool>,
     },
+    /// The client takes it for open, and the server closes it as soon as it has looked.
+    Doomed,
     /// The two sides cannot agree.
     Refused,
+}
+
+impl Plan {
+    /// Whether who calls is the one that is meant; a client in a workload is both.
+    pub(crate) fn is_caller(&self, caller: Caller, meant: Caller) -> bool {
+        let runs_in = |client: u32, workload: u32| {
+            let origin = self.clients.get(client as usize).map(|client| &client.origin);
+            matches!(origin, Some(Origin::Workload(origin)) if *origin == workload)
+        };
+        match (caller, meant) {
+            (Caller::Client(client), Caller::Workload(workload)) => runs_in(client, workload),
+            _ => caller == meant,
+        }
+    }
 }
 
 impl Spec {

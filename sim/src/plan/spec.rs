@@ -79,7 +79,7 @@ impl Lowering {
         let ends = Ends { plan, lowered: all };
         let Entry { workload, direction, lowered } = &all[spec];
         let (workload, direction, config) = (*workload, *direction, &lowered.config);
-        let table = Table::compile(config)
+        let table = Table::compile(&without_plumbing(config))
             .map_err(|errors| SetupError::Refused { workload: mesh.workload(workload).full_name(), errors })?;
         let mut clusters = Vec::new();
         for (cluster, origin) in config.clusters.iter().zip(&lowered.provenance.clusters) {
@@ -144,6 +144,21 @@ impl Ends<'_> {
         let entry = self.lowered.get(workload.gateway.or(workload.inbound)? as usize)?;
         Some(&entry.lowered.config.listeners.get(listener.index())?.tls)
     }
+}
+
+/// The configuration without headers that proxies tell each other and no decision here reads: attempt counts, expected
+/// times, the client's certificate. Writing them costs as much as deciding.
+fn without_plumbing(config: &config::Config) -> config::Config {
+    let mut config = config.clone();
+    for listener in &mut config.listeners {
+        listener.router.suppress_envoy_headers = true;
+        listener.tls.forward_client_cert = config::ForwardClientCert::Sanitize;
+        for host in &mut listener.route_config.virtual_hosts {
+            host.include_request_attempt_count = false;
+            host.include_attempt_count_in_response = false;
+        }
+    }
+    config
 }
 
 /// A proxy that takes over a configuration keeps the clusters that it lacks, behind the new ones.

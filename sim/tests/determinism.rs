@@ -1,0 +1,41 @@
+//! The same input gives the same bytes; another seed does not.
+#![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+mod support;
+
+use meshproof_sim::{Digest, SimOptions};
+use support::{chain, run, scenario};
+
+const LOAD: &str = "seed: 7, horizon: \"3s\",
+    load: [Open(client: \"load\", rate: [Hold(rate: \"200rps\", during: \"1s\"), Ramp(to: \"600rps\", during: \"1s\")])],
+    faults: [
+        Crash(workload: \"default/s2\", replicas: Count(1), at: \"1s\", during: \"500ms\"),
+        Slow(workload: \"default/s3\", at: \"2s\", during: \"500ms\", factor: 5),
+        Errors(workload: \"default/s3\", replicas: Share(\"50%\"), at: \"1500ms\", during: \"1s\", status: 503, share: \"30%\"),
+    ]";
+
+fn digest(seed: Option<u64>, replications: Option<u32>, threads: usize) -> (Digest, String) {
+    let mesh = chain(3, 2, "{attempts: 2, perTryTimeout: 100ms, retryOn: 5xx}", "Exponential(mean: \"3ms\")");
+    let options = SimOptions { seed, replications, threads, ..SimOptions::default() };
+    let run = run(&mesh, &scenario(LOAD), &options);
+    (run.digest, serde_json::to_string(&run).unwrap())
+}
+
+#[test]
+fn a_run_repeats_itself_and_a_seed_changes_it() {
+    let first = digest(None, None, 0);
+    // Something else in between must leave no trace.
+    let other = digest(Some(8), None, 0);
+    assert_eq!(digest(None, None, 0), first);
+    assert_ne!(other.0, first.0);
+    assert_eq!(digest(Some(8), None, 0), other);
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let one = digest(None, Some(4), 1);
+    for threads in [2, 3] {
+        assert_eq!(digest(None, Some(4), threads), one);
+    }
+    assert!(one.1.contains("\"lo\""), "several replications have intervals");
+}
