@@ -3,8 +3,8 @@
 
 mod support;
 
-use meshproof_model::{Expectation, Scenario, Witness, WitnessKind};
-use meshproof_sim::{Bounds, SetupError, SimOptions, compare, replay, simulate};
+use meshproof_model::{Bounds, Expectation, Scenario, Witness, WitnessKind};
+use meshproof_sim::{SetupError, SimOptions, compare, replay, simulate};
 use support::{INJECTED, chain, mesh, run, scenario, service};
 
 fn witness(scenario: Scenario, expectation: Expectation) -> Witness {
