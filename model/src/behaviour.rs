@@ -100,8 +100,9 @@ pub struct WorkloadBehaviour {
     pub queue: Queue,
     /// The handler's own time, without its calls.
     pub service_time: Distribution,
-    /// Stages one after the other; calls inside a stage run in parallel. Absent: the calls inferred from the manifests.
-    pub calls: Option<Vec<Vec<CallBehaviour>>>,
+    /// Stages one after the other; calls inside a stage run in parallel. Only a workload that `mesh.ron` does not
+    /// describe at all makes the calls that its manifests suggest.
+    pub calls: Vec<Vec<CallBehaviour>>,
     /// Answers that are errors.
     pub errors: Vec<ErrorBehaviour>,
     /// Whether work for a caller that has left stops.
@@ -117,7 +118,7 @@ impl Default for WorkloadBehaviour {
             concurrency: 64,
             queue: Queue::default(),
             service_time: Distribution::Constant(Nanos::from_millis(5)),
-            calls: None,
+            calls: Vec::new(),
             errors: Vec::new(),
             cancels_abandoned_work: false,
             start_up: Nanos::from_secs(5),

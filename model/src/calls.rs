@@ -170,7 +170,7 @@ impl Mesh {
 
     fn workload_calls(&self, workload: WorkloadId, calls: &mut Vec<Call>) {
         let name = self.workload(workload).full_name();
-        let Some(stages) = self.behaviour.workloads.get(&name).and_then(|behaviour| behaviour.calls.as_ref()) else {
+        let Some(stages) = self.behaviour.workloads.get(&name).map(|behaviour| &behaviour.calls) else {
             self.guessed_calls(workload, calls);
             return;
         };

@@ -221,7 +221,7 @@ impl Mesh {
             check_status(format_args!("{path}.errors[{number}].status"), error.status, errors);
         }
         let namespace = name.split_once('/').map_or("", |(namespace, _)| namespace);
-        for (stage, calls) in behaviour.calls.iter().flatten().enumerate() {
+        for (stage, calls) in behaviour.calls.iter().enumerate() {
             for (number, call) in calls.iter().enumerate() {
                 self.check_call(&format!("{path}.calls[{stage}][{number}]"), namespace, call, errors);
             }

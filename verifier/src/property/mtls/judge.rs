@@ -124,8 +124,8 @@ impl<'a> Verdicts<'a> {
         let counts = |link: &&Link| {
             let client = mesh.workload(link.client);
             client.proxy != ProxyMode::None || {
-                let behaviour = mesh.behaviour.workloads.get(&client.full_name());
-                known.contains(&(link.client, link.service)) || behaviour.is_none_or(|known| known.calls.is_none())
+                let is_described = mesh.behaviour.workloads.contains_key(&client.full_name());
+                known.contains(&(link.client, link.service)) || !is_described
             }
         };
         let counted: Vec<&Link> = links.iter().filter(counts).collect();
