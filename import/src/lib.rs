@@ -8,6 +8,7 @@ mod cx;
 mod duration;
 mod field;
 mod gateways;
+mod helm;
 mod istio;
 mod kinds;
 mod kubernetes;

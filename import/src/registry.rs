@@ -10,13 +10,13 @@ use meshproof_model::{
 use crate::{
     ImportOptions, Imported, calls,
     cx::Cx,
-    gateways, istio,
+    gateways, helm, istio,
     kinds::{self, Kind, Reading},
     kubernetes::{self, injection, workload},
     lints,
     object::{NoObject, Object, head, locate},
     references, schema, suppression, unmodelled,
-    yaml::{self, Document, Node, Parsed, Value},
+    yaml::{self, Document, Node, Parsed},
 };
 
 /// Reads everything.
@@ -125,7 +125,7 @@ impl<'o> Reader<'o> {
         if is_cluster_wide(&object) {
             object.meta.resource.namespace = String::new();
         }
-        if let Some(at) = helm_action(&object) {
+        if let Some(at) = helm::action(&object) {
             self.out.unreadable = true;
             self.out.findings.push(unrendered(at));
             return;
@@ -134,7 +134,7 @@ impl<'o> Reader<'o> {
             if kind.is_some_and(|kind| kind.schema.is_some()) {
                 return self.no_object(file, root, path, &NoObject::Lacks("metadata.name"));
             }
-            object.meta.resource.name = self.sources.path(file).to_owned();
+            self.sources.path(file).clone_into(&mut object.meta.resource.name);
         }
         if kind.is_some_and(|kind| kind.reading == Reading::Workload) && !workload::has_template(&object) {
             let reason = "a fragment without pods, as `kubectl kustomize` merges them: render it and read that";
@@ -360,27 +360,6 @@ fn mention_namespaces(mesh: &mut Mesh) {
         if !namespaces.contains_key(meta.namespace()) {
             namespaces.insert(meta.namespace().to_owned(), Namespace::default());
         }
-    }
-}
-
-/// A Helm action in a value that a chart would have filled in; quoted ones are YAML.
-fn helm_action(object: &Object<'_>) -> Option<Location> {
-    let meta = &object.meta;
-    if yaml::template_in_scalar(meta.name()) || yaml::template_in_scalar(meta.namespace()) {
-        return Some(meta.at.clone());
-    }
-    if matches!(meta.resource.kind.as_str(), "ConfigMap" | "Secret" | "PrometheusRule" | "CustomResourceDefinition") {
-        return None;
-    }
-    let spec = object.root.entry("spec")?;
-    find_action(&spec.value).map(|mark| object.location(mark, "spec"))
-}
-
-fn find_action(node: &Node<'_>) -> Option<yaml::Mark> {
-    match &node.value {
-        Value::Scalar { text, .. } => yaml::template_in_scalar(text).then_some(node.mark),
-        Value::Sequence(items) => items.iter().find_map(find_action),
-        Value::Mapping(entries) => entries.iter().find_map(|entry| find_action(&entry.value)),
     }
 }
 
