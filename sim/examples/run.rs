@@ -1,5 +1,11 @@
 //! Runs a scenario of a folder and prints its report: `run FOLDER SCENARIO [SEED [REPLICATIONS [THREADS]]]`.
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_types, reason = "a program for people")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_types,
+    clippy::cast_precision_loss,
+    reason = "a program for people"
+)]
 
 use std::{fs, path::Path, time::Instant};
 

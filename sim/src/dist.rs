@@ -138,7 +138,7 @@ const CENTRE_ABOVE: [f64; 8] = [
     33_430.575_583_588_13,
     67_265.770_927_008_7,
     45_921.953_931_549_87,
-    13_731.693_765_509_461,
+    13_731.693_765_509_46,
     1_971.590_950_306_551_3,
     133.141_667_891_784_38,
     3.387_132_872_796_366_5,
@@ -195,6 +195,7 @@ const TAIL_BELOW: [f64; 8] = [
 ];
 
 #[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, clippy::similar_names, reason = "a test may stop")]
 mod tests {
     use meshproof_model::Share;
     use meshproof_proxy::Nanos;

@@ -67,7 +67,7 @@ const fn index(nanos: u64) -> usize {
     if units >> SUB_BITS == 0 {
         return units as usize;
     }
-    let shift = 63 - units.leading_zeros() - SUB_BITS;
+    let shift = units.ilog2() - SUB_BITS;
     (((shift as u64) << SUB_BITS) + (units >> shift)) as usize
 }
 

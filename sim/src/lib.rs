@@ -5,6 +5,14 @@
 //! nanoseconds and in the order (time, sequence). Every draw is a function of the seed and of what is drawn, so the
 //! same scenario gives the same bytes on any machine, in any build, over any number of threads.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::similar_names,
+    reason = "ids are dense and far below 2^32; callers and callees have similar names; floats stand in samplers and in reports, never in event time"
+)]
+
 mod bounds;
 mod checker;
 mod compare;

@@ -112,6 +112,7 @@ fn student(freedom: usize) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, clippy::similar_names, reason = "a test may stop")]
 mod tests {
     use super::*;
 

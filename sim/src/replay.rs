@@ -52,9 +52,9 @@ impl Replay<'_> {
                 outcome(seen == *count, format!("{seen} requests reached `{service}`"))
             }
             Expectation::CallerLeavesFirst { caller, callee } => {
-                let (callers, callees) = (self.callers(caller), self.workloads(callee));
+                let (callers, servers) = (self.callers(caller), self.workloads(callee));
                 let is_meant = |from: Caller| callers.iter().any(|caller| self.plan.is_caller(from, *caller));
-                let seen = self.observer.left.iter().any(|(from, to)| is_meant(*from) && callees.contains(to));
+                let seen = self.observer.left.iter().any(|(from, to)| is_meant(*from) && servers.contains(to));
                 let verb = if seen { "had left while" } else { "never left while" };
                 outcome(seen, format!("`{caller}` {verb} `{callee}` worked for it"))
             }

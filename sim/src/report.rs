@@ -141,6 +141,9 @@ pub struct RolloutReport {
     pub reason: String,
 }
 
+/// A figure of one bin.
+type OfBin = fn(&Bin) -> f64;
+
 /// Builds the parts of a report from all replications.
 pub(crate) struct Reporter<'a> {
     pub(crate) plan: &'a Plan,
@@ -294,8 +297,8 @@ impl Reporter<'_> {
     ) {
         let Some(length) = self.runs.first().map(|run| bins(run).len()).filter(|length| *length > 0) else { return };
         let runs = self.runs.len() as f64;
-        let sum = |at: usize, of: fn(&Bin) -> f64| self.runs.iter().map(|run| of(&bins(run)[at])).sum::<f64>() / runs;
-        let figures: [(&str, fn(&Bin) -> f64); 4] = [
+        let sum = |at: usize, of: OfBin| self.runs.iter().map(|run| of(&bins(run)[at])).sum::<f64>() / runs;
+        let figures: [(&str, OfBin); 4] = [
             ("requests", |bin| f64::from(bin.requests)),
             ("ok", |bin| f64::from(bin.ok)),
             ("attempts", |bin| f64::from(bin.attempts)),

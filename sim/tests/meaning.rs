@@ -1,5 +1,11 @@
 //! What runs show is what theory, Envoy and Istio say.
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may stop")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::format_push_string,
+    clippy::float_cmp,
+    reason = "a test may stop"
+)]
 
 mod support;
 

@@ -126,7 +126,7 @@ impl Engine<'_> {
                         caller: Caller::Client(self.requests.get(at).map_or(0, |request| request.client)),
                     };
                     let home = self.instances[instance as usize].home(instance);
-                    Way::Stream { at: home, stream: self.request(instance, class.listener, asked) }
+                    Way::Stream { at: home, stream: self.request(instance, class.listener, &asked) }
                 })
             }
         };

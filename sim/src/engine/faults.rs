@@ -138,7 +138,7 @@ impl Engine<'_> {
             let at = instance.home(number);
             for known in instance.connections.iter().flatten().filter(|known| known.target.node() == Some(node)) {
                 let way = self.link_delay(Some(instance.node), Some(node), u64::from(number), self.now);
-                self.queue.push(self.now + way, Event::Closed { at, connection: known.connection });
+                self.queue.push(self.now + way, Event::Closed { at, connection: known.id });
             }
         }
     }

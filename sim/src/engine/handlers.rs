@@ -184,7 +184,7 @@ impl Engine<'_> {
         };
         let Some(outbound) = self.nodes[node as usize].outbound else { return };
         let listener = entry.listener;
-        let stream = self.request(outbound, listener, asked);
+        let stream = self.request(outbound, listener, &asked);
         // An answer that came at once has left no stream behind.
         if let Some(side) = self.instances[outbound as usize].side(stream) {
             side.sibling = sibling;

@@ -15,8 +15,8 @@ use crate::{
     slab::Ref,
 };
 
-/// Headers that one head may have for a proxy; more are cut off.
-const HEADERS: usize = 32;
+/// A head with more headers needs an allocation each time that a proxy sees it.
+const HEADERS: usize = 8;
 
 impl Engine<'_> {
     pub(super) fn start_proxies(&mut self) {
@@ -83,19 +83,24 @@ impl Engine<'_> {
     }
 
     /// Hands a request to a proxy.
-    pub(super) fn request(&mut self, instance: u32, listener: ListenerId, asked: Asked<'_>) -> StreamId {
+    pub(super) fn request(&mut self, instance: u32, listener: ListenerId, asked: &Asked<'_>) -> StreamId {
         let head = self.heads.get(asked.head);
-        let mut headers = [("", ""); HEADERS];
-        let count = head.headers.len().min(HEADERS);
-        for (slot, (name, value)) in headers.iter_mut().zip(&head.headers) {
-            *slot = (name, value);
-        }
+        let mut few = [("", ""); HEADERS];
+        let many: Vec<(&str, &str)>;
+        let pairs = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let headers = if let Some(few) = few.get_mut(..head.headers.len()) {
+            few.iter_mut().zip(pairs).for_each(|(slot, pair)| *slot = pair);
+            &*few
+        } else {
+            many = pairs.collect();
+            many.as_slice()
+        };
         let head = RequestHead {
             key: RequestKey(asked.key),
             method: &head.method,
             authority: &head.authority,
             path: &head.path,
-            headers: &headers[..count],
+            headers,
             tokens: &[],
             peer: asked.peer,
             http2: false,
@@ -165,7 +170,7 @@ impl Engine<'_> {
         let entry = &mut self.instances[instance as usize];
         let nowhere = (Target::Nowhere, Link::Plaintext);
         let (target, link) = entry.spec.host(cluster, host).map_or(nowhere, |host| (host.target, host.link));
-        entry.put_connection(Connection { connection, cluster: cluster.index() as u32, target, link });
+        entry.put_connection(Connection { id: connection, cluster: cluster.index() as u32, target, link });
         let at = entry.home(instance);
         if target == Target::App {
             return self.todo.push_back(Todo::Connected { at, connection });
@@ -324,9 +329,12 @@ impl Engine<'_> {
     /// A service outside the mesh that a filter asks answers at once, and allows everything.
     pub(super) fn allowed(&mut self, at: Home, stream: StreamId, is_rate_limit: bool) {
         if self.is_current(at) {
-            self.with_proxy(at.instance, |proxy, cx| match is_rate_limit {
-                true => proxy.on_rate_limit_answered(cx, stream, RateLimitAnswer::Ok),
-                false => proxy.on_authorized(cx, stream, Authorization::Allowed),
+            self.with_proxy(at.instance, |proxy, cx| {
+                if is_rate_limit {
+                    proxy.on_rate_limit_answered(cx, stream, RateLimitAnswer::Ok);
+                } else {
+                    proxy.on_authorized(cx, stream, Authorization::Allowed);
+                }
             });
         }
     }

@@ -101,7 +101,7 @@ pub(crate) enum Down {
 /// The simulator's side of a proxy's connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
-    pub(crate) connection: ConnectionId,
+    pub(crate) id: ConnectionId,
     pub(crate) cluster: u32,
     pub(crate) target: Target,
     pub(crate) link: Link,
@@ -248,11 +248,11 @@ impl Instance {
     }
 
     pub(crate) fn connection(&self, connection: ConnectionId) -> Option<Connection> {
-        self.connections.get(connection.slot()).copied().flatten().filter(|known| known.connection == connection)
+        self.connections.get(connection.slot()).copied().flatten().filter(|known| known.id == connection)
     }
 
     pub(crate) fn put_connection(&mut self, entry: Connection) {
-        let slot = entry.connection.slot();
+        let slot = entry.id.slot();
         if self.connections.len() <= slot {
             self.connections.resize(slot + 1, None);
         }
@@ -265,7 +265,7 @@ impl Instance {
     }
 
     pub(crate) fn take_connection(&mut self, connection: ConnectionId) -> Option<Connection> {
-        let known = self.connections.get_mut(connection.slot())?.take_if(|known| known.connection == connection)?;
+        let known = self.connections.get_mut(connection.slot())?.take_if(|known| known.id == connection)?;
         self.open[known.cluster as usize] -= 1;
         Some(known)
     }

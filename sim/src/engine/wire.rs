@@ -151,7 +151,7 @@ impl Engine<'_> {
         if is_gateway {
             self.observe_request(asked.root, asked.service);
         }
-        let stream = self.request(instance, listener, asked);
+        let stream = self.request(instance, listener, &asked);
         // The proxy may have answered at once; then the leg is on its way back already.
         if let Some(leg) = self.legs.get_mut(at)
             && let Server::OnItsWay = leg.server

@@ -82,18 +82,17 @@ impl Build<'_> {
             let mut change = Change { at: at.get(), specs: Vec::new(), weights: Vec::new() };
             let lowering = Index::new(&mesh);
             change.weights.extend(weights.iter().map(|(name, weight)| (name.clone(), *weight)));
-            for index in 0..current.len() {
-                let (workload, direction) =
-                    (meshproof_model::WorkloadId(current[index].workload), current[index].direction);
+            for (index, spec) in current.iter_mut().enumerate() {
+                let (workload, direction) = (meshproof_model::WorkloadId(spec.workload), spec.direction);
                 if direction == Direction::Inbound {
                     continue;
                 }
                 let dialled = self.dialled(workload);
                 if self.lowering.replace(&lowering, index, workload, direction, &dialled) {
-                    let mut spec = self.lowering.compile(&self.plan, &mesh, index)?;
-                    adopt_clusters(&mut spec, &current[index]);
-                    current[index] = Arc::new(spec);
-                    change.specs.push((u32::try_from(index).unwrap_or(u32::MAX), Arc::clone(&current[index])));
+                    let mut next = self.lowering.compile(&self.plan, &mesh, index)?;
+                    adopt_clusters(&mut next, spec);
+                    *spec = Arc::new(next);
+                    change.specs.push((u32::try_from(index).unwrap_or(u32::MAX), Arc::clone(spec)));
                 }
             }
             changes.push(change);
