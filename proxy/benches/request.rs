@@ -82,9 +82,10 @@ impl Driver {
     }
 }
 
-fn config(routes: usize, filters: Vec<Filter>, retry: Option<RetryPolicy>) -> Config {
+fn config(routes: usize, filters: Vec<Filter>, retry: Option<&RetryPolicy>) -> Config {
     let route = |n: usize| {
-        let action = RouteAction { retry: retry.clone(), ..RouteAction::to(ClusterSpecifier::Cluster("a".to_owned())) };
+        let action =
+            RouteAction { retry: retry.cloned(), ..RouteAction::to(ClusterSpecifier::Cluster("a".to_owned())) };
         Route {
             name: format!("r{n}"),
             matches: RouteMatch::prefix(format!("/service-{n}/")),
@@ -138,11 +139,11 @@ fn requests(criterion: &mut Criterion) {
         }
     }
     let retry = RetryPolicy { retry_on: vec!["5xx".to_owned()], ..RetryPolicy::default() };
-    let mut driver = Driver::new(&config(10, Vec::new(), Some(retry.clone())), "/service-5/cart");
+    let mut driver = Driver::new(&config(10, Vec::new(), Some(&retry)), "/service-5/cart");
     group.bench_function("with retries", |b| b.iter(|| driver.request()));
-    let mut driver = Driver::new(&config(10, all_filters(), Some(retry.clone())), "/service-5/cart");
+    let mut driver = Driver::new(&config(10, all_filters(), Some(&retry)), "/service-5/cart");
     group.bench_function("with retries and all filters", |b| b.iter(|| driver.request()));
-    let mut outbound = Driver::new(&config(10, Vec::new(), Some(retry)), "/service-5/cart");
+    let mut outbound = Driver::new(&config(10, Vec::new(), Some(&retry)), "/service-5/cart");
     let mut inbound = Driver::new(&config(1, all_filters(), None), "/service-0/cart");
     group.bench_function("outbound and inbound sidecar", |b| {
         b.iter(|| {

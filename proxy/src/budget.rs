@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Slots of the sliding window of a budget with an interval.
-const SLOTS: u64 = 10;
+const SLOTS: usize = 10;
 
 /// The configured limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl RetryAllowance {
 /// Counts events over a sliding interval, in ten slots.
 #[derive(Clone, Debug, Default)]
 struct Window {
-    counts: [u64; SLOTS as usize],
+    counts: [u64; SLOTS],
     /// Number of the newest slot, counted from time zero.
     newest: u64,
 }
@@ -101,7 +101,7 @@ impl Window {
     fn add(&mut self, now: Time, interval: Nanos) {
         if !interval.is_zero() {
             self.advance(now, interval);
-            self.counts[(self.newest % SLOTS) as usize] += 1;
+            self.counts[slot(self.newest)] += 1;
         }
     }
 
@@ -112,12 +112,17 @@ impl Window {
 
     /// Empties the slots that have left the interval.
     fn advance(&mut self, now: Time, interval: Nanos) {
-        let current = now.as_nanos() / (interval.get() / SLOTS).max(1);
-        for slot in (self.newest + 1..=current).take(SLOTS as usize) {
-            self.counts[(slot % SLOTS) as usize] = 0;
+        let current = now.as_nanos() / (interval.get() / SLOTS as u64).max(1);
+        for number in (self.newest + 1..=current).take(SLOTS) {
+            self.counts[slot(number)] = 0;
         }
         self.newest = self.newest.max(current);
     }
+}
+
+/// Where a slot with this number is kept.
+fn slot(number: u64) -> usize {
+    usize::try_from(number % SLOTS as u64).unwrap_or(0)
 }
 
 #[cfg(test)]

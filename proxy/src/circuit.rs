@@ -11,10 +11,6 @@ pub struct Resource {
 }
 
 impl Resource {
-    pub(crate) const fn new(max: u32) -> Self {
-        Self { active: 0, max }
-    }
-
     pub(crate) const fn can_create(self) -> bool {
         self.active < self.max
     }

@@ -133,7 +133,7 @@ impl HeaderList {
 
     fn write_fmt(&mut self, name: &str, value: fmt::Arguments<'_>) -> Entry {
         // Writing to a string does not fail.
-        self.write(name, |text| drop(fmt::Write::write_fmt(text, value)))
+        self.write(name, |text| _ = fmt::Write::write_fmt(text, value))
     }
 }
 

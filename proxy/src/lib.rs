@@ -4,7 +4,7 @@
 //! The core holds no clock, no socket and no random generator; what it decides is what Envoy 1.40 decides.
 
 #![cfg_attr(not(test), deny(clippy::float_arithmetic))]
-
+#![allow(clippy::struct_excessive_bools, reason = "Envoy's options are many independent switches")]
 mod access_log;
 mod back_off;
 mod budget;

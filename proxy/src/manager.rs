@@ -6,7 +6,7 @@ use crate::{
     machine::Machine,
     reply::Reply,
     stats::{ClusterCounter, HttpCounter},
-    stream::{Alarm, Idle, Phase, Stream},
+    stream::{Alarm, Idle, Phase, Silence, Stream},
     timeout,
 };
 
@@ -178,7 +178,7 @@ impl Machine<'_, '_> {
         if !has_attempt {
             let details = "request_payload_exceeded_retry_buffer_limit";
             let body = "exceeded request buffer limit while retrying upstream";
-            self.local_reply(id, Reply::new(507, details).body(body).from_router());
+            self.local_reply(id, Reply::new(507, details).body(body).by_router());
         }
     }
 
@@ -205,9 +205,9 @@ impl Machine<'_, '_> {
         let now = self.cx.now;
         let Some(stream) = self.core.streams.get_mut(id) else { return };
         match stream.idle.ring(now) {
-            None => {}
-            Some(Some(at)) => self.set_timer(TimerId::StreamIdle(id), at),
-            Some(None) => {
+            Silence::Late => {}
+            Silence::Until(at) => self.set_timer(TimerId::StreamIdle(id), at),
+            Silence::TooLong => {
                 let (listener, status) = (stream.listener, stream.timeout_status());
                 self.count_http(listener, HttpCounter::DownstreamRqIdleTimeout);
                 let reply = Reply::new(status, "stream_idle_timeout").body("stream timeout");

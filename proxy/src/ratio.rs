@@ -65,6 +65,7 @@ impl Percent {
 
     /// This share of `base`, rounded down.
     pub const fn of(self, base: u64) -> u64 {
-        (base as u128 * self.0 as u128 / 1_000_000) as u64
+        let (whole, rest) = (base / 1_000_000, base % 1_000_000);
+        whole.saturating_mul(self.0 as u64).saturating_add(rest * self.0 as u64 / 1_000_000)
     }
 }

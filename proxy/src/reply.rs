@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reply<'r> {
     status: u16,
-    details: Text<'r>,
+    details: Details<'r>,
     body: Text<'r>,
     flag: Option<ResponseFlag>,
     header: Option<(&'r str, &'r str)>,
@@ -27,8 +27,14 @@ pub(crate) struct Reply<'r> {
 
 #[derive(Clone, Copy, Debug)]
 enum Text<'r> {
+    Text(&'r str),
+    Written(fmt::Arguments<'r>),
+}
+
+/// Details for the access log.
+#[derive(Clone, Copy, Debug)]
+enum Details<'r> {
     Fixed(&'static str),
-    Borrowed(&'r str),
     Written(fmt::Arguments<'r>),
 }
 
@@ -46,8 +52,8 @@ impl<'r> Reply<'r> {
     pub(crate) const fn new(status: u16, details: &'static str) -> Self {
         Self {
             status,
-            details: Text::Fixed(details),
-            body: Text::Fixed(""),
+            details: Details::Fixed(details),
+            body: Text::Text(""),
             flag: None,
             header: None,
             mutations: None,
@@ -59,7 +65,7 @@ impl<'r> Reply<'r> {
 
     /// An answer whose details are formatted.
     pub(crate) const fn written(status: u16, details: fmt::Arguments<'r>) -> Self {
-        Self { details: Text::Written(details), ..Self::new(status, "") }
+        Self { details: Details::Written(details), ..Self::new(status, "") }
     }
 
     pub(crate) const fn flag(self, flag: ResponseFlag) -> Self {
@@ -67,7 +73,7 @@ impl<'r> Reply<'r> {
     }
 
     pub(crate) const fn body(self, body: &'r str) -> Self {
-        Self { body: Text::Borrowed(body), ..self }
+        Self { body: Text::Text(body), ..self }
     }
 
     pub(crate) const fn body_fmt(self, body: fmt::Arguments<'r>) -> Self {
@@ -88,7 +94,7 @@ impl<'r> Reply<'r> {
     }
 
     /// Raised by the router once the attempt count is known.
-    pub(crate) const fn from_router(self) -> Self {
+    pub(crate) const fn by_router(self) -> Self {
         Self { from_router: true, ..self }
     }
 
@@ -102,10 +108,9 @@ impl Text<'_> {
     fn write(self, out: &mut String) {
         out.clear();
         match self {
-            Self::Fixed(text) => out.push_str(text),
-            Self::Borrowed(text) => out.push_str(text),
+            Self::Text(text) => out.push_str(text),
             // Writing to a string does not fail.
-            Self::Written(text) => drop(out.write_fmt(text)),
+            Self::Written(text) => _ = out.write_fmt(text),
         }
     }
 }
@@ -122,10 +127,10 @@ impl Machine<'_, '_> {
             stream.flag(flag);
         }
         match reply.details {
-            Text::Fixed(details) => stream.outcome.details = details,
-            text => {
+            Details::Fixed(details) => stream.outcome.details = details,
+            Details::Written(details) => {
                 stream.outcome.details = "";
-                text.write(&mut stream.outcome.details_text);
+                Text::Written(details).write(&mut stream.outcome.details_text);
             }
         }
         if stream.response_started {

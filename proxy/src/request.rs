@@ -245,11 +245,6 @@ impl Request {
         self.may_control
     }
 
-    /// Headers in order, without pseudo-headers.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        self.headers.iter()
-    }
-
     pub(crate) fn headers_mut(&mut self) -> &mut HeaderList {
         &mut self.headers
     }
@@ -331,6 +326,7 @@ impl Request {
         self.path = path;
     }
 
+    #[cfg(test)]
     pub(crate) fn set_scheme(&mut self, scheme: &str) {
         replace(&mut self.scheme, scheme);
         self.headers.set("x-forwarded-proto", scheme);

@@ -58,13 +58,9 @@ impl RetryOn {
     fn parse(text: &str, accepts: impl Fn(bool) -> bool) -> (Self, bool) {
         let mut all_known = true;
         let on = text.split(',').map(str::trim).fold(Self::NONE, |on, name| {
-            match CONDITIONS.iter().find(|(text, _, is_grpc)| *text == name && accepts(*is_grpc)) {
-                Some((_, condition, _)) => on.with(*condition),
-                None => {
-                    all_known = false;
-                    on
-                }
-            }
+            let known = CONDITIONS.iter().find(|(text, _, is_grpc)| *text == name && accepts(*is_grpc));
+            all_known &= known.is_some();
+            known.map_or(on, |(_, condition, _)| on.with(*condition))
         });
         (on, all_known)
     }

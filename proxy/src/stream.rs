@@ -56,18 +56,29 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
-    /// On the timer: `None` if it is a late one, `Some(Some(at))` to look again at `at`, `Some(None)` if time is up.
-    pub(crate) fn ring(&mut self, now: Time) -> Option<Option<Time>> {
+    /// The timer has fired.
+    pub(crate) fn ring(&mut self, now: Time) -> Silence {
         if !self.alarm.ring(now) {
-            return None;
+            return Silence::Late;
         }
         let at = self.last_activity + self.limit;
         if at <= now {
-            return Some(None);
+            return Silence::TooLong;
         }
         self.alarm = Alarm::at(at);
-        Some(Some(at))
+        Silence::Until(at)
     }
+}
+
+/// What a timer of silence finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// It means nothing any more.
+    Late,
+    /// There was activity: look again then.
+    Until(Time),
+    /// Time is up.
+    TooLong,
 }
 
 /// Where a stream is on its way.

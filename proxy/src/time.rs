@@ -177,7 +177,7 @@ fn scale(digits: &str, unit: u64) -> Option<u64> {
     let mut place = unit;
     for digit in fraction.chars() {
         let digit = u64::from(digit.to_digit(10)?);
-        if place % 10 != 0 {
+        if !place.is_multiple_of(10) {
             return (digit == 0).then_some(value);
         }
         place /= 10;

@@ -126,7 +126,7 @@ fn balancers() -> impl Iterator<Item = (&'static str, Cluster)> {
     let mut localities = cluster();
     localities.common_lb.locality_weighted = true;
     for (host, (locality, weight)) in localities.hosts.iter_mut().zip([("a", 1), ("b", 2), ("b", 2)]) {
-        host.locality = locality.to_owned();
+        locality.clone_into(&mut host.locality);
         host.locality_weight = Some(weight);
     }
     [

@@ -16,7 +16,9 @@ const fn answer(status: u16, after: u64) -> Act {
 #[track_caller]
 fn check(action: RouteAction, cluster: Cluster, acts: &[Act], dials: &[Dial], calls: &[Call], expect: &str) {
     let mut world = World::new(&config(action, cluster), 0, acts, dials);
-    calls.iter().for_each(|call| world.call(call.clone()));
+    for call in calls {
+        world.call(call.clone());
+    }
     world.run(60_000);
     world.at_rest();
     let is_shown = |line: &&str| !line.is_empty() && !["StreamIdle", "ConnectionIdle"].iter().any(|x| line.contains(x));

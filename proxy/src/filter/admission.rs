@@ -1,6 +1,6 @@
 //! Admission control: the more requests fail, the more are refused before they cost anything
 //! (Envoy: `AdmissionControlFilter`). The probability is a double, as in Envoy.
-#![allow(clippy::float_arithmetic, reason = "Envoy decides in doubles here")]
+#![allow(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "Envoy decides in doubles here")]
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,12 @@
 //! Adaptive concurrency: admits as many requests at a time as the latency shows to be harmless
 //! (Envoy: `GradientController`). The gradient is a double, as in Envoy.
-#![allow(clippy::float_arithmetic, reason = "Envoy decides in doubles here")]
+#![allow(
+    clippy::float_arithmetic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "Envoy decides in doubles here"
+)]
 
 use crate::{Nanos, Percent, Time, config::AdaptiveConcurrency};
 

@@ -14,13 +14,12 @@ pub(crate) enum Abort {
 
 /// The delay of a request with this draw; `header` gives request headers.
 pub(crate) fn delay<'a>(fault: &FaultDelay, header: impl Fn(&str) -> Option<&'a str>, draw: u64) -> Option<Nanos> {
-    let (duration, percentage) = match fault.fixed {
-        Some(fixed) => (fixed, fault.percentage),
-        None => {
-            let ms = number(header("x-envoy-fault-delay-request")?)?;
-            let lowered = lower(fault.percentage, header("x-envoy-fault-delay-request-percentage"));
-            (Nanos::from_millis(ms), lowered)
-        }
+    let (duration, percentage) = if let Some(fixed) = fault.fixed {
+        (fixed, fault.percentage)
+    } else {
+        let ms = number(header("x-envoy-fault-delay-request")?)?;
+        let lowered = lower(fault.percentage, header("x-envoy-fault-delay-request-percentage"));
+        (Nanos::from_millis(ms), lowered)
     };
     (!duration.is_zero() && percentage.holds(draw)).then_some(duration)
 }
@@ -58,8 +57,9 @@ mod tests {
 
     #[test]
     fn headers_control_aborts_within_their_limits() {
+        type Headers = &'static [(&'static str, &'static str)];
         let fault = FaultAbort { with: AbortWith::Header, percentage: FractionalPercent::hundred(50) };
-        let table: &[(&[(&str, &str)], u64, Option<Abort>)] = &[
+        let table: &[(Headers, u64, Option<Abort>)] = &[
             (&[("x-envoy-fault-abort-request", "503")], 49, Some(Abort::Http(503))),
             (&[("x-envoy-fault-abort-request", "503")], 50, None),
             (&[("x-envoy-fault-abort-request", "99")], 0, None),

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{
-    Cluster, FailureAccrual, Host, HostHealth, LbPolicy, RoutingPriority, Subsets, Thresholds, TransportMatch,
-    UpstreamProtocol, UpstreamTls, Zone,
+    Cluster, FailureAccrual, Host, HostHealth, LbPolicy, RoutingPriority, Subsets, Thresholds, UpstreamProtocol, Zone,
 };
 use crate::{ClusterId, Nanos, Percent, budget::RetryLimit};
 
@@ -67,8 +66,6 @@ pub(crate) struct ClusterTable {
     pub(crate) max_requests_per_connection: Option<u32>,
     /// `None`: connections are kept for ever.
     pub(crate) idle_timeout: Option<Nanos>,
-    pub(crate) tls: Option<UpstreamTls>,
-    pub(crate) transport_matches: Vec<TransportMatch>,
     pub(crate) balancing: BalancingOptions,
     pub(crate) outlier: Option<OutlierOptions>,
     pub(crate) health_check: Option<HealthCheckOptions>,
@@ -188,8 +185,6 @@ impl ClusterTable {
             max_concurrent_streams: cluster.max_concurrent_streams.unwrap_or(1024),
             max_requests_per_connection: cluster.max_requests_per_connection.filter(|count| *count > 0),
             idle_timeout: Some(cluster.idle_timeout.unwrap_or(Nanos::from_secs(3600))).filter(|time| !time.is_zero()),
-            tls: cluster.tls.clone(),
-            transport_matches: cluster.transport_matches.clone(),
             balancing: balancing(cluster, zone),
             outlier: cluster.outlier_detection.as_ref().map(outlier),
             health_check: cluster.health_check.as_ref().map(health_check),

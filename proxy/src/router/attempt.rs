@@ -37,7 +37,7 @@ impl Machine<'_, '_> {
         self.count(cluster, ClusterCounter::UpstreamCxNoneHealthy);
         self.core.stats.cluster_mut(cluster).charge(503);
         let reply = Reply::new(503, "no_healthy_upstream").body("no healthy upstream");
-        self.local_reply(id, reply.flag(ResponseFlag::NoHealthyUpstream).from_router());
+        self.local_reply(id, reply.flag(ResponseFlag::NoHealthyUpstream).by_router());
     }
 
     /// Makes the next attempt and gives it to its host's pool.

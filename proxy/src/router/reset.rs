@@ -56,8 +56,7 @@ impl Machine<'_, '_> {
         let body = format_args!(
             "upstream connect error or disconnect/reset before headers. {retried}reset reason: {text}{transport}"
         );
-        let mut reply =
-            Reply::new(status, reset_details(reason, false)).flag(flag(reason)).body_fmt(body).from_router();
+        let mut reply = Reply::new(status, reset_details(reason, false)).flag(flag(reason)).body_fmt(body).by_router();
         if reason == ResetReason::Overflow {
             reply = reply.header("x-envoy-overloaded", "true");
         }

@@ -2,8 +2,12 @@
 
 use super::retry::Verdict;
 use crate::{
-    AttemptId, ResetReason, ResponseFlag, StreamId, machine::Machine, reply::Reply, retry::Decision,
-    stats::ClusterCounter, stream::AttemptState,
+    AttemptId, ResetReason, ResponseFlag, StreamId,
+    machine::Machine,
+    reply::Reply,
+    retry::Decision,
+    stats::ClusterCounter,
+    stream::{AttemptState, Silence},
 };
 
 impl Machine<'_, '_> {
@@ -47,10 +51,10 @@ impl Machine<'_, '_> {
     pub(crate) fn per_try_idle_timeout(&mut self, id: AttemptId) {
         let now = self.cx.now;
         let Some(stream) = self.core.streams.get_mut(id.stream) else { return };
-        match stream.attempt_mut(id.number).and_then(|attempt| attempt.idle.ring(now)) {
-            None => {}
-            Some(Some(at)) => self.set_timer(crate::TimerId::PerTryIdle(id), at),
-            Some(None) => {
+        match stream.attempt_mut(id.number).map_or(Silence::Late, |attempt| attempt.idle.ring(now)) {
+            Silence::Late => {}
+            Silence::Until(at) => self.set_timer(crate::TimerId::PerTryIdle(id), at),
+            Silence::TooLong => {
                 let counter = ClusterCounter::UpstreamRqPerTryIdleTimeout;
                 self.try_timeout(id, counter, "upstream_per_try_idle_timeout");
             }
@@ -122,14 +126,14 @@ impl Machine<'_, '_> {
         let reply = Reply::new(status, "upstream_max_stream_duration_reached")
             .body("upstream max stream duration reached")
             .flag(ResponseFlag::UpstreamMaxStreamDurationReached)
-            .from_router();
+            .by_router();
         self.local_reply(id.stream, reply);
     }
 
     fn reply_timeout(&mut self, id: StreamId, details: &'static str) {
         let status = self.stream(id).router.timeout_status;
         let body = if status == 504 { "upstream request timeout" } else { "" };
-        let reply = Reply::new(status, details).flag(ResponseFlag::UpstreamRequestTimeout).body(body).from_router();
+        let reply = Reply::new(status, details).flag(ResponseFlag::UpstreamRequestTimeout).body(body).by_router();
         self.local_reply(id, reply);
     }
 }

@@ -150,7 +150,6 @@ impl Compiler<'_> {
                 self.faults.leave();
             }
             virtual_hosts.push(VirtualHost {
-                name: inherited.name,
                 require_tls: host.require_tls,
                 index: PathIndex::new(entries[first..].iter().map(|entry: &RouteEntry| entry.path.clone())),
                 first: u32::try_from(first).unwrap_or(u32::MAX),

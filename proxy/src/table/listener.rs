@@ -1,6 +1,6 @@
 //! One listener, compiled: its connection manager, its filters and its routes.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use super::{FilterTable, Override, RouteEntry, RouterOptions, domain::Domains, index::PathIndex};
 use crate::{
@@ -81,7 +81,6 @@ pub(crate) struct RouteTable {
 /// Routes for a set of domains.
 #[derive(Debug)]
 pub(crate) struct VirtualHost {
-    pub(crate) name: Arc<str>,
     pub(crate) require_tls: RequireTls,
     pub(super) index: PathIndex,
     /// Where its routes begin among all of the listener's.

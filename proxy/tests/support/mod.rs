@@ -1,17 +1,17 @@
 //! A small driver for tests: one proxy in virtual time, a client and upstream hosts that follow a script.
 #![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 pub mod reference;
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 use meshproof_proxy::{
-    AttemptId, ConnectionId, Cx, DrawKey, Effect, Effects, Entropy, ListenerId, Nanos, Peer, Proxy, RequestHead,
-    RequestKey, ResetReason, ResponseHead, StreamEnd, StreamId, Table, Time, TimerId,
+    AttemptId, ClusterId, ConnectionId, Cx, DrawKey, Effect, Effects, Entropy, ListenerId, Nanos, Peer, Proxy,
+    RequestHead, RequestKey, ResetReason, ResponseHead, StreamEnd, StreamId, Table, Time, TimerId,
     config::{
         Action, Cluster, ClusterSpecifier, Config, HeaderMutations, Host, Listener, Route, RouteAction, RouteMatch,
-        VirtualHost,
+        RoutingPriority, VirtualHost,
     },
 };
 
@@ -277,7 +277,7 @@ impl World {
 
     /// What must hold after every event.
     fn watch(&mut self) {
-        let circuit = self.proxy.circuit(meshproof_proxy::ClusterId::new(0), Default::default());
+        let circuit = self.proxy.circuit(ClusterId::new(0), RoutingPriority::Default);
         let now = [circuit.retries, circuit.requests.active(), circuit.connections.active()];
         assert!(circuit.requests.active() <= circuit.requests.max(), "{circuit:?}");
         assert!(circuit.pending.active() <= circuit.pending.max(), "{circuit:?}");
@@ -290,7 +290,7 @@ impl World {
     pub fn at_rest(&mut self) {
         assert!(self.ended.iter().all(Option::is_some), "{:?}", self.ended);
         assert_eq!(self.proxy.active_streams(), 0);
-        let circuit = self.proxy.circuit(meshproof_proxy::ClusterId::new(0), Default::default());
+        let circuit = self.proxy.circuit(ClusterId::new(0), RoutingPriority::Default);
         assert_eq!((circuit.retries, circuit.requests.active(), circuit.pending.active()), (0, 0, 0));
         for event in self.queue.values() {
             if let Event::Timer(timer) = event

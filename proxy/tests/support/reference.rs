@@ -1,6 +1,7 @@
 //! A naive model of retries, timeouts and breakers for one cluster with one host over HTTP/1.1. It keeps no timers and
 //! cancels nothing: at each step it recomputes from the facts what happens next. Slow, and meant to be obvious.
 #![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::cast_possible_truncation, reason = "counts are small")]
 
 use std::collections::BTreeSet;
 
@@ -363,7 +364,9 @@ impl<'p> Model<'p> {
         }
         self.forget_retries(i);
         let others: Vec<_> = self.requests[i].tries.iter().map(|one| one.number).filter(|other| *other != n).collect();
-        others.into_iter().for_each(|other| self.release(i, other, false));
+        for other in others {
+            self.release(i, other, false);
+        }
         self.requests[i].answered_by = Some(n);
         self.requests[i].status = status;
         if end {
@@ -505,7 +508,9 @@ impl<'p> Model<'p> {
 
     fn end(&mut self, i: usize, how: StreamEnd) {
         let numbers: Vec<_> = self.requests[i].tries.iter().map(|one| one.number).collect();
-        numbers.into_iter().for_each(|n| self.release(i, n, false));
+        for n in numbers {
+            self.release(i, n, false);
+        }
         self.forget_retries(i);
         let request = &mut self.requests[i];
         assert!(request.ended.is_none(), "request {i} ends twice");
