@@ -148,14 +148,16 @@ impl Certificate {
         path
     }
 
-    /// The first of a node's hops that cause the most requests at the service.
+    /// The first of a node's hops that cause the most requests at the service; among equals one that the known
+    /// requests take, since that can be shown.
     fn worst_hop<'a>(&self, graph: &'a Graph, node: usize) -> Option<(u64, Hop<'a>)> {
         let mut worst: Option<(u64, Hop<'a>)> = None;
         for call in graph.calls(node) {
             for hop in hops(node, call) {
                 let one = hop.factor().saturating_mul(self.caused(&hop));
                 let all = call.times.saturating_mul(one);
-                if all > worst.as_ref().map_or(0, |(most, _)| *most) {
+                let known = worst.as_ref().map_or((0, false), |(most, hop)| (*most, hop.way.taken));
+                if all > 0 && (all, hop.way.taken) > known {
                     worst = Some((all, hop));
                 }
             }
