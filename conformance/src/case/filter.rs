@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{
     LowerError, Millis,
+    header::HeaderToAdd,
     matcher::{Claim, Header, Text},
-    route::HeaderToAdd,
     unit::{Share, milli, nanos, percent},
 };
 

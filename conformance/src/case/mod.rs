@@ -9,8 +9,10 @@
 
 mod cluster;
 mod filter;
+mod header;
 mod matcher;
 mod request;
+mod retry;
 mod route;
 mod sampled;
 mod tls;

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use super::{
     LowerError, Millis,
     filter::{Fault, JwtOverride, LocalRateLimit, Rbac},
+    header::{HeaderToAdd, lower_case},
     matcher::{Header, Query},
+    retry::Retry,
     tls,
     unit::{Share, nanos},
 };
@@ -284,81 +286,6 @@ struct Mirror {
     percent: Option<Share>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Retry {
-    on: String,
-    num_retries: Option<u32>,
-    per_try_timeout_ms: Option<Millis>,
-    per_try_idle_timeout_ms: Option<Millis>,
-    #[serde(default)]
-    retriable_status_codes: Vec<u16>,
-    #[serde(default)]
-    retriable_headers: Vec<Header>,
-    #[serde(default)]
-    retriable_request_headers: Vec<Header>,
-    backoff: Option<BackOff>,
-    rate_limited_backoff: Option<RateLimitedBackOff>,
-    #[serde(default)]
-    host_predicates: Vec<HostPredicate>,
-    host_selection_max_attempts: Option<u32>,
-    priority_previous_frequency: Option<u32>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BackOff {
-    base_ms: Millis,
-    max_ms: Option<Millis>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RateLimitedBackOff {
-    reset_headers: Vec<ResetHeader>,
-    max_ms: Option<Millis>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ResetHeader {
-    name: String,
-    format: ResetFormat,
-}
-
-#[derive(PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ResetFormat {
-    Seconds,
-    UnixTimestamp,
-}
-
-#[derive(PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum HostPredicate {
-    PreviousHosts,
-}
-
-/// A header to add.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HeaderToAdd {
-    name: String,
-    value: String,
-    #[serde(default)]
-    action: Append,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Append {
-    #[default]
-    Append,
-    AddIfAbsent,
-    Overwrite,
-    OverwriteIfExists,
-}
-
 impl Listener {
     pub(crate) fn lower(&self, name: &str, identities: &tls::Identities) -> Result<config::Listener, LowerError> {
         Ok(config::Listener {
@@ -583,63 +510,4 @@ impl RateLimitAction {
             }
         }
     }
-}
-
-impl Retry {
-    fn lower(&self) -> Result<config::RetryPolicy, LowerError> {
-        Ok(config::RetryPolicy {
-            retry_on: self.on.split(',').map(|condition| condition.trim().to_owned()).collect(),
-            num_retries: self.num_retries,
-            per_try_timeout: nanos(self.per_try_timeout_ms),
-            per_try_idle_timeout: nanos(self.per_try_idle_timeout_ms),
-            retriable_status_codes: self.retriable_status_codes.clone(),
-            retriable_headers: Header::lower_all(&self.retriable_headers)?,
-            retriable_request_headers: Header::lower_all(&self.retriable_request_headers)?,
-            base_interval: self.backoff.map(|back_off| back_off.base_ms.nanos()),
-            max_interval: self.backoff.and_then(|back_off| nanos(back_off.max_ms)),
-            rate_limited_back_off: self.rate_limited_backoff.as_ref().map(RateLimitedBackOff::lower),
-            previous_hosts: self.host_predicates.contains(&HostPredicate::PreviousHosts),
-            host_selection_retry_max_attempts: self.host_selection_max_attempts,
-            previous_priorities_update_frequency: self.priority_previous_frequency,
-        })
-    }
-}
-
-impl RateLimitedBackOff {
-    fn lower(&self) -> config::RateLimitedBackOff {
-        config::RateLimitedBackOff {
-            reset_headers: self
-                .reset_headers
-                .iter()
-                .map(|header| config::ResetHeader {
-                    name: header.name.to_ascii_lowercase(),
-                    unix_timestamp: header.format == ResetFormat::UnixTimestamp,
-                })
-                .collect(),
-            max_interval: nanos(self.max_ms),
-        }
-    }
-}
-
-impl HeaderToAdd {
-    pub(crate) fn lower_all(headers: &[Self]) -> Vec<config::HeaderToAdd> {
-        headers.iter().map(Self::lower).collect()
-    }
-
-    fn lower(&self) -> config::HeaderToAdd {
-        config::HeaderToAdd {
-            name: self.name.to_ascii_lowercase(),
-            value: self.value.clone(),
-            action: match self.action {
-                Append::Append => config::AppendAction::AppendIfExistsOrAdd,
-                Append::AddIfAbsent => config::AppendAction::AddIfAbsent,
-                Append::Overwrite => config::AppendAction::OverwriteIfExistsOrAdd,
-                Append::OverwriteIfExists => config::AppendAction::OverwriteIfExists,
-            },
-        }
-    }
-}
-
-fn lower_case(names: &[String]) -> Vec<String> {
-    names.iter().map(|name| name.to_ascii_lowercase()).collect()
 }

@@ -29,6 +29,7 @@ pub(crate) struct Client {
 }
 
 /// One request of the client and what became of it.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Exchange {
     pub(crate) request: usize,
     /// Which worker of a closed loop sent it.
