@@ -189,3 +189,22 @@ fn what_cannot_be_is_refused() {
         assert!(matches!(outcome, Err(SetupError::Invalid(_))), "{text}");
     }
 }
+
+#[test]
+fn clients_leave_and_try_again() {
+    let behaviour = "Mesh(version: 1,
+        clients: {\"c\": (from: Outside, to: \"default/s:80\", requests: [(name: \"r\")], patience: Constant(\"50ms\"),
+            retries: (max: 1, back_off: Constant(\"10ms\")))},
+        workloads: {\"default/s\": (service_time: Constant(\"200ms\"), concurrency: 1, queue: (limit: 8))})";
+    let mesh = mesh(&service("s", 1), behaviour);
+    let once = "horizon: \"5s\", load: [Burst(client: \"c\", requests: 1, at: \"0s\")]";
+    let claim = Expectation::RequestsAt { service: "default/s".to_owned(), count: 2 };
+    assert!(replay(&mesh, &witness(scenario(once), claim)).expect("a replay").shown);
+    let run = run(&mesh, &scenario(once), &SimOptions::default());
+    assert_eq!(run.clients[0].failed.value(), Some(1.0));
+    assert_eq!(run.clients[0].latency_ms.max.value(), Some(110.0));
+    let service = &run.services[0];
+    assert_eq!((service.requests.value(), service.latency_ms.max.value()), (Some(2.0), Some(50.0)));
+    // The second try waits behind the first, which nobody cancels.
+    assert_eq!(service.queue_max.value(), Some(1.0));
+}

@@ -64,6 +64,7 @@ impl Engine<'_> {
             key,
             started: self.now,
             number: 0,
+            tried_at: self.now,
             is_trying: false,
             is_over: false,
             in_flight: 0,
@@ -80,6 +81,7 @@ impl Engine<'_> {
         let Some(request) = self.requests.get_mut(at) else { return false };
         request.number += 1;
         request.is_trying = true;
+        request.tried_at = self.now;
         let (number, key) = (request.number, mix(request.key, u64::from(request.number)));
         let client = &plan.clients[request.client as usize];
         let class = &client.classes[request.class as usize];
@@ -210,8 +212,7 @@ impl Engine<'_> {
         }
         let client = &self.plan.clients[request.client as usize];
         let how = if status == 0 { StreamEnd::Reset } else { StreamEnd::Complete };
-        let since = request.started;
-        self.measure.answer(self.now, since, client.service, client.edge, status, how);
+        self.measure.answer(self.now, request.tried_at, client.service, client.edge, status, how);
     }
 
     /// A try is over: the request ends, or another try follows. `status` 0: no answer.

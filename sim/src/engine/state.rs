@@ -180,6 +180,8 @@ pub(crate) struct Request {
     pub(crate) started: u64,
     /// The current try, from 1.
     pub(crate) number: u32,
+    /// When the current try began.
+    pub(crate) tried_at: u64,
     /// Whether a try is under way.
     pub(crate) is_trying: bool,
     /// It has ended for the client; what is still in flight for it keeps the entry.
