@@ -30,14 +30,21 @@ pub struct AccessLog<'a> {
 impl<'a> AccessLog<'a> {
     pub(crate) fn new(stream: &'a Stream, table: &'a Table, core: &'a Core) -> Self {
         let outcome = &stream.outcome;
-        let route = stream.resolution.route().map(|route| table.listener(stream.listener).routes.entry(route));
+        let route = stream
+            .resolution
+            .route()
+            .filter(|_| !stream.lost_route)
+            .map(|route| table.listener(stream.listener).routes.entry(route));
         Self {
             status: outcome.status,
             flags: outcome.flags,
             details: if outcome.details.is_empty() { &outcome.details_text } else { outcome.details },
             attempts: stream.router.attempt_count,
             route: route.map(|route| &*route.name),
-            cluster: stream.cluster.map(|cluster| &*core.clusters[cluster.index()].table.name),
+            cluster: stream
+                .cluster
+                .filter(|_| !stream.lost_route)
+                .map(|cluster| &*core.clusters[cluster.index()].table.name),
             host: stream.router.host,
             grpc_status: grpc_status(stream),
             duration: outcome.duration,

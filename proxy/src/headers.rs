@@ -90,7 +90,6 @@ impl Addition {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Names<'a> {
     pub(crate) route: &'a str,
-    pub(crate) virtual_host: &'a str,
 }
 
 struct Facts<'a> {
@@ -114,7 +113,6 @@ enum Part {
     Protocol,
     Scheme,
     RouteName,
-    VirtualHostName,
     ServerName,
     /// Names in the client's certificate: `uri` or `dns`.
     PeerSans(&'static str),
@@ -211,7 +209,6 @@ fn part(command: &str) -> Option<Part> {
         "PROTOCOL" => Part::Protocol,
         "SCHEME" => Part::Scheme,
         "ROUTE_NAME" => Part::RouteName,
-        "VIRTUAL_HOST_NAME" => Part::VirtualHostName,
         "REQUESTED_SERVER_NAME" => Part::ServerName,
         "DOWNSTREAM_PEER_URI_SAN" => Part::PeerSans("uri"),
         "DOWNSTREAM_PEER_DNS_SAN" => Part::PeerSans("dns"),
@@ -244,7 +241,6 @@ impl Part {
             Self::Protocol => out.push_str(if request.http2 { "HTTP/2" } else { "HTTP/1.1" }),
             Self::Scheme => out.push_str(request.scheme()),
             Self::RouteName => out.push_str(facts.names.route),
-            Self::VirtualHostName => out.push_str(facts.names.virtual_host),
             Self::ServerName => out.push_str(&request.peer.server_name),
             Self::PeerSans(kind) => {
                 for (index, san) in request.peer.sans.values(kind).enumerate() {
@@ -268,7 +264,7 @@ mod tests {
 
     use super::*;
 
-    const NAMES: Names<'_> = Names { route: "r1", virtual_host: "vh" };
+    const NAMES: Names<'_> = Names { route: "r1" };
 
     fn add(name: &str, value: &str, action: AppendAction) -> HeaderToAdd {
         HeaderToAdd { name: name.to_owned(), value: value.to_owned(), action }
@@ -327,7 +323,7 @@ mod tests {
             ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "10.0.0.1"),
             ("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", "127.0.0.1"),
             ("%PROTOCOL% %SCHEME%", "HTTP/1.1 http"),
-            ("%ROUTE_NAME%/%VIRTUAL_HOST_NAME%", "r1/vh"),
+            ("<%ROUTE_NAME%>", "<r1>"),
             ("%DOWNSTREAM_PEER_URI_SAN%", "spiffe://a,spiffe://b"),
             ("a%START_TIME(%s.%3f)%b", "ab"),
         ];

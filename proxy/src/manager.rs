@@ -39,6 +39,7 @@ impl Stream {
         self.callout = Alarm::OFF;
         self.filters.clear();
         self.redirects = 0;
+        self.lost_route = false;
         self.router.reset();
     }
 }

@@ -33,10 +33,16 @@ pub(crate) fn unescape_slashes(path: &mut String) -> bool {
     })
 }
 
-/// Collapses runs of slashes.
+/// Collapses runs of slashes. A path of nothing else keeps its first and its last one.
 pub(crate) fn merge_slashes(path: &mut String) {
-    if without_query(path).contains("//") {
+    let part = without_query(path);
+    if part.contains("//") {
+        let is_all_slashes = part.bytes().all(|byte| byte == b'/');
         rewrite(path, |part, out| {
+            if is_all_slashes {
+                out.push_str("//");
+                return;
+            }
             for c in part.chars() {
                 if c != '/' || !out.ends_with('/') {
                     out.push(c);
@@ -180,7 +186,9 @@ mod tests {
             let mut out = path.to_owned();
             assert_eq!((unescape_slashes(&mut out), out.as_str()), (found, expect), "{path}");
         }
-        for (path, expect) in [("//b", "/b"), ("/b///c//", "/b/c/"), ("/b?x=//y", "/b?x=//y"), ("/b", "/b")] {
+        for (path, expect) in
+            [("//b", "/b"), ("/b///c//", "/b/c/"), ("/b?x=//y", "/b?x=//y"), ("/b", "/b"), ("///?//", "//?//")]
+        {
             let mut out = path.to_owned();
             merge_slashes(&mut out);
             assert_eq!(out, expect, "{path}");

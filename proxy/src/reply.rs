@@ -167,7 +167,7 @@ impl Machine<'_, '_> {
         if let Some((name, value)) = reply.header {
             response.headers.push(name, value);
         }
-        if stream.request.method() == "HEAD" {
+        if stream.request.method() == "HEAD" || matches!(response.status, 204 | 304) {
             response.body.clear();
         }
         if let Some(route) = route {

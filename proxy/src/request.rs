@@ -178,19 +178,63 @@ const EDGE_ONLY: &[&str] = &[
     "x-envoy-decorator-operation",
     "x-envoy-downstream-service-cluster",
     "x-envoy-downstream-service-node",
+    "x-envoy-original-host",
     "x-envoy-original-path",
 ];
 
-/// Headers that Envoy keeps in one line (`INLINE_REQ_HEADERS`).
+/// Headers that Envoy keeps in one line (`INLINE_REQ_HEADERS` and those that its filters register), sorted.
 const ONE_LINE: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "access-control-request-headers",
+    "access-control-request-method",
     "authorization",
+    "cache-control",
+    "content-length",
     "content-type",
+    "expect",
+    "grpc-accept-encoding",
     "grpc-timeout",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "origin",
+    "pragma",
+    "referer",
+    "te",
     "user-agent",
     "via",
+    "x-client-trace-id",
+    "x-envoy-attempt-count",
+    "x-envoy-decorator-operation",
+    "x-envoy-downstream-service-cluster",
+    "x-envoy-downstream-service-node",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-external-address",
+    "x-envoy-force-trace",
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-internal",
+    "x-envoy-ip-tags",
+    "x-envoy-is-timeout-retry",
+    "x-envoy-max-retries",
+    "x-envoy-original-host",
+    "x-envoy-original-path",
+    "x-envoy-original-url",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-retry-on",
+    "x-envoy-upstream-alt-stat-name",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-alt-response",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-envoy-upstream-stream-duration-ms",
     "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-port",
     "x-forwarded-proto",
     "x-request-id",
 ];
@@ -387,11 +431,12 @@ impl Request {
         if HOP_BY_HOP.contains(&name) {
             return;
         }
-        let controls = name.starts_with("x-envoy-") || name == "grpc-timeout";
-        self.may_control |= controls;
-        let has_one_line = controls || ONE_LINE.contains(&name);
-        if has_one_line && let Some(first) = self.headers.get(name).map(str::to_owned) {
-            return self.headers.set_fmt(name, format_args!("{first},{value}"));
+        self.may_control |= name.starts_with("x-envoy-") || name == "grpc-timeout";
+        if ONE_LINE.binary_search(&name).is_ok()
+            && let Some(first) = self.headers.get(name).map(str::to_owned)
+        {
+            let separator = if first.is_empty() { "" } else { "," };
+            return self.headers.set_fmt(name, format_args!("{first}{separator}{value}"));
         }
         self.headers.push(name, value);
     }
@@ -453,7 +498,7 @@ impl Request {
     fn append_forwarded_for(&mut self, manager: &ManagerOptions) {
         let Some(address) = self.peer.address else { return };
         let own = manager.node_address.as_deref().filter(|_| address.is_loopback());
-        let list = self.headers.get("x-forwarded-for").map(|list| format!("{list},"));
+        let list = self.headers.get("x-forwarded-for").filter(|list| !list.is_empty()).map(|list| format!("{list},"));
         let list = list.as_deref().unwrap_or("");
         match own {
             Some(own) => self.headers.set_fmt("x-forwarded-for", format_args!("{list}{own}")),

@@ -151,6 +151,8 @@ pub(crate) struct Stream {
     /// Filters that the request has passed and that want to know how it ends.
     pub(crate) filters: SmallVec<[Admitted; 4]>,
     pub(crate) redirects: u32,
+    /// It was to follow a redirect to where there is no route; the access log shows no route either.
+    pub(crate) lost_route: bool,
     pub(crate) router: Router,
 }
 

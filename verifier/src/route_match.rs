@@ -1,8 +1,8 @@
 //! Which routes a request takes, and which it may take if part of it is not known.
 
 use meshproof_proxy::config::{
-    HeaderMatcher, HeaderValueMatcher, PathMatcher, QueryMatcher, RouteConfiguration, RouteMatch, StringMatcher,
-    StringPattern, VirtualHost,
+    HeaderMatcher, HeaderValueMatcher, PathMatcher, QueryMatcher, QueryValueMatcher, RouteConfiguration, RouteMatch,
+    StringMatcher, StringPattern, VirtualHost,
 };
 use regex_automata::meta::Regex;
 
@@ -184,9 +184,9 @@ fn query_matches(matcher: &QueryMatcher, request: &KnownRequest) -> Answer {
         (name == matcher.name).then_some(value)
     });
     let holds = match (value, &matcher.value) {
-        (None, _) => Some(false),
-        (Some(_), None) => Some(true),
-        (Some(value), Some(text)) => string_matches(text, value),
+        (value, QueryValueMatcher::Present(wanted)) => Some(value.is_some() == *wanted),
+        (None, QueryValueMatcher::Text(_)) => Some(false),
+        (Some(value), QueryValueMatcher::Text(text)) => string_matches(text, value),
     };
     match holds {
         Some(holds) if !request.open => Answer::sure(holds),

@@ -127,10 +127,11 @@ impl Header {
 
 impl Query {
     pub(crate) fn lower(&self) -> Result<config::QueryMatcher, LowerError> {
-        let value = self.text();
-        if value.is_none() && self.present != Some(true) {
-            return Err(LowerError::EmptyMatcher(self.name.clone()));
-        }
+        use config::QueryValueMatcher as Value;
+        let value = match self.present {
+            Some(present) => Value::Present(present),
+            None => Value::Text(self.text().ok_or_else(|| LowerError::EmptyMatcher(self.name.clone()))?),
+        };
         Ok(config::QueryMatcher { name: self.name.clone(), value })
     }
 }

@@ -1,7 +1,7 @@
 //! Match blocks of HTTP rules: which are for this proxy at all, and what they ask of requests.
 
 use meshproof_proxy::config::{
-    HeaderMatcher, HeaderValueMatcher, PathMatcher, QueryMatcher, RouteMatch, StringMatcher,
+    HeaderMatcher, HeaderValueMatcher, PathMatcher, QueryMatcher, QueryValueMatcher, RouteMatch, StringMatcher,
 };
 
 use super::client::Client;
@@ -90,7 +90,8 @@ fn header(name: &str, condition: &StringMatch) -> HeaderMatcher {
 }
 
 fn query(name: &str, condition: &StringMatch) -> QueryMatcher {
-    QueryMatcher { name: name.to_owned(), value: text(condition) }
+    let value = text(condition).map_or(QueryValueMatcher::Present(true), QueryValueMatcher::Text);
+    QueryMatcher { name: name.to_owned(), value }
 }
 
 /// `None` where only presence is asked for: `{}`, or the regular expression `*` (`RT-3`, `RT-4`).

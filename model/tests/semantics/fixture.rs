@@ -6,7 +6,10 @@ use meshproof_import::{ImportOptions, import};
 use meshproof_model::{Lowered, Mesh, ServiceId, Sources, WorkloadId};
 use meshproof_proxy::{
     Table,
-    config::{Action, Cluster, ClusterSpecifier, HeaderValueMatcher, PathMatcher, Route, RouteMatch, StringPattern},
+    config::{
+        Action, Cluster, ClusterSpecifier, HeaderValueMatcher, PathMatcher, QueryValueMatcher, Route, RouteMatch,
+        StringPattern,
+    },
 };
 
 pub(crate) const DEFAULT_RETRIES: &str =
@@ -123,7 +126,10 @@ pub(crate) fn show_match(matches: &RouteMatch) -> String {
         let _ = write!(line, " {not}{}{empty}{}", header.name, show_value(&header.value));
     }
     for query in &matches.query {
-        let value = query.value.as_ref().map_or(String::new(), |value| show_pattern(&value.pattern));
+        let value = match &query.value {
+            QueryValueMatcher::Present(_) => String::new(),
+            QueryValueMatcher::Text(text) => show_pattern(&text.pattern),
+        };
         let _ = write!(line, " ?{}{value}", query.name);
     }
     line

@@ -82,8 +82,17 @@ pub enum HeaderValueMatcher {
 pub struct QueryMatcher {
     /// The parameter's name, undecoded.
     pub name: String,
-    /// `None`: it is enough that the parameter is there.
-    pub value: Option<StringMatcher>,
+    /// What is asked of the value.
+    pub value: QueryValueMatcher,
+}
+
+/// What a [`QueryMatcher`] asks of the value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum QueryValueMatcher {
+    /// Whether the parameter is there (`true`) or absent (`false`).
+    Present(bool),
+    /// The first value of the parameter matches.
+    Text(StringMatcher),
 }
 
 /// What is asked of the path, its query cut off (Envoy: `config.route.v3.RouteMatch.path_specifier`).

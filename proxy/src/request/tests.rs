@@ -173,8 +173,11 @@ fn received_headers_are_cleaned() {
         ("x-a", "c"),
         ("authorization", "Bearer x"),
         ("authorization", "Bearer y"),
+        ("x-envoy-original-url", ""),
         ("x-envoy-fault-delay-request", "1"),
         ("x-envoy-fault-delay-request", "2"),
+        ("grpc-timeout", ""),
+        ("grpc-timeout", "2m"),
     ];
     let table = table(ConnectionManager::default(), DownstreamTls::default());
     let request = load(&table, &head("svc", "/", headers)).unwrap();
@@ -182,7 +185,8 @@ fn received_headers_are_cleaned() {
     assert_eq!(values("connection"), "");
     assert_eq!(values("x-a"), "b|c");
     assert_eq!(values("authorization"), "Bearer x,Bearer y");
-    assert_eq!(values("x-envoy-fault-delay-request"), "1,2");
+    assert_eq!(values("x-envoy-fault-delay-request"), "1|2");
+    assert_eq!(values("grpc-timeout"), "2m");
     assert_eq!(values(":authority"), "svc");
     assert_eq!(values("host"), "svc");
     let mut copy = Request::default();

@@ -1,5 +1,7 @@
 //! Redirects: those the proxy answers with, and those it follows itself (Envoy: `Filter::setupRedirect`).
 
+use std::cell::Cell;
+
 use crate::{
     AttemptId, ResponseHead, StreamId,
     machine::Machine,
@@ -51,12 +53,17 @@ impl Machine<'_, '_> {
         let routes = &self.listener(id.stream).routes;
         let stream = &mut self.core.streams[id.stream];
         let (cluster, draw) = (stream.cluster, stream.draw);
-        let has_route = |request: &Request| routes.route(request, draw) != Resolution::NotFound;
+        let lost_route = Cell::new(false);
+        let has_route = |request: &Request| {
+            lost_route.set(routes.route(request, draw) == Resolution::NotFound);
+            !lost_route.get()
+        };
         let is_allowed = stream.is_request_complete() && stream.redirects < policy.max && !stream.router.gave_up_buffer;
         let is_done = is_allowed
             && head
                 .get("location")
                 .is_some_and(|location| stream.request.redirect_to(location, head.status, has_route));
+        stream.lost_route |= lost_route.get();
         if let Some(cluster) = cluster {
             let counter = if is_done {
                 ClusterCounter::UpstreamInternalRedirectSucceeded

@@ -310,21 +310,17 @@ impl Compiler<'_> {
     /// The route's changes and those it inherits: its own come first, unless the most specific win.
     fn levels(&mut self, inherited: &Inherited<'_>, headers: &HeaderMutations) -> Levels {
         let [request, response] = self.mutations(headers);
-        let specific_last = inherited.routes.most_specific_header_mutations_wins;
+        let is_specific_last = inherited.routes.most_specific_header_mutations_wins;
         let in_order = |own: Arc<Mutations>, outer: &[Arc<Mutations>; 2]| {
             let mut levels = vec![own];
             levels.extend(outer.iter().cloned());
-            if specific_last {
+            if is_specific_last {
                 levels.reverse();
             }
             levels.retain(|level| !level.is_empty());
             levels.into_boxed_slice()
         };
-        Levels {
-            request: in_order(request, &inherited.request),
-            response: in_order(response, &inherited.response),
-            specific_last,
-        }
+        Levels { request: in_order(request, &inherited.request), response: in_order(response, &inherited.response) }
     }
 
     /// The route's configuration of filters, or else its virtual host's.

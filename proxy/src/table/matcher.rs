@@ -1,7 +1,7 @@
 //! Compiled matchers on texts, headers and query parameters.
 
 use crate::{
-    config::{self, HeaderValueMatcher, StringPattern},
+    config::{self, HeaderValueMatcher, QueryValueMatcher, StringPattern},
     error::CompileFault,
     regex::FullMatch,
 };
@@ -119,19 +119,31 @@ impl ValueMatch {
 #[derive(Clone, Debug)]
 pub(crate) struct QueryMatch {
     name: Box<str>,
-    value: Option<StringMatch>,
+    value: QueryValueMatch,
+}
+
+#[derive(Clone, Debug)]
+enum QueryValueMatch {
+    Present(bool),
+    Text(StringMatch),
 }
 
 impl QueryMatch {
     pub(crate) fn new(matcher: &config::QueryMatcher) -> Result<Self, CompileFault> {
-        let value = matcher.value.as_ref().map(StringMatch::new).transpose()?;
+        let value = match &matcher.value {
+            QueryValueMatcher::Present(present) => QueryValueMatch::Present(*present),
+            QueryValueMatcher::Text(text) => QueryValueMatch::Text(StringMatch::new(text)?),
+        };
         Ok(Self { name: matcher.name.as_str().into(), value })
     }
 
     /// Whether the first parameter of that name satisfies the matcher.
     pub(crate) fn matches(&self, query: &str) -> bool {
-        query_parameter(query, &self.name)
-            .is_some_and(|value| self.value.as_ref().is_none_or(|matcher| matcher.matches(value)))
+        let value = query_parameter(query, &self.name);
+        match &self.value {
+            QueryValueMatch::Present(wanted) => value.is_some() == *wanted,
+            QueryValueMatch::Text(text) => value.is_some_and(|value| text.matches(value)),
+        }
     }
 }
 
@@ -223,22 +235,27 @@ mod tests {
 
     #[test]
     fn the_first_parameter_of_a_name_counts() {
+        let text = |value: &str| QueryValueMatcher::Text(StringMatcher::exact(value));
+        let present = QueryValueMatcher::Present;
         let table = [
-            ("a=1&a=2", Some("1"), true),
-            ("a=2&a=1", Some("1"), false),
-            ("&&a=1", Some("1"), true),
-            ("a==1", Some("=1"), true),
-            ("a=1;b=2", Some("1"), false),
-            ("%61=1", Some("1"), false),
-            ("a=%31", Some("1"), false),
-            ("a", Some(""), true),
-            ("a", None, true),
-            ("b", None, false),
-            ("", None, false),
+            ("a=1&a=2", text("1"), true),
+            ("a=2&a=1", text("1"), false),
+            ("&&a=1", text("1"), true),
+            ("a==1", text("=1"), true),
+            ("a=1;b=2", text("1"), false),
+            ("%61=1", text("1"), false),
+            ("a=%31", text("1"), false),
+            ("a", text(""), true),
+            ("a", present(true), true),
+            ("b", present(true), false),
+            ("", present(true), false),
+            ("a=1", present(false), false),
+            ("A=1", present(false), true),
+            ("", present(false), true),
         ];
         for (query, value, expect) in table {
-            let matcher = QueryMatcher { name: "a".to_owned(), value: value.map(StringMatcher::exact) };
-            assert_eq!(QueryMatch::new(&matcher).unwrap().matches(query), expect, "{query} {value:?}");
+            let matcher = QueryMatcher { name: "a".to_owned(), value };
+            assert_eq!(QueryMatch::new(&matcher).unwrap().matches(query), expect, "{query} {matcher:?}");
         }
     }
 }

@@ -131,13 +131,12 @@ pub(crate) struct Mirror {
     pub(crate) fraction: FractionalPercent,
 }
 
-/// Changes of the route, its virtual host and its route configuration that are not empty, in order of application.
+/// Changes of the route, its virtual host and its route configuration that are not empty, in order of application. Those
+/// of a weighted cluster come before all of them, whichever of these win.
 #[derive(Debug, Default)]
 pub(crate) struct Levels {
     pub(crate) request: Box<[Arc<Mutations>]>,
     pub(crate) response: Box<[Arc<Mutations>]>,
-    /// Whether a weighted cluster's changes come last.
-    pub(crate) specific_last: bool,
 }
 
 /// Filters' configuration for this route.
@@ -234,14 +233,12 @@ impl RouteEntry {
     }
 
     pub(crate) fn names(&self) -> Names<'_> {
-        Names { route: &self.name, virtual_host: &self.virtual_host }
+        Names { route: &self.name }
     }
 }
 
 impl Levels {
     fn in_order(&self, levels: &[Arc<Mutations>], specific: Option<&Mutations>, mut apply: impl FnMut(&Mutations)) {
-        let (first, last) = if self.specific_last { (None, specific) } else { (specific, None) };
-        let levels = first.into_iter().chain(levels.iter().map(|level| &**level)).chain(last);
-        levels.for_each(&mut apply);
+        specific.into_iter().chain(levels.iter().map(|level| &**level)).for_each(&mut apply);
     }
 }

@@ -70,18 +70,23 @@ fn expand(template: &str) -> Option<String> {
     Some(out)
 }
 
+/// The characters of RFC 3986's `pchar`, the wildcard left out; others match no wildcard.
+fn is_segment_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-._~%!$&'()+,;:@=".contains(c)
+}
+
 fn matches(parts: &[Part], path: &str) -> bool {
     match parts {
         [] => path.is_empty(),
         [Part::Text(text), rest @ ..] => path.strip_prefix(&**text).is_some_and(|path| matches(rest, path)),
         [Part::Segment, rest @ ..] => {
-            let end = path.find('/').unwrap_or(path.len());
+            let end = path.find(|c| !is_segment_char(c)).unwrap_or(path.len());
             // Text may follow a wildcard within a segment, so every length counts, the longest first.
             (1..=end).rev().any(|len| path.is_char_boundary(len) && matches(rest, &path[len..]))
         }
-        [Part::Rest] => true,
         [Part::Rest, rest @ ..] => {
-            (0..=path.len()).rev().any(|len| path.is_char_boundary(len) && matches(rest, &path[len..]))
+            let end = path.find(|c| c != '/' && !is_segment_char(c)).unwrap_or(path.len());
+            (0..=end).rev().any(|len| path.is_char_boundary(len) && matches(rest, &path[len..]))
         }
     }
 }
@@ -110,6 +115,9 @@ mod tests {
             ("/{a=*}/{b=v1/**}", "/x/v1/z", true),
             ("/{a=*}/{b=v1/**}", "/x/v2/z", false),
             ("/{*}/b/{**}", "/x/b/z/z", true),
+            ("/a/*", "/a/b:c%20", true),
+            ("/a/*", "/a/b{c", false),
+            ("/**", "/a/[b", false),
             ("/", "/", true),
         ];
         for (template, path, expect) in table {

@@ -7,9 +7,9 @@ use crate::{
     ListenerId, Peer, RequestHead, RequestKey,
     config::{
         Action, Cluster, ClusterSpecifier, Config, DirectResponse, Filter, FilterOverride, HeaderMatcher,
-        HeaderMutations, HeaderValueMatcher, Listener, PathMatcher, Permission, Principal, QueryMatcher, Rbac,
-        RbacAction, RbacPolicy, RbacRules, RegexRewrite, RequireTls, Route, RouteAction, RouteMatch, StringMatcher,
-        VirtualHost, WeightedCluster,
+        HeaderMutations, HeaderValueMatcher, Listener, PathMatcher, Permission, Principal, QueryMatcher,
+        QueryValueMatcher, Rbac, RbacAction, RbacPolicy, RbacRules, RegexRewrite, RequireTls, Route, RouteAction,
+        RouteMatch, StringMatcher, VirtualHost, WeightedCluster,
     },
     request::Request,
     table::PathMatch,
@@ -127,8 +127,11 @@ fn conditions_are_all_asked() {
             "query",
             RouteMatch {
                 query: vec![
-                    QueryMatcher { name: "a".to_owned(), value: Some(StringMatcher::regex("[0-9]+")) },
-                    QueryMatcher { name: "b".to_owned(), value: None },
+                    QueryMatcher {
+                        name: "a".to_owned(),
+                        value: QueryValueMatcher::Text(StringMatcher::regex("[0-9]+")),
+                    },
+                    QueryMatcher { name: "b".to_owned(), value: QueryValueMatcher::Present(true) },
                 ],
                 ..any()
             },
