@@ -6,7 +6,7 @@
 use std::ops;
 
 /// A truth value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Bool {
     /// True or false.
     Const(bool),
@@ -25,7 +25,7 @@ pub(crate) enum Bool {
 }
 
 /// A natural number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Int {
     /// A given one.
     Const(u64),
@@ -38,7 +38,7 @@ pub(crate) enum Int {
 }
 
 /// What a solver is asked: is there an assignment under which all assertions hold?
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Query {
     /// Names of the free truth values.
     pub bools: Vec<String>,

@@ -53,15 +53,22 @@ pub(crate) enum Check {
 impl Judge<'_> {
     /// Asks Z3 about a group of queries of which none may be satisfiable.
     pub(crate) fn none_satisfiable(&self, queries: &[Query]) -> Check {
-        let answers = check_all(queries, self.options.rlimit);
-        if answers.iter().any(|answer| matches!(answer, Answer::Sat(_))) {
-            return Check::Refuted;
-        }
-        let reason = answers.into_iter().find_map(|answer| match answer {
-            Answer::Unknown(reason) => Some(reason),
-            Answer::Unsat | Answer::Sat(_) => None,
-        });
-        reason.map_or(Check::Confirmed, Check::Undecided)
+        let answers = self.each_unsatisfiable(queries);
+        let refuted = answers.iter().find(|answer| **answer == Check::Refuted);
+        refuted
+            .or_else(|| answers.iter().find(|answer| **answer != Check::Confirmed))
+            .cloned()
+            .unwrap_or(Check::Confirmed)
+    }
+
+    /// Asks Z3 about each query of a group whether it is unsatisfiable.
+    pub(crate) fn each_unsatisfiable(&self, queries: &[Query]) -> Vec<Check> {
+        let check = |answer| match answer {
+            Answer::Unsat => Check::Confirmed,
+            Answer::Sat(_) => Check::Refuted,
+            Answer::Unknown(reason) => Check::Undecided(reason),
+        };
+        check_all(queries, self.options.rlimit).into_iter().map(check).collect()
     }
 }
 

@@ -26,10 +26,10 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let (kinds, known) = (ClientKinds::of(mesh), known_calls(mesh));
     let mut verdicts = Verdicts { strict: strict_lines(mesh), ..Verdicts::new(judge) };
     for server in servers(mesh, &lowering) {
-        let links: Vec<Link> = kinds.links(mesh, &lowering, &server).collect();
+        let links: Vec<Link<'_>> = kinds.links(mesh, &lowering, &server).collect();
         verdicts.plaintext(&server, &links);
         verdicts.outages(&server, &links, &known);
-        verdicts.links(&links, server.workload);
+        verdicts.links(&links, server.workload, &known);
     }
     verdicts.report()
 }
@@ -91,7 +91,7 @@ impl<'a> Verdicts<'a> {
     }
 
     /// Whether a port can be spoken to in plaintext: by a client outside of the mesh, or by one of the mesh.
-    fn plaintext(&mut self, server: &Server, links: &[Link]) {
+    fn plaintext(&mut self, server: &Server, links: &[Link<'_>]) {
         let outside = Facts { transport: Transport::Plaintext, mode: server.mode, is_http: false };
         let facts = distinct(std::iter::once(outside).chain(links.iter().map(|link| link.facts)));
         let is_open = facts.iter().any(|facts| outcome(*facts) == Outcome::Plaintext);
@@ -112,36 +112,41 @@ impl<'a> Verdicts<'a> {
                 client_lines: BTreeSet::new(),
             });
             open.ports.insert(server.port);
-            open.clients.extend(plain().map(|link| link.client));
+            open.clients.extend(plain().flat_map(|link| link.clients).filter(|client| **client != server.workload));
             open.client_lines.extend(plain().filter_map(|link| link.origin.location().cloned()));
         }
     }
 
     /// Whether clients that call a port, or have a rule for it, agree with it on TLS.
-    fn outages(&mut self, server: &Server, links: &[Link], known: &BTreeSet<(WorkloadId, ServiceId)>) {
+    fn outages(&mut self, server: &Server, links: &[Link<'_>], known: &BTreeSet<(WorkloadId, ServiceId)>) {
         let mesh = self.judge.mesh;
         // Without a proxy a client has no rule; it counts as a caller if it is known to call, or if nobody says whom.
-        let counts = |link: &&Link| {
-            let client = mesh.workload(link.client);
-            client.proxy != ProxyMode::None || {
-                let is_described = mesh.behaviour.workloads.contains_key(&client.full_name());
-                known.contains(&(link.client, link.service)) || !is_described
-            }
+        let counts = |link: &Link<'_>, id: WorkloadId| {
+            let client = mesh.workload(id);
+            id != server.workload
+                && (client.proxy != ProxyMode::None || {
+                    let is_described = mesh.behaviour.workloads.contains_key(&client.full_name());
+                    known.contains(&(id, link.service)) || !is_described
+                })
         };
-        let counted: Vec<&Link> = links.iter().filter(counts).collect();
-        let facts = distinct(counted.iter().map(|link| link.facts));
+        let counted: Vec<(&Link<'_>, Vec<WorkloadId>)> = links
+            .iter()
+            .map(|link| (link, link.clients.iter().copied().filter(|id| counts(link, *id)).collect::<Vec<_>>()))
+            .filter(|(_, clients)| !clients.is_empty())
+            .collect();
+        let facts = distinct(counted.iter().map(|(link, _)| link.facts));
         let fails = |facts: Facts| outcome(facts) == Outcome::Fails;
         let is_broken = facts.iter().any(|facts| fails(*facts));
         if !self.agrees(server, &facts, Outcome::Fails, is_broken) {
             return;
         }
         let agreed = self.agreed.entry(server.workload).or_insert((0, true));
-        agreed.0 += counted.len() as u64;
-        for link in counted.into_iter().filter(|link| fails(link.facts)) {
-            let client = mesh.workload(link.client);
-            let without_proxy = client.proxy == ProxyMode::None;
-            let is_known = !without_proxy || known.contains(&(link.client, link.service));
-            let key = (link.origin.location().cloned(), without_proxy.then_some(link.client));
+        agreed.0 += counted.iter().map(|(_, clients)| clients.len() as u64).sum::<u64>();
+        let failing = counted.into_iter().filter(|(link, _)| fails(link.facts));
+        for (link, id) in failing.flat_map(|(link, ids)| ids.into_iter().map(move |id| (link, id))) {
+            let without_proxy = mesh.workload(id).proxy == ProxyMode::None;
+            let is_known = !without_proxy || known.contains(&(id, link.service));
+            let key = (link.origin.location().cloned(), without_proxy.then_some(id));
             // What a client without a proxy is not known to call is no outage of the server's.
             agreed.1 &= !is_known;
             let broken = self.broken.entry(key).or_insert_with(|| Broken {
@@ -164,7 +169,7 @@ impl<'a> Verdicts<'a> {
                 };
             }
             if is_known == broken.is_known {
-                broken.clients.insert(link.client);
+                broken.clients.insert(id);
                 broken.servers.insert(server.workload, server.mode);
                 broken.services.insert(link.service);
                 broken.server_lines.extend(server.origin.location().cloned());
@@ -184,10 +189,13 @@ impl<'a> Verdicts<'a> {
         false
     }
 
-    fn links(&mut self, links: &[Link], server: WorkloadId) {
+    /// Which calls that are known are always encrypted.
+    fn links(&mut self, links: &[Link<'_>], server: WorkloadId, known: &BTreeSet<(WorkloadId, ServiceId)>) {
         for link in links {
             let encrypted = outcome(link.facts) == Outcome::Mutual;
-            *self.encrypted.entry((link.client, server)).or_insert(true) &= encrypted;
+            for client in link.clients.iter().filter(|client| known.contains(&(**client, link.service))) {
+                *self.encrypted.entry((*client, server)).or_insert(true) &= encrypted;
+            }
         }
     }
 

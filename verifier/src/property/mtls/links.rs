@@ -23,11 +23,11 @@ pub(crate) struct Server {
     pub origin: Origin,
 }
 
-/// A client towards a [`Server`].
+/// Clients of one kind towards a [`Server`].
 #[derive(Clone, Debug)]
-pub(crate) struct Link {
+pub(crate) struct Link<'a> {
     /// Who calls.
-    pub client: WorkloadId,
+    pub clients: &'a [WorkloadId],
     /// Over which service.
     pub service: ServiceId,
     /// What decides the outcome.
@@ -106,19 +106,19 @@ impl ClientKinds {
         Self { kinds: kinds.into_values().collect() }
     }
 
-    /// Every client towards a server, but the server itself.
+    /// Every kind of client towards a server; not the server itself.
     pub(crate) fn links<'a>(
         &'a self,
         mesh: &'a Mesh,
         lowering: &'a Lowering<'_>,
         server: &'a Server,
-    ) -> impl Iterator<Item = Link> + 'a {
+    ) -> impl Iterator<Item = Link<'a>> + 'a {
         server.services.iter().flat_map(move |(service, port, protocol)| {
-            self.kinds.iter().flat_map(move |kind| {
+            let others = |kind: &&Vec<WorkloadId>| kind.as_slice() != [server.workload];
+            self.kinds.iter().filter(others).map(move |kind| {
                 let (transport, origin) = speaks(mesh, lowering, kind[0], (*service, *port), server.workload);
                 let facts = Facts { transport, mode: server.mode, is_http: speaks_http(*protocol) };
-                let clients = kind.iter().filter(|client| **client != server.workload);
-                clients.map(move |client| Link { client: *client, service: *service, facts, origin: origin.clone() })
+                Link { clients: kind, service: *service, facts, origin }
             })
         })
     }

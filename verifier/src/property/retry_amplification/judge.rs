@@ -1,8 +1,10 @@
 //! From bounds to verdicts: who is over the limit, over which path, because of which lines.
 
+use std::collections::BTreeMap;
+
 use meshproof_model::{Finding, FindingVerdict, Origin, RETRY_AMPLIFICATION, Severity, Subject, Witness, WitnessKind};
 
-use super::{Certificate, Hop, Over, certificate, certificates, cycles};
+use super::{Certificate, Hop, Over, certificate, cycles};
 use crate::{
     Engine, Proof, Report,
     assumption::{
@@ -10,6 +12,7 @@ use crate::{
     },
     graph::{Graph, NodeKind},
     property::{Check, Judge, listed},
+    term::Query,
     witness,
 };
 
@@ -17,11 +20,48 @@ use crate::{
 pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let graph = judge.graph;
     let mut report = Report::default();
-    for certificate in certificates(graph) {
-        judge_service(judge, &certificate, &mut report);
+    let components = components_from(graph, &graph.entries);
+    let mut asked = Asked { judge, answers: BTreeMap::new() };
+    for service in 0..graph.services.len() {
+        let certificate = certificate(graph, &components, service, Over::All);
+        judge_service(&mut asked, &components, &certificate, &mut report);
     }
     report.findings.extend(cycles(graph).into_iter().map(|members| cycle(graph, &members)));
     report
+}
+
+/// The components that requests can reach, callees before callers.
+fn components_from(graph: &Graph, entries: &[usize]) -> Vec<Vec<usize>> {
+    let (mut reached, mut queue) = (vec![false; graph.nodes.len()], entries.to_vec());
+    while let Some(node) = queue.pop() {
+        if !std::mem::replace(&mut reached[node], true) {
+            queue.extend(graph.callees(node));
+        }
+    }
+    let mut components = graph.components();
+    components.retain(|members| reached[members[0]]);
+    components
+}
+
+/// Z3's answers; nodes that are alike ask the same.
+struct Asked<'a> {
+    judge: &'a Judge<'a>,
+    answers: BTreeMap<Query, Check>,
+}
+
+impl Asked<'_> {
+    fn none_satisfiable(&mut self, queries: Vec<Query>) -> Check {
+        let mut new: Vec<Query> = queries.iter().filter(|query| !self.answers.contains_key(query)).cloned().collect();
+        new.sort();
+        new.dedup();
+        for (query, answer) in new.iter().zip(self.judge.each_unsatisfiable(&new)) {
+            self.answers.insert(query.clone(), answer);
+        }
+        let answers: Vec<&Check> = queries.iter().filter_map(|query| self.answers.get(query)).collect();
+        let worst = answers.iter().find(|answer| ***answer == Check::Refuted);
+        let undecided = || answers.iter().find(|answer| ***answer != Check::Confirmed);
+        worst.or_else(undecided).map_or(Check::Confirmed, |answer| (*answer).clone())
+    }
 }
 
 /// The bound of a service, and the entry from which it is reached.
@@ -31,7 +71,8 @@ struct Worst {
     connects: u64,
 }
 
-fn judge_service(judge: &Judge<'_>, certificate: &Certificate, report: &mut Report) {
+fn judge_service(asked: &mut Asked<'_>, components: &[Vec<usize>], certificate: &Certificate, report: &mut Report) {
+    let judge = asked.judge;
     let graph = judge.graph;
     let subject = Subject::Service(graph.services[certificate.service].clone());
     let mut worst: Option<Worst> = None;
@@ -47,34 +88,35 @@ fn judge_service(judge: &Judge<'_>, certificate: &Certificate, report: &mut Repo
         }
     }
     let Some(worst) = worst else { return };
-    match judge.none_satisfiable(&certificate.queries(graph)) {
+    let exact = is_exact(graph, components, certificate, &worst);
+    match asked.none_satisfiable(certificate.queries(graph)) {
         Check::Confirmed if worst.bound > judge.options.limits.retry_amplification => {
-            report.findings.push(finding(judge, certificate, &worst, subject));
+            report.findings.push(finding(judge, certificate, &worst, subject, exact));
         }
-        Check::Confirmed => report.proofs.push(proof(judge, certificate, &worst, subject)),
+        Check::Confirmed => report.proofs.push(proof(judge, certificate, &worst, subject, exact)),
         Check::Undecided(reason) => report.undecided(&RETRY_AMPLIFICATION, subject, &reason),
         Check::Refuted => report.disagree(&RETRY_AMPLIFICATION, &subject, "Z3 exceeds the bound of the fixpoint"),
     }
 }
 
-fn proof(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject: Subject) -> Proof {
+fn proof(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject: Subject, exact: bool) -> Proof {
     let inferred = certificate.worst_path(judge.graph, worst.entry).iter().any(|hop| hop.call.inferred);
     Proof::new(&RETRY_AMPLIFICATION, subject, Engine::Fixpoint, Some(Engine::Z3))
         .value("bound", worst.bound)
         .value("limit", judge.options.limits.retry_amplification)
         .value("connects", worst.connects)
-        .value("exact", is_exact(judge.graph, certificate, worst))
+        .value("exact", exact)
         .assuming([NO_HEDGING, NO_PATCHES, CALLS_COMPLETE, HTTP_WITHOUT_GRPC_STATUS, APPLIED, NO_CLIENT_RETRIES])
         .assuming(inferred.then_some(CALLS_INFERRED))
 }
 
 /// Whether a single request reaches the bound: the worst routes are those that the known requests take.
-fn is_exact(graph: &Graph, service: &Certificate, worst: &Worst) -> bool {
-    let taken = certificate(graph, &graph.components(), service.service, Over::Taken);
+fn is_exact(graph: &Graph, components: &[Vec<usize>], service: &Certificate, worst: &Worst) -> bool {
+    let taken = certificate(graph, components, service.service, Over::Taken);
     worst.bound < u64::MAX && taken.requests[worst.entry] == Some(worst.bound)
 }
 
-fn finding(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject: Subject) -> Finding {
+fn finding(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject: Subject, exact: bool) -> Finding {
     let graph = judge.graph;
     let path = certificate.worst_path(graph, worst.entry);
     let limit = judge.options.limits.retry_amplification;
@@ -85,7 +127,6 @@ fn finding(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject:
         graph.services[certificate.service],
         names.join(" -> ")
     );
-    let exact = is_exact(graph, certificate, worst);
     let mut finding = Finding::new(&RETRY_AMPLIFICATION, subject, message)
         .help("retry at one hop only, the one nearest to the user; or lower `attempts` at the others")
         .value("bound", worst.bound)
