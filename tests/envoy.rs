@@ -14,7 +14,8 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/envoy");
 
 /// Every recorded case, by area.
 fn cases() -> Vec<Value> {
-    let mut files: Vec<_> = fs::read_dir(format!("{FOLDER}/vectors")).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(format!("{FOLDER}/vectors")).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     files
         .iter()

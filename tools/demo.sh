@@ -22,7 +22,7 @@ step "2. The same mesh with four common mistakes: each is found at its line, and
 expect 1 "$meshproof" verify topologies/bookinfo-broken --format full --witnesses "$out"
 
 step "3. One violation once more: the simulator replays the worst retry storm, request by request"
-witness=$(ls "$out"/witness-MP0401-*.ron | head -n 1)
+witness=$(ls "$out"/witness-MP0401-*.ron | tail -n 1)
 expect 0 "$meshproof" simulate topologies/bookinfo-broken --scenario "$witness"
 
 step "4. A front-page spike on the good mesh: 10,000 requests a second for five minutes, through real proxy logic"

@@ -96,7 +96,7 @@ fn stand_in_for(
          for them",
         labels.join(", "),
     );
-    (workload, service, Unmodelled { resource: first.resource.clone(), at, reason })
+    (workload, service, Unmodelled { resource: first.resource.clone(), at, reason, matters: true })
 }
 
 /// One port for each number that the servers listen to.

@@ -153,7 +153,7 @@ impl<'o> Reader<'o> {
                     name: self.sources.path(file).to_owned(),
                 };
                 let reason = "this is no object of Kubernetes: it has not both `apiVersion` and `kind`".to_owned();
-                self.out.mesh.unmodelled.push(Unmodelled { resource, at, reason });
+                self.out.mesh.unmodelled.push(Unmodelled { resource, at, reason, matters: true });
             }
             NoObject::Lacks(field) => {
                 let message = format!("this object has no `{field}`, so it is nothing that can be applied");
@@ -345,7 +345,7 @@ fn undefined_namespace(assumed: injection::Assumed) -> Unmodelled {
          a Namespace with or without the label `istio-injection: enabled` decides it"
     );
     let resource = ResourceRef { kind: "Namespace".to_owned(), namespace: String::new(), name: namespace };
-    Unmodelled { resource, at, reason }
+    Unmodelled { resource, at, reason, matters: true }
 }
 
 /// Namespaces that only other objects mention have no labels.

@@ -46,14 +46,19 @@ pub(crate) fn fields(object: &Object<'_>) -> Vec<Unmodelled> {
     if !other.is_empty() {
         let names: Vec<String> = other.iter().map(|name| format!("`{name}`")).collect();
         let reason = format!("not modelled, and taken to change no verdict: {}", names.join(", "));
-        notable.push(whole(object, reason));
+        notable.push(Unmodelled { matters: false, ..whole(object, reason) });
     }
     notable
 }
 
 /// The object as a whole.
 pub(crate) fn whole(object: &Object<'_>, reason: impl Into<String>) -> Unmodelled {
-    Unmodelled { resource: object.meta.resource.clone(), at: object.meta.at.clone(), reason: reason.into() }
+    Unmodelled {
+        resource: object.meta.resource.clone(),
+        at: object.meta.at.clone(),
+        reason: reason.into(),
+        matters: true,
+    }
 }
 
 struct Walk<'a, 'o> {
@@ -78,7 +83,8 @@ impl<'a> Walk<'a, '_> {
             if self.is_istio || NOTABLE.contains(&entry.key.as_ref()) {
                 let at = self.object.entry_location(entry, path);
                 let Located { value: reason, at } = Located::new(format!("`{general}` is not modelled"), at);
-                self.notable.push(Unmodelled { resource: self.object.meta.resource.clone(), at, reason });
+                let resource = self.object.meta.resource.clone();
+                self.notable.push(Unmodelled { resource, at, reason, matters: true });
             } else {
                 self.other.insert(general.clone());
             }

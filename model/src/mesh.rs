@@ -274,6 +274,8 @@ pub struct Unmodelled {
     pub at: Location,
     /// What is not modelled, and what that means for verdicts.
     pub reason: String,
+    /// Whether a verdict may be another one because of it.
+    pub matters: bool,
 }
 
 impl Mesh {

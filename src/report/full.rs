@@ -24,15 +24,28 @@ pub(super) fn render(verification: &Verification<'_>, color: bool) -> String {
         }
         out.push('\n');
     }
-    if !verification.mesh.unmodelled.is_empty() {
+    gaps(verification, &mut out);
+    let _ = writeln!(out, "{}", totals(verification));
+    out
+}
+
+/// What is not modelled. What changes no verdict is only counted here; the JSON names it.
+fn gaps(verification: &Verification<'_>, out: &mut String) {
+    let (matter, other): (Vec<_>, Vec<_>) = verification.mesh.unmodelled.iter().partition(|gap| gap.matters);
+    if !matter.is_empty() {
         out.push_str("not modelled:\n");
-        for gap in &verification.mesh.unmodelled {
+        for gap in &matter {
             let _ = writeln!(out, "  {}: {}: {}", gap.at.display(verification.sources), gap.resource, gap.reason);
         }
         out.push('\n');
     }
-    let _ = writeln!(out, "{}", totals(verification));
-    out
+    if !other.is_empty() {
+        let count = other.len();
+        let _ = writeln!(
+            out,
+            "fields of {count} objects are not modelled and change no verdict; --format json names them\n"
+        );
+    }
 }
 
 /// One finding as a compiler would show it.
