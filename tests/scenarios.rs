@@ -1,0 +1,91 @@
+//! The shipped scenarios: their outcome, their bytes, and that no run exceeds what was proved.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
+mod common;
+
+use common::meshproof;
+use meshproof::{Project, proved_bounds};
+use meshproof_import::ImportOptions;
+use meshproof_model::{Load, Phase, Rate};
+use meshproof_sim::{SimOptions, simulate};
+
+/// Every mesh of `topologies/`.
+fn topologies() -> Vec<Project> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/topologies");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: &std::path::PathBuf| Project::read(&[path.display().to_string()], &ImportOptions::default());
+    paths.iter().map(|path| read(path).unwrap()).collect()
+}
+
+/// The same load with a twentieth of the requests, so that a long scenario takes seconds.
+fn thinned(load: &mut Load) {
+    let Load::Open { rate, .. } = load else { return };
+    for phase in rate {
+        let (Phase::Hold { rate, .. } | Phase::Ramp { to: rate, .. }) = phase;
+        *rate = Rate::from_milli(rate.milli() / 20);
+    }
+}
+
+/// The simulator refuses a run that exceeds its bounds; all of them are handed in. With `MESHPROOF_SLOW` set, loads are
+/// not thinned.
+#[test]
+fn no_run_exceeds_what_was_proved() {
+    let mut runs = 0;
+    for project in topologies() {
+        let bounds = proved_bounds(&project, 0).unwrap();
+        assert!(!bounds.requests.is_empty() && !bounds.connects.is_empty(), "{:?} has no bounds", project.paths);
+        for (name, mut scenario) in project.scenarios.clone() {
+            if std::env::var_os("MESHPROOF_SLOW").is_none() {
+                scenario.load.iter_mut().for_each(thinned);
+            }
+            let options = SimOptions { name, bounds: Some(bounds.clone()), ..SimOptions::default() };
+            let run = simulate(&project.imported.mesh, &scenario, &options).unwrap();
+            assert_eq!(run.internal_errors, [""; 0], "{:?} {}", project.paths, options.name);
+            assert!(run.client_requests > 1000, "{:?} {}", project.paths, options.name);
+            runs += 1;
+        }
+    }
+    assert!(runs >= 4, "only {runs} scenarios were run");
+}
+
+#[test]
+fn a_bound_that_is_too_low_is_noticed() {
+    let project = &topologies()[0];
+    let mut bounds = proved_bounds(project, 0).unwrap();
+    bounds.requests.values_mut().for_each(|bound| *bound = 0);
+    let (name, mut scenario) = project.scenario("steady").unwrap();
+    scenario.load.iter_mut().for_each(thinned);
+    let options = SimOptions { name, bounds: Some(bounds), ..SimOptions::default() };
+    let run = simulate(&project.imported.mesh, &scenario, &options).unwrap();
+    assert!(!run.internal_errors.is_empty());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
+    let run = |args: &[&str]| {
+        let fixed = ["simulate", "topologies/bookinfo", "--scenario", "steady", "--format", "json", "--no-timing"];
+        let answer = meshproof(&[&fixed[..], args].concat());
+        assert_eq!(answer.code, 0, "{}{}", answer.out, answer.err);
+        answer
+    };
+    let one = run(&["--threads", "1"]);
+    assert_eq!(one.out, run(&["--threads", "2"]).out);
+    assert_ne!(one.json()["digest"], run(&["--seed", "8"]).json()["digest"]);
+    // Debug and release builds agree on this digest.
+    insta::assert_snapshot!(one.json()["digest"].as_str().unwrap(), @"80746843f1ebdfdcf855ffd14625c506");
+}
+
+#[test]
+fn a_comparison_shows_what_other_retries_do() {
+    let changes = [("routing.yaml", "retryOn: \"connect-failure,reset,gateway-error\"", "retryOn: 5xx")];
+    let head = common::copy_of("bookinfo", "other-retries", &changes);
+    let scenario = "topologies/bookinfo/scenarios/ratings-down.ron";
+    let args = ["compare", "topologies/bookinfo", head.to_str().unwrap(), "--scenario", scenario, "--format", "json"];
+    let json = meshproof(&args).json();
+    assert_ne!(json["base_digest"], json["head_digest"]);
+    let figures = json["figures"].as_array().unwrap();
+    let attempts = figures.iter().find(|f| f["name"] == "default/reviews.attempts").unwrap();
+    assert!(attempts["difference"].as_f64().unwrap() > 0.0, "{attempts}");
+}
