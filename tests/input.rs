@@ -55,3 +55,13 @@ fn annotations_name_file_and_line() {
     let start = format!("::error file=topologies/bookinfo-broken/report.yaml,line={line},");
     assert!(answer.out.lines().any(|l| l.starts_with(&start)), "{}", answer.out);
 }
+
+#[test]
+fn decision_cases_are_answered_line_by_line() {
+    let cases = include_str!("envoy/vectors/fault.json");
+    let count = serde_json::from_str::<serde_json::Value>(cases).unwrap().as_array().unwrap().len();
+    let answer = meshproof_with_input(&["conformance", "replay"], cases);
+    assert_eq!((answer.code, answer.out.lines().count()), (0, count), "{}", answer.err);
+    assert_eq!(answer.out, meshproof_with_input(&["conformance", "replay"], cases).out);
+    assert_eq!(meshproof_with_input(&["conformance", "replay"], "{}").code, 2);
+}

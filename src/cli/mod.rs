@@ -1,6 +1,7 @@
 //! The command line: what may be asked, and the exit code of each answer.
 
 mod compare;
+mod conformance;
 mod doctor;
 mod explain;
 mod rules;
@@ -46,6 +47,9 @@ enum Command {
     Compare(compare::Args),
     /// Print a rule's page.
     Explain(explain::Args),
+    /// Put decision cases to the proxy core.
+    #[command(subcommand)]
+    Conformance(conformance::Conformance),
     /// List all rules.
     Rules(rules::Args),
     /// Check the environment.
@@ -147,6 +151,7 @@ fn answer(command: Command) -> Result<u8, Failure> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Conformance(command) => conformance::run(&command),
         Command::Rules(args) => rules::run(&args),
         Command::Doctor => doctor::run(),
         Command::Completions { shell } => {

@@ -1,6 +1,12 @@
 //! Runs the command line as a user would.
 
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "a test stops where something is missing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    unreachable_pub,
+    reason = "a test stops where something is missing"
+)]
 
 use std::{
     fs,
