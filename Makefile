@@ -7,7 +7,7 @@ demo: setup
 	$(CARGO) build --release --bin meshproof
 	@sh tools/demo.sh
 
-test: setup
+test: setup lint
 	$(CARGO) test --workspace
 
 # Formatting and lints, where the toolchain has them.

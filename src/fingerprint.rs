@@ -7,5 +7,7 @@ use sha2::{Digest as _, Sha256};
 pub fn fingerprint(finding: &Finding) -> String {
     let path = finding.location.as_ref().map_or("", |at| &*at.path);
     let text = format!("{}\n{}\n{path}", finding.rule.code, finding.subject);
-    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(text.as_bytes());
+    let first = digest.iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    format!("{first:016x}")
 }

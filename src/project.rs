@@ -128,7 +128,7 @@ impl Project {
         if let Some((name, scenario)) = self.scenarios.iter().find(|(known, _)| known == name) {
             return Ok((name.clone(), scenario.clone()));
         }
-        if !Path::new(name).extension().is_some_and(|e| e == "ron") {
+        if Path::new(name).extension().is_none_or(|e| e != "ron") {
             let known = self.scenarios.iter().map(|(name, _)| name.clone()).collect();
             return Err(InputError::UnknownScenario { name: name.to_owned(), known });
         }
@@ -187,7 +187,7 @@ impl Texts {
         match name {
             "mesh.ron" => self.behaviour = Some((shown, text)),
             "meshproof.toml" => self.settings = Some((shown, text)),
-            _ if name.ends_with(".ron") => {
+            _ if path.extension().is_some_and(|extension| extension == "ron") => {
                 if text.lines().any(|line| line.trim_start().starts_with("Scenario(")) {
                     self.scenarios.push((shown, text));
                 }

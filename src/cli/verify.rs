@@ -12,6 +12,7 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Args {
     /// Files, folders, or `-` for standard input; absent: the current folder.
     paths: Vec<String>,

@@ -48,6 +48,9 @@ fn gaps(verification: &Verification<'_>, out: &mut String) {
     }
 }
 
+/// A place, what is to be seen there, and whether it is the finding's own.
+type Annotated<'a> = (&'a Location, &'a str, bool);
+
 /// One finding as a compiler would show it.
 fn excerpt(verification: &Verification<'_>, finding: &Finding, renderer: &Renderer) -> String {
     let level = match finding.severity {
@@ -56,7 +59,7 @@ fn excerpt(verification: &Verification<'_>, finding: &Finding, renderer: &Render
         Severity::Info => Level::INFO,
     };
     let mut main = Group::with_title(level.primary_title(&finding.message).id(finding.rule.code));
-    let mut files: Vec<(&Location, Vec<(&Location, &str, bool)>)> = Vec::new();
+    let mut files: Vec<(&Location, Vec<Annotated<'_>>)> = Vec::new();
     let primary = finding.location.iter().map(|at| (at, "", true));
     let related = finding.related.iter().map(|(at, message)| (at, message.as_str(), false));
     for (at, label, is_primary) in primary.chain(related) {

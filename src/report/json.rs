@@ -44,7 +44,8 @@ pub(super) fn document(verification: &Verification<'_>) -> String {
 /// One line for each finding, then one for each proof.
 pub(super) fn lines(verification: &Verification<'_>) -> String {
     let proofs = verification.proofs.iter().map(proof);
-    findings(verification).into_iter().chain(proofs).map(|value| format!("{value}\n")).collect()
+    let lines: Vec<String> = findings(verification).into_iter().chain(proofs).map(|value| value.to_string()).collect();
+    lines.join("\n") + "\n"
 }
 
 fn findings(verification: &Verification<'_>) -> Vec<Json> {

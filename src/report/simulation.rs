@@ -163,7 +163,7 @@ fn shown(value: &Json, unit: Unit) -> String {
             (_, Some(x)) => number(x, unit),
             _ => figure.to_string(),
         },
-        other => other.to_string(),
+        Json::Bool(_) => value.to_string(),
     }
 }
 

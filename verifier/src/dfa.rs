@@ -45,6 +45,7 @@ impl Language {
     }
 
     /// Whether a value is in it.
+    #[cfg(test)]
     pub(crate) fn contains(&self, value: &str) -> bool {
         let state = value.bytes().fold(self.start, |state, byte| self.dfa.next_state(state, byte));
         self.accepts(state)

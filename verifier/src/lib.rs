@@ -38,7 +38,9 @@ pub fn verify(mesh: &Mesh, options: &VerifyOptions) -> Report {
         Err(_) => selected.iter().map(|(_, check)| check(&judge)).collect(),
     };
     let mut report = Report { z3_version: z3_version(), ..Report::default() };
-    parts.into_iter().for_each(|part| report.absorb(part));
+    for part in parts {
+        report.absorb(part);
+    }
     report.findings.retain(|finding| options.selects(finding.rule));
     report.proofs.retain(|proof| options.selects(proof.rule));
     report.finish();

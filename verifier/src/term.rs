@@ -108,6 +108,7 @@ impl Bool {
     }
 
     /// Both hold or neither.
+    #[cfg(test)]
     pub(crate) fn iff(self, other: Self) -> Self {
         Self::And(vec![self.clone().implies(other.clone()), other.implies(self)])
     }

@@ -43,13 +43,14 @@ pub(crate) fn check_all(queries: &[Query], rlimit: u32) -> Vec<Answer> {
 }
 
 /// Answers one query in a context of its own.
+#[cfg(test)]
 pub(crate) fn check_one(query: &Query, rlimit: u32) -> Answer {
     check_all(std::slice::from_ref(query), rlimit).pop().unwrap_or_else(|| Answer::Unknown("not asked".to_owned()))
 }
 
 fn solver(query: &Query, rlimit: u32) -> Solver {
     let logic = if query.is_arithmetic() { "QF_LIA" } else { "QF_FD" };
-    let solver = Solver::new_for_logic(logic).unwrap_or_else(Solver::new);
+    let solver = Solver::new_for_logic(logic).unwrap_or_default();
     let mut params = Params::new();
     params.set_u32("random_seed", 0);
     params.set_u32("rlimit", rlimit);

@@ -1,4 +1,4 @@
-//! Shadowed routes on VirtualServices in YAML.
+//! Shadowed routes on `VirtualServices` in YAML.
 #![allow(clippy::unwrap_used)]
 
 use common::yaml::{namespace, service};
@@ -11,7 +11,9 @@ fn verdicts(rules: &[&str]) -> String {
     yaml +=
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec:\n  hosts: [a]\n  http:\n";
     for rule in rules {
-        yaml += &format!("  - {{{rule}route: [{{destination: {{host: a}}}}]}}\n");
+        yaml += "  - {";
+        yaml += rule;
+        yaml += "route: [{destination: {host: a}}]}\n";
     }
     let (sources, mesh) = common::mesh(&yaml, "");
     let report = common::judge(&mesh);

@@ -138,17 +138,14 @@ impl JwtTable {
         if is_preflight {
             return Authentication { is_preflight, ..Authentication::default() };
         }
-        let requirement = match named {
-            Some(name) => {
-                let Some((_, requirement)) = self.named.iter().find(|(known, _)| **known == *name) else {
-                    return Authentication { denial: Some(self.unknown(name)), ..Authentication::default() };
-                };
-                Some(requirement)
-            }
-            None => {
-                let rule = self.rules.iter().find(|(prefix, _)| request.path_only().starts_with(&**prefix));
-                rule.and_then(|(_, requirement)| requirement.as_ref())
-            }
+        let requirement = if let Some(name) = named {
+            let Some((_, requirement)) = self.named.iter().find(|(known, _)| **known == *name) else {
+                return Authentication { denial: Some(self.unknown(name)), ..Authentication::default() };
+            };
+            Some(requirement)
+        } else {
+            let rule = self.rules.iter().find(|(prefix, _)| request.path_only().starts_with(&**prefix));
+            rule.and_then(|(_, requirement)| requirement.as_ref())
         };
         let Some(requirement) = requirement else { return Authentication::default() };
         let realm = realm(request);

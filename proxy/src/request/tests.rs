@@ -9,7 +9,7 @@ use crate::{
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
 fn table(connection_manager: ConnectionManager, tls: DownstreamTls) -> Table {
-    let listener = Listener { connection_manager, tls, ..Listener::default() };
+    let listener = Listener { tls, connection_manager, ..Listener::default() };
     Table::compile(&Config { listeners: vec![listener], ..Config::default() }).unwrap()
 }
 

@@ -206,7 +206,7 @@ impl RouteEntry {
     pub(crate) fn finalize_request(&self, request: &mut Request, weighted: Option<u16>, options: &RouterOptions) {
         let names = self.names();
         let specific = self.weighted(weighted).map(|entry| &entry.request);
-        self.mutations.in_order(&self.mutations.request, specific, |level| level.apply_to_request(request, &names));
+        Levels::in_order(&self.mutations.request, specific, |level| level.apply_to_request(request, &names));
         let Some(forward) = self.forward() else { return };
         let keeps_original = !options.suppress_envoy_headers;
         if let Some(authority) = forward.host_rewrite.as_ref().and_then(|rewrite| rewrite.authority(request)) {
@@ -221,8 +221,7 @@ impl RouteEntry {
     pub(crate) fn finalize_response(&self, request: &Request, headers: &mut HeaderList, weighted: Option<u16>) {
         let names = self.names();
         let specific = self.weighted(weighted).map(|entry| &entry.response);
-        self.mutations
-            .in_order(&self.mutations.response, specific, |level| level.apply_to_response(request, headers, &names));
+        Levels::in_order(&self.mutations.response, specific, |level| level.apply_to_response(request, headers, &names));
     }
 
     fn weighted(&self, weighted: Option<u16>) -> Option<&WeightedEntry> {
@@ -238,7 +237,7 @@ impl RouteEntry {
 }
 
 impl Levels {
-    fn in_order(&self, levels: &[Arc<Mutations>], specific: Option<&Mutations>, mut apply: impl FnMut(&Mutations)) {
+    fn in_order(levels: &[Arc<Mutations>], specific: Option<&Mutations>, mut apply: impl FnMut(&Mutations)) {
         specific.into_iter().chain(levels.iter().map(|level| &**level)).for_each(&mut apply);
     }
 }

@@ -23,7 +23,7 @@ struct Route<'a> {
     count: u64,
 }
 
-/// Judges every route of every VirtualService.
+/// Judges every route of every `VirtualService`.
 pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let mut report = Report::default();
     for route in judge.mesh.virtual_services.iter().flat_map(routes) {
@@ -106,7 +106,7 @@ mod tests {
     fn the_first_dead_retry_is_the_first_that_starts_too_late() {
         let ms = Nanos::from_millis;
         for (timeout, per_try) in (1..40).flat_map(|timeout| (1..40).map(move |per_try| (timeout, per_try))) {
-            let naive = (1..).find(|retry| retry * per_try >= timeout).unwrap();
+            let naive = (1..=40).find(|retry| retry * per_try >= timeout).unwrap();
             assert_eq!(first_dead(ms(timeout), ms(per_try)), naive, "{timeout} {per_try}");
         }
     }

@@ -88,7 +88,7 @@ impl Report {
     }
 }
 
-/// A route of a VirtualService, by its name or its number.
+/// A route of a `VirtualService`, by its name or its number.
 pub(crate) fn route_subject(service: &VirtualService, number: usize) -> Subject {
     let name = service.http.get(number).and_then(|route| route.name.as_ref()).map(|name| name.value.clone());
     let route = name.unwrap_or_else(|| format!("http[{number}]"));

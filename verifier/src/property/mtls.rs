@@ -1,7 +1,7 @@
 //! `MP0601` plaintext-path and `MP0602` mtls-outage (`P3`).
 //!
 //! **Statements.** For each port of each workload: no client, inside the mesh or outside, can speak plaintext to it;
-//! and every client of the mesh that calls it, or has a DestinationRule for it, agrees with it on TLS. Both over every
+//! and every client of the mesh that calls it, or has a `DestinationRule` for it, agrees with it on TLS. Both over every
 //! client, server and port that can reach each other (assumption A9).
 //!
 //! **Decided by** the table of `2.2` ([`outcome`]) on what lowering gives for each pair: the server's mode and the

@@ -32,7 +32,7 @@ struct Hosts {
     count: u64,
 }
 
-/// Judges every `outlierDetection` of every DestinationRule.
+/// Judges every `outlierDetection` of every `DestinationRule`.
 pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let mut report = Report::default();
     for rule in &judge.mesh.destination_rules {

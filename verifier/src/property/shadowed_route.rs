@@ -1,6 +1,6 @@
 //! `MP0301` shadowed-route (`P5`).
 //!
-//! **Statement.** For each HTTP rule of each VirtualService there is a request that it takes: one that it matches and
+//! **Statement.** For each HTTP rule of each `VirtualService` there is a request that it takes: one that it matches and
 //! no earlier rule does. Ports, gateways, namespaces and labels of clients are part of the request.
 //!
 //! **Decided by** subsumption (one earlier match block whose conditions all follow from this one's), and by Z3 where
@@ -27,7 +27,7 @@ mod tests;
 
 use patterns::{Attribute, Pattern, Patterns};
 
-/// Judges every rule of every VirtualService.
+/// Judges every rule of every `VirtualService`.
 pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let mut report = Report::default();
     for service in &judge.mesh.virtual_services {

@@ -51,6 +51,7 @@ impl BusyTimes {
     }
 
     /// Of one node.
+    #[cfg(test)]
     pub(crate) fn node(&self, node: usize) -> Longest {
         self.times[node]
     }

@@ -1,7 +1,7 @@
 //! Meshes from YAML text, and reports as short texts.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-pub mod yaml;
+pub(crate) mod yaml;
 
 use std::{fmt::Write as _, path::Path};
 
@@ -10,14 +10,14 @@ use meshproof_model::{Finding, Mesh, Sources, Value, read_behaviour};
 use meshproof_verifier::{Report, VerifyOptions, verify};
 
 /// A mesh from one YAML text, named `mesh.yaml`, and a `mesh.ron`, empty for none.
-pub fn mesh(yaml: &str, behaviour: &str) -> (Sources, Mesh) {
+pub(crate) fn mesh(yaml: &str, behaviour: &str) -> (Sources, Mesh) {
     let mut sources = Sources::default();
     sources.add("mesh.yaml", yaml);
     finish(sources, behaviour)
 }
 
 /// The mesh of a folder of `topologies/`, or any other.
-pub fn folder(path: &str) -> (Sources, Mesh) {
+pub(crate) fn folder(path: &str) -> (Sources, Mesh) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     let mut names: Vec<_> = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
@@ -38,12 +38,12 @@ fn finish(sources: Sources, behaviour: &str) -> (Sources, Mesh) {
 }
 
 /// Verifies with the defaults.
-pub fn judge(mesh: &Mesh) -> Report {
+pub(crate) fn judge(mesh: &Mesh) -> Report {
     verify(mesh, &VerifyOptions::default())
 }
 
 /// Findings of the given codes (all, if none is given), a few lines each.
-pub fn findings(sources: &Sources, report: &Report, codes: &[&str]) -> String {
+pub(crate) fn findings(sources: &Sources, report: &Report, codes: &[&str]) -> String {
     let mut text = String::new();
     for finding in report.findings.iter().filter(|f| codes.is_empty() || codes.contains(&f.rule.code)) {
         let place = finding.location.as_ref().map_or("-".to_owned(), |at| short(sources, at));
@@ -69,7 +69,7 @@ fn short(sources: &Sources, at: &meshproof_model::Location) -> String {
 }
 
 /// Proofs of the given codes (all, if none is given), one line each.
-pub fn proofs(report: &Report, codes: &[&str]) -> String {
+pub(crate) fn proofs(report: &Report, codes: &[&str]) -> String {
     let mut text = String::new();
     for proof in report.proofs.iter().filter(|p| codes.is_empty() || codes.contains(&p.rule.code)) {
         let values: Vec<String> = proof.values.iter().map(|(key, value)| format!("{key}={}", shown(value))).collect();
@@ -88,7 +88,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// Replays every witness that has a scenario; gives how many, and those that did not show what they claim.
-pub fn replay_all(mesh: &Mesh, report: &Report) -> (usize, Vec<String>) {
+pub(crate) fn replay_all(mesh: &Mesh, report: &Report) -> (usize, Vec<String>) {
     let witnesses: Vec<_> = report.findings.iter().filter_map(|finding| finding.witness.as_ref()).collect();
     let with_scenario: Vec<_> = witnesses.into_iter().filter(|witness| witness.scenario.is_some()).collect();
     let failed = with_scenario.iter().filter_map(|witness| {

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 /// A service with its Deployment, each pod calling the services in `calls` (by environment variables).
-pub fn service(name: &str, port_name: &str, replicas: u32, calls: &[&str]) -> String {
+pub(crate) fn service(name: &str, port_name: &str, replicas: u32, calls: &[&str]) -> String {
     let mut env = String::new();
     for (number, call) in calls.iter().enumerate() {
         let _ = write!(env, "{{name: C{number}_ADDR, value: \"{call}:80\"}}, ");
@@ -19,29 +19,29 @@ pub fn service(name: &str, port_name: &str, replicas: u32, calls: &[&str]) -> St
 }
 
 /// The namespace `default`, injected or not.
-pub fn namespace(injected: bool) -> String {
+pub(crate) fn namespace(injected: bool) -> String {
     let label = if injected { "istio-injection: enabled" } else { "istio-injection: disabled" };
     format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: default, labels: {{{label}}}}}\n---\n")
 }
 
-/// A VirtualService for a service, with these further lines of its only rule.
-pub fn route(host: &str, policy: &str) -> String {
+/// A `VirtualService` for a service, with these further lines of its only rule.
+pub(crate) fn route(host: &str, policy: &str) -> String {
     format!(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {host}}}\nspec:\n  hosts: \
          [{host}]\n  http:\n  - route: [{{destination: {{host: {host}}}}}]\n{policy}---\n"
     )
 }
 
-/// A DestinationRule for a service, with this traffic policy.
-pub fn rule(host: &str, policy: &str) -> String {
+/// A `DestinationRule` for a service, with this traffic policy.
+pub(crate) fn rule(host: &str, policy: &str) -> String {
     format!(
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {host}}}\nspec:\n  host: \
          {host}\n  trafficPolicy: {policy}\n---\n"
     )
 }
 
-/// A PeerAuthentication of a namespace.
-pub fn peers(namespace: &str, mode: &str) -> String {
+/// A `PeerAuthentication` of a namespace.
+pub(crate) fn peers(namespace: &str, mode: &str) -> String {
     format!(
         "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: default, namespace: \
          {namespace}}}\nspec:\n  mtls: {{mode: {mode}}}\n---\n"

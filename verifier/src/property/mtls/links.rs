@@ -92,7 +92,7 @@ pub(crate) struct ClientKinds {
 }
 
 impl ClientKinds {
-    /// Of a mesh: by namespace, proxy, annotations on ports, and labels where a DestinationRule selects by them.
+    /// Of a mesh: by namespace, proxy, annotations on ports, and labels where a `DestinationRule` selects by them.
     pub(crate) fn of(mesh: &Mesh) -> Self {
         let by_labels = mesh.destination_rules.iter().any(|rule| !rule.workload_selector.is_empty());
         let mut kinds: BTreeMap<_, Vec<WorkloadId>> = BTreeMap::new();

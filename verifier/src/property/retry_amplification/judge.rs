@@ -50,7 +50,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn none_satisfiable(&mut self, queries: Vec<Query>) -> Check {
+    fn none_satisfiable(&mut self, queries: &[Query]) -> Check {
         let mut new: Vec<Query> = queries.iter().filter(|query| !self.answers.contains_key(query)).cloned().collect();
         new.sort();
         new.dedup();
@@ -89,7 +89,7 @@ fn judge_service(asked: &mut Asked<'_>, components: &[Vec<usize>], certificate: 
     }
     let Some(worst) = worst else { return };
     let exact = is_exact(graph, components, certificate, &worst);
-    match asked.none_satisfiable(certificate.queries(graph)) {
+    match asked.none_satisfiable(&certificate.queries(graph)) {
         Check::Confirmed if worst.bound > judge.options.limits.retry_amplification => {
             report.findings.push(finding(judge, certificate, &worst, subject, exact));
         }

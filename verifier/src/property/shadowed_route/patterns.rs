@@ -170,7 +170,9 @@ impl Patterns {
                 }
             }
         }
-        axioms.into_iter().for_each(|axiom| self.query.assert(axiom));
+        for axiom in axioms {
+            self.query.assert(axiom);
+        }
         self.query
     }
 }

@@ -234,7 +234,7 @@ fn related(graph: &Graph, callee: usize, inner: Option<(&Call, &Way)>, kind: Kin
             if let (Some(at), Some(value)) = (limit.location(), limit.value)
                 && !places.iter().any(|(known, _)| known == at)
             {
-                let name = if std::ptr::eq(limit, &way.timeout) { "timeout" } else { "perTryTimeout" };
+                let name = if std::ptr::eq(limit, &raw const way.timeout) { "timeout" } else { "perTryTimeout" };
                 places.push((at.clone(), format!("{name} {value} towards `{}`", destination(graph, way))));
             }
         }
