@@ -25,6 +25,7 @@ fn bad_input_is_told_clearly() {
         (&["simulate", "topologies/bookinfo", "--scenario", "no/such.ron"], "cannot read `no/such.ron`"),
         (&["simulate", "topologies/bookinfo"], "--scenario"),
         (&["verify", "topologies/bookinfo", "--format", "xml"], "xml"),
+        (&["verify", "topologies/bookinfo", "--select", "MP9999"], "no rule has a code that begins with `MP9999`"),
         (&["explain", "MP9999"], "no rule has the code `MP9999`"),
     ];
     for (args, told) in table {

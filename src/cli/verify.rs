@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use meshproof_model::Severity;
+use meshproof_model::{RULES, Severity};
 
 use super::{BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED, complain, print, write_file};
 use crate::{
@@ -84,6 +84,9 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     if args.output.len() > args.format.len().max(1) {
         return Err(Failure::Usage("more --output than --format".to_owned()));
     }
+    if let Some(code) = args.select.iter().chain(&args.ignore).find(|code| !names_a_rule(code)) {
+        return Err(Failure::Usage(format!("no rule has a code that begins with `{code}`: see `meshproof rules`")));
+    }
     let started = Instant::now();
     let project = args.input.read(&args.paths)?;
     for fault in &project.faults {
@@ -123,6 +126,11 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         }
     }
     Ok(code)
+}
+
+/// Whether some rule's code begins so.
+fn names_a_rule(code: &str) -> bool {
+    !code.is_empty() && RULES.iter().any(|rule| rule.code.starts_with(code))
 }
 
 fn exit_code(args: &Args, project: &Project, verification: &Verification<'_>) -> u8 {
