@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 CARGO ?= cargo
 
-.PHONY: demo test lint setup bench book test-z3-wheel envoy-live
+.PHONY: demo test test-slow lint setup bench book test-z3-wheel envoy-live
 
 demo: setup
 	$(CARGO) build --release --bin meshproof
@@ -9,6 +9,10 @@ demo: setup
 
 test: setup lint
 	$(CARGO) test --workspace
+
+# The same with larger inputs, and the proxy core built for a target without a machine (wasm32).
+test-slow: setup
+	MESHPROOF_SLOW=1 $(CARGO) test --workspace
 
 # Formatting and lints, where the toolchain has them.
 lint: setup
