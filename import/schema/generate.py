@@ -184,9 +184,10 @@ def main():
         from_rust(kind, a.istio / f"{file}.rs", HERE / "istio" / (pathlib.Path(file).name + ".txt"), source)
     source = "Gateway API, CustomResourceDefinition (crate gateway-api 0.22.0, Apache-2.0)"
     for kind in ["Gateway", "GatewayClass", "HTTPRoute", "GRPCRoute", "ReferenceGrant", "TCPRoute", "TLSRoute", "UDPRoute",
-                 "BackendTLSPolicy"]:
+                 "BackendTLSPolicy", "ListenerSet", "XBackendTrafficPolicy"]:
         name = kind.lower() + "s.rs"
-        name = {"backendtlspolicys.rs": "backendtlspolicies.rs", "gatewayclasss.rs": "gatewayclasses.rs"}.get(name, name)
+        name = {"backendtlspolicys.rs": "backendtlspolicies.rs", "gatewayclasss.rs": "gatewayclasses.rs",
+                "xbackendtrafficpolicys.rs": "xbackendtrafficpolicies.rs"}.get(name, name)
         file = next((f for d in ("experimental", "standard") if (f := a.gateway_api / d / name).exists()), None)
         if file is None:
             print("no", name)

@@ -10,6 +10,8 @@ pub(crate) enum Reading {
     PeerAuthentication,
     AuthorizationPolicy,
     IstioOperator,
+    GatewayApi(GatewayKind),
+    Ingress,
     Service,
     Workload,
     Namespace,
@@ -27,9 +29,28 @@ impl Reading {
     pub(crate) const fn needs_spec(self) -> bool {
         matches!(
             self,
-            Self::VirtualService | Self::DestinationRule | Self::Gateway | Self::ServiceEntry | Self::Service
+            Self::VirtualService
+                | Self::DestinationRule
+                | Self::Gateway
+                | Self::ServiceEntry
+                | Self::Service
+                | Self::GatewayApi(_)
+                | Self::Ingress
         )
     }
+}
+
+/// A kind of Gateway API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GatewayKind {
+    Gateway,
+    Class,
+    ListenerSet,
+    HttpRoute,
+    ConnectionRoute,
+    Grant,
+    BackendTls,
+    BackendTraffic,
 }
 
 /// A kind of a group.
@@ -65,13 +86,16 @@ pub(crate) fn group_of(name: &str) -> Option<&'static str> {
 
 /// Whether a group is one whose kinds are all listed here.
 pub(crate) fn is_complete(group: &str) -> bool {
-    matches!(group, NETWORKING | SECURITY | "apps" | "batch" | "")
+    matches!(group, NETWORKING | SECURITY | GATEWAY_API | "apps" | "batch" | "")
 }
 
 const NETWORKING: &str = "networking.istio.io";
 const SECURITY: &str = "security.istio.io";
 const TELEMETRY: &str = "telemetry.istio.io";
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
+const GATEWAY_API_X: &str = "gateway.networking.x-k8s.io";
+const LISTENER_SET: &str = "gateway.networking.k8s.io/ListenerSet";
+const TRAFFIC: &str = "gateway.networking.x-k8s.io/XBackendTrafficPolicy";
 
 const NO_TRAFFIC: &str = "it carries no requests and decides about none";
 const ROLLOUT: &str = "it changes what runs over time; verdicts are about what the manifests start with";
@@ -137,12 +161,12 @@ static KINDS: &[Kind] = kinds! {
     "batch", "CronJob", Some("CronJob"), Reading::Workload;
     "extensions", "Deployment", Some("Deployment"), Reading::Workload;
     "extensions", "DaemonSet", Some("DaemonSet"), Reading::Workload;
-    "extensions", "Ingress", None, Reading::Not(ROUTES);
+    "extensions", "Ingress", None, Reading::Ingress;
     "autoscaling", "HorizontalPodAutoscaler", Some("HorizontalPodAutoscaler"), Reading::Not(ROLLOUT);
     "policy", "PodDisruptionBudget", Some("PodDisruptionBudget"), Reading::Not(ROLLOUT);
     "policy", "PodSecurityPolicy", None, Reading::Not(NO_TRAFFIC);
     "networking.k8s.io", "NetworkPolicy", Some("NetworkPolicy"), Reading::Not(ACCESS);
-    "networking.k8s.io", "Ingress", Some("Ingress"), Reading::Not(ROUTES);
+    "networking.k8s.io", "Ingress", Some("Ingress"), Reading::Ingress;
     "networking.k8s.io", "IngressClass", None, Reading::Not(NO_TRAFFIC);
     "discovery.k8s.io", "EndpointSlice", Some("EndpointSlice"), Reading::Not(ENDPOINTS);
     "rbac.authorization.k8s.io", "Role", None, Reading::Not(NO_TRAFFIC);
@@ -163,18 +187,21 @@ static KINDS: &[Kind] = kinds! {
     "monitoring.coreos.com", "PodMonitor", None, Reading::Not(NO_TRAFFIC);
     "monitoring.coreos.com", "PrometheusRule", None, Reading::Not(NO_TRAFFIC);
 
-    GATEWAY_API, "Gateway", Some("gateway.networking.k8s.io/Gateway"), Reading::Not(ROUTES);
-    GATEWAY_API, "GatewayClass", Some("gateway.networking.k8s.io/GatewayClass"), Reading::Not(ROUTES);
-    GATEWAY_API, "HTTPRoute", Some("gateway.networking.k8s.io/HTTPRoute"), Reading::Not(ROUTES);
-    GATEWAY_API, "GRPCRoute", Some("gateway.networking.k8s.io/GRPCRoute"), Reading::Not(ROUTES);
-    GATEWAY_API, "TCPRoute", Some("gateway.networking.k8s.io/TCPRoute"), Reading::Not(ROUTES);
-    GATEWAY_API, "TLSRoute", Some("gateway.networking.k8s.io/TLSRoute"), Reading::Not(ROUTES);
-    GATEWAY_API, "UDPRoute", Some("gateway.networking.k8s.io/UDPRoute"), Reading::Not(ROUTES);
-    GATEWAY_API, "ReferenceGrant", Some("gateway.networking.k8s.io/ReferenceGrant"), Reading::Not(ROUTES);
-    GATEWAY_API, "BackendTLSPolicy", Some("gateway.networking.k8s.io/BackendTLSPolicy"), Reading::Not(ROUTES);
-    GATEWAY_API, "ListenerSet", None, Reading::Not(ROUTES);
-    "gateway.networking.x-k8s.io", "XListenerSet", None, Reading::Not(ROUTES);
-    "gateway.networking.x-k8s.io", "XBackendTrafficPolicy", None, Reading::Not(ROUTES);
+    GATEWAY_API, "Gateway", Some("gateway.networking.k8s.io/Gateway"), Reading::GatewayApi(GatewayKind::Gateway);
+    GATEWAY_API, "GatewayClass", Some("gateway.networking.k8s.io/GatewayClass"), Reading::GatewayApi(GatewayKind::Class);
+    GATEWAY_API, "HTTPRoute", Some("gateway.networking.k8s.io/HTTPRoute"), Reading::GatewayApi(GatewayKind::HttpRoute);
+    GATEWAY_API, "GRPCRoute", Some("gateway.networking.k8s.io/GRPCRoute"), Reading::GatewayApi(GatewayKind::HttpRoute);
+    GATEWAY_API, "TCPRoute", Some("gateway.networking.k8s.io/TCPRoute"), Reading::GatewayApi(GatewayKind::ConnectionRoute);
+    GATEWAY_API, "TLSRoute", Some("gateway.networking.k8s.io/TLSRoute"), Reading::GatewayApi(GatewayKind::ConnectionRoute);
+    GATEWAY_API, "UDPRoute", Some("gateway.networking.k8s.io/UDPRoute"), Reading::GatewayApi(GatewayKind::ConnectionRoute);
+    GATEWAY_API, "ReferenceGrant", Some("gateway.networking.k8s.io/ReferenceGrant"), Reading::GatewayApi(GatewayKind::Grant);
+    GATEWAY_API, "BackendTLSPolicy", Some("gateway.networking.k8s.io/BackendTLSPolicy"), Reading::GatewayApi(GatewayKind::BackendTls);
+    GATEWAY_API, "ListenerSet", Some(LISTENER_SET), Reading::GatewayApi(GatewayKind::ListenerSet);
+    GATEWAY_API_X, "XListenerSet", Some(LISTENER_SET), Reading::GatewayApi(GatewayKind::ListenerSet);
+    GATEWAY_API_X, "XBackendTrafficPolicy", Some(TRAFFIC), Reading::GatewayApi(GatewayKind::BackendTraffic);
+    GATEWAY_API, "BackendLBPolicy", Some(TRAFFIC), Reading::GatewayApi(GatewayKind::BackendTraffic);
+    GATEWAY_API, "BackendTrafficPolicy", Some(TRAFFIC), Reading::GatewayApi(GatewayKind::BackendTraffic);
+    GATEWAY_API_X, "XMesh", None, Reading::Not(PROCESS);
 
     "linkerd.io", "ServiceProfile", None, Reading::Not(ROUTES);
     "policy.linkerd.io", "HTTPRoute", None, Reading::Not(ROUTES);

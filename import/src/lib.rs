@@ -7,6 +7,7 @@ mod calls;
 mod cx;
 mod duration;
 mod field;
+mod gateway_api;
 mod gateways;
 mod helm;
 mod istio;

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use meshproof_model::{
     DUPLICATE_RESOURCE, FileId, Finding, INVALID_VALUE, Location, Mesh, Namespace, ResourceRef, Severity, Sources,
     Subject, UNKNOWN_FIELD, UNREADABLE_INPUT, UNRENDERED_TEMPLATE, Unmodelled,
+    gateway_api::{Gateway, GatewayApi},
 };
 
 use crate::{
     ImportOptions, Imported, calls,
     cx::Cx,
-    gateways, helm, istio,
-    kinds::{self, Kind, Reading},
+    gateway_api, gateways, helm, istio,
+    kinds::{self, GatewayKind, Kind, Reading},
     kubernetes::{self, injection, workload},
     lints,
     object::{NoObject, Object, head, locate},
@@ -207,6 +208,8 @@ impl<'o> Reader<'o> {
                 mesh.peer_authentications.push(istio::peer_authentication::read(object, &mut cx));
             }
             Reading::AuthorizationPolicy => mesh.authorization_policies.push(istio::authorization_policy::read(object)),
+            Reading::GatewayApi(kind) => read_gateway_api(kind, object, &mut mesh.gateway_api, &mut cx),
+            Reading::Ingress => mesh.gateway_api.ingresses.extend(kubernetes::ingress::read(object, &mut cx)),
             Reading::Service => {
                 mesh.services.extend(kubernetes::service::read(object, &self.options.cluster_domain, &mut cx));
             }
@@ -277,7 +280,9 @@ impl<'o> Reader<'o> {
 
     /// What the objects mean to each other.
     fn finish(mut self) -> Imported {
-        self.has_istio |= self.out.mesh.settings.at.is_some();
+        let is_istio = |gateway: &Gateway| gateway.class.value.starts_with("istio");
+        self.has_istio |=
+            self.out.mesh.settings.at.is_some() || self.out.mesh.gateway_api.gateways.iter().any(is_istio);
         let mut assumed: BTreeMap<String, Unmodelled> = BTreeMap::new();
         for mut read in std::mem::take(&mut self.workloads) {
             if let Some(assumption) = injection::decide(&mut read, &self.namespaces, self.has_istio) {
@@ -318,6 +323,21 @@ impl<'o> Reader<'o> {
     }
 }
 
+/// Reads an object of Gateway API.
+fn read_gateway_api(kind: GatewayKind, object: &Object<'_>, into: &mut GatewayApi, cx: &mut Cx) {
+    use gateway_api::{gateway, policy, route};
+    match kind {
+        GatewayKind::Gateway => into.gateways.extend(gateway::read(object, cx)),
+        GatewayKind::Class => into.classes.push(gateway::class(object)),
+        GatewayKind::ListenerSet => into.listener_sets.extend(gateway::listener_set(object, cx)),
+        GatewayKind::HttpRoute => into.http_routes.extend(route::http(object, cx)),
+        GatewayKind::ConnectionRoute => into.connection_routes.extend(route::connection(object, cx)),
+        GatewayKind::Grant => into.grants.push(policy::grant(object)),
+        GatewayKind::BackendTls => into.backend_tls.extend(policy::backend_tls(object)),
+        GatewayKind::BackendTraffic => into.backend_traffic.extend(policy::backend_traffic(object, cx)),
+    }
+}
+
 fn unrendered(at: Location) -> Finding {
     Finding::new(&UNRENDERED_TEMPLATE, Subject::Mesh, "this is a template that was not rendered")
         .at(at)
@@ -350,12 +370,13 @@ fn undefined_namespace(assumed: injection::Assumed) -> Unmodelled {
 
 /// Namespaces that only other objects mention have no labels.
 fn mention_namespaces(mesh: &mut Mesh) {
-    let Mesh { namespaces, services, workloads, virtual_services, destination_rules, gateways, .. } = mesh;
+    let Mesh { namespaces, services, workloads, virtual_services, destination_rules, gateways, gateway_api, .. } = mesh;
     let metas = (services.iter().map(|s| &s.meta))
         .chain(workloads.iter().map(|w| &w.meta))
         .chain(virtual_services.iter().map(|v| &v.meta))
         .chain(destination_rules.iter().map(|d| &d.meta))
-        .chain(gateways.iter().map(|g| &g.meta));
+        .chain(gateways.iter().map(|g| &g.meta))
+        .chain(gateway_api.metas());
     for meta in metas {
         if !namespaces.contains_key(meta.namespace()) {
             namespaces.insert(meta.namespace().to_owned(), Namespace::default());

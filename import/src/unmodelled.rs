@@ -34,8 +34,7 @@ const NOTABLE: &[&str] = &[
 
 /// What nobody read in an object that was read.
 pub(crate) fn fields(object: &Object<'_>) -> Vec<Unmodelled> {
-    let mut walk =
-        Walk { object, is_istio: object.group.ends_with("istio.io"), notable: Vec::new(), other: BTreeSet::new() };
+    let mut walk = Walk { object, is_mesh: is_of_mesh(&object.group), notable: Vec::new(), other: BTreeSet::new() };
     let mut path = object.path.to_string();
     for entry in object.root.entries() {
         if !matches!(entry.key.as_ref(), "apiVersion" | "kind" | "metadata" | "status") {
@@ -61,9 +60,14 @@ pub(crate) fn whole(object: &Object<'_>, reason: impl Into<String>) -> Unmodelle
     }
 }
 
+/// Whether every field of a group's kinds is about requests.
+fn is_of_mesh(group: &str) -> bool {
+    group.ends_with("istio.io") || group.starts_with("gateway.networking")
+}
+
 struct Walk<'a, 'o> {
     object: &'o Object<'a>,
-    is_istio: bool,
+    is_mesh: bool,
     notable: Vec<Unmodelled>,
     other: BTreeSet<String>,
 }
@@ -80,7 +84,7 @@ impl<'a> Walk<'a, '_> {
         if entry.read.get() {
             self.node(&entry.value, path, general);
         } else if !is_empty(&entry.value) {
-            if self.is_istio || NOTABLE.contains(&entry.key.as_ref()) {
+            if self.is_mesh || NOTABLE.contains(&entry.key.as_ref()) {
                 let at = self.object.entry_location(entry, path);
                 let Located { value: reason, at } = Located::new(format!("`{general}` is not modelled"), at);
                 let resource = self.object.meta.resource.clone();

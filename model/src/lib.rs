@@ -6,6 +6,7 @@ mod call_graph;
 mod calls;
 mod check;
 mod finding;
+pub mod gateway_api;
 pub mod istio;
 mod lower;
 mod mesh;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Behaviour, Located, Location, ResourceRef, istio};
+use crate::{Behaviour, Located, Location, ResourceRef, gateway_api::GatewayApi, istio};
 
 /// Everything that was read, typed, with the place of each fact. What it means for a caller: [`Mesh::outbound`].
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Mesh {
     pub destination_rules: Vec<istio::DestinationRule>,
     /// Entries into the mesh.
     pub gateways: Vec<istio::Gateway>,
+    /// Gateways, routes and policies of Gateway API, and Ingresses.
+    pub gateway_api: GatewayApi,
     /// What servers accept.
     pub peer_authentications: Vec<istio::PeerAuthentication>,
     /// Who may call what.

@@ -1,5 +1,6 @@
 //! Kubernetes' kinds: what can be called, what runs, and who gets a proxy.
 
+pub(crate) mod ingress;
 pub(crate) mod injection;
 pub(crate) mod namespace;
 pub(crate) mod protocol;

@@ -143,7 +143,8 @@ impl<'a, 'o> Check<'a, 'o> {
 
     fn missing(&mut self, node: &'o Node<'a>, name: &str) {
         // Fragments that a kustomization merges lack fields of Kubernetes' own kinds on purpose.
-        if !self.object.group.ends_with("istio.io") || self.names.is_empty() {
+        let group = self.object.group.as_str();
+        if !(group.ends_with("istio.io") || group.starts_with("gateway.networking")) || self.names.is_empty() {
             return;
         }
         let message = format!("`{}` lacks `{name}`, which is required", self.path);

@@ -4,6 +4,7 @@
 mod calls;
 mod findings;
 mod fuzz;
+mod gateway_api;
 mod injection;
 mod kinds;
 mod lints;

@@ -62,7 +62,7 @@ fn every_object_is_read_or_named() {
         ("v1", "Secret"),
         ("apps/v1", "ControllerRevision"),
         ("networking.istio.io/v1alpha3", "EnvoyFilter"),
-        ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+        ("gateway.networking.x-k8s.io/v1alpha1", "XMesh"),
         ("linkerd.io/v1alpha2", "ServiceProfile"),
         ("example.com/v1", "Whatever"),
     ];
