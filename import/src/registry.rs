@@ -7,6 +7,7 @@ use meshproof_model::{
     Subject, UNKNOWN_FIELD, UNREADABLE_INPUT, UNRENDERED_TEMPLATE, Unmodelled,
     gateway_api::{Gateway, GatewayApi},
 };
+use rayon::prelude::*;
 
 use crate::{
     ImportOptions, Imported, calls,
@@ -26,7 +27,7 @@ pub(crate) fn import(sources: &Sources, options: &ImportOptions) -> Imported {
     files.sort_by_key(|(id, path)| (*path, *id));
     files.retain(|(_, path)| !is_other(path));
     let text = |id: FileId| sources.get(id).map_or("", |source| source.text.as_str());
-    let parsed: Vec<(FileId, Parsed<'_>)> = files.iter().map(|(id, _)| (*id, yaml::parse(text(*id)))).collect();
+    let parsed: Vec<(FileId, Parsed<'_>)> = files.par_iter().map(|(id, _)| (*id, yaml::parse(text(*id)))).collect();
 
     let mut reader = Reader::new(sources, options);
     let mut objects = Vec::new();

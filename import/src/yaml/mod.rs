@@ -11,6 +11,7 @@ mod tree;
 
 use std::{borrow::Cow, cell::Cell};
 
+use rayon::prelude::*;
 pub(crate) use scalar::Plain;
 pub(crate) use template::in_scalar as template_in_scalar;
 
@@ -94,11 +95,19 @@ pub(crate) struct Parsed<'a> {
     pub comments: Vec<Comment<'a>>,
 }
 
-/// Reads a text; never fails as a whole.
+/// Reads a text, its documents on all cores; never fails as a whole.
 pub(crate) fn parse(text: &str) -> Parsed<'_> {
-    let mut parsed = Parsed::default();
-    for chunk in split::chunks(text) {
+    let one = |chunk| {
+        let mut parsed = Parsed::default();
         tree::read(chunk, &mut parsed);
+        parsed
+    };
+    let parts: Vec<Parsed<'_>> = split::chunks(text).into_par_iter().map(one).collect();
+    let mut parsed = Parsed::default();
+    for mut part in parts {
+        parsed.documents.append(&mut part.documents);
+        parsed.broken.append(&mut part.broken);
+        parsed.comments.append(&mut part.comments);
     }
     parsed
 }

@@ -190,10 +190,15 @@ impl<'a> Builder<'a> {
             mark.length = narrow((self.chunk.offset + end).saturating_sub(mark.offset as usize)).max(1);
         }
         let value = match open.content {
-            Content::Sequence(items) => Value::Sequence(items),
+            Content::Sequence(mut items) => {
+                items.shrink_to_fit();
+                Value::Sequence(items)
+            }
             Content::Mapping { entries, .. } => {
                 self.note_duplicates(&entries);
-                Value::Mapping(merge(entries))
+                let mut entries = merge(entries);
+                entries.shrink_to_fit();
+                Value::Mapping(entries)
             }
         };
         let node = Node { mark, value };
@@ -238,8 +243,7 @@ impl<'a> Builder<'a> {
     }
 
     fn note_duplicates(&mut self, entries: &[Entry<'a>]) {
-        let mut seen = BTreeSet::new();
-        if entries.iter().all(|entry| entry.key == "<<" || seen.insert(entry.key.as_ref())) {
+        if all_differ(entries) {
             return;
         }
         let path = self.path();
@@ -284,6 +288,19 @@ impl<'a> Builder<'a> {
             length: narrow(end.unwrap_or(offset).saturating_sub(offset)),
         }
     }
+}
+
+/// Whether no key is written twice. Most mappings are short, and cheaper to compare than to collect.
+fn all_differ(entries: &[Entry<'_>]) -> bool {
+    let mut keys = entries.iter().map(|entry| entry.key.as_ref()).filter(|key| *key != "<<");
+    if entries.len() > 16 {
+        let mut seen = BTreeSet::new();
+        return keys.all(|key| seen.insert(key));
+    }
+    entries
+        .iter()
+        .enumerate()
+        .all(|(i, entry)| entry.key == "<<" || entries[..i].iter().all(|earlier| earlier.key != entry.key))
 }
 
 /// Applies `<<`: what the mapping says itself wins.
