@@ -13,6 +13,8 @@ pub(crate) struct HeaderList {
 /// Where a name and its value lie in the text, one behind the other.
 #[derive(Clone, Copy)]
 struct Entry {
+    /// Of the name: most names that are not the wanted one differ here.
+    tag: u32,
     start: u32,
     name_len: u32,
     value_len: u32,
@@ -32,13 +34,15 @@ impl HeaderList {
     }
 
     /// Whether the header is there.
+    #[inline]
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
     /// Adds a header at the end.
+    #[inline]
     pub(crate) fn push(&mut self, name: &str, value: &str) {
-        let entry = self.write(name, |text| text.push_str(value));
+        let entry = self.write(tag(name), name, value);
         self.entries.push(entry);
     }
 
@@ -49,8 +53,9 @@ impl HeaderList {
     }
 
     /// Replaces every header of this name by one, in the place of the first; adds it if there is none.
+    #[inline]
     pub(crate) fn set(&mut self, name: &str, value: &str) {
-        let entry = self.write(name, |text| text.push_str(value));
+        let entry = self.write(tag(name), name, value);
         self.put(name, entry);
     }
 
@@ -61,32 +66,33 @@ impl HeaderList {
     }
 
     /// Like `set`, with a number as the value.
+    #[inline]
     pub(crate) fn set_number(&mut self, name: &str, number: u64) {
-        let entry = self.write(name, |text| push_number(text, number));
+        let mut digits = [0; 20];
+        let entry = self.write(tag(name), name, decimal(number, &mut digits));
         self.put(name, entry);
     }
 
     fn put(&mut self, name: &str, entry: Entry) {
-        let Some(place) = self.entries.iter().position(|entry| self.is_named(*entry, name)) else {
-            return self.entries.push(entry);
-        };
-        self.entries[place] = entry;
-        let mut next = place + 1;
-        while let Some(entry) = self.entries.get(next) {
-            if self.is_named(*entry, name) {
-                self.entries.remove(next);
-            } else {
-                next += 1;
+        match self.place(entry.tag, name) {
+            None => self.entries.push(entry),
+            Some(place) => {
+                self.entries[place] = entry;
+                let text = &self.text;
+                let mut next = 0..;
+                self.entries.retain(|entry| next.next() <= Some(place) || &text[entry.name_range()] != name);
             }
         }
     }
 
     /// Removes every header of this name and says whether there was one.
+    #[inline]
     pub(crate) fn remove(&mut self, name: &str) -> bool {
-        let text = self.text.as_bytes();
-        let before = self.entries.len();
-        self.entries.retain(|entry| &text[entry.name_range()] != name.as_bytes());
-        self.entries.len() < before
+        let is_there = self.place(tag(name), name).is_some();
+        if is_there {
+            self.remove_if(|other, _| other == name);
+        }
+        is_there
     }
 
     /// Removes headers and says whether there was one to remove.
@@ -104,53 +110,74 @@ impl HeaderList {
 
     /// Every value of a header, in order.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + Clone {
-        let named = self.entries.iter().filter(move |entry| self.is_named(**entry, name));
+        let tag = tag(name);
+        let named = self.entries.iter().filter(move |entry| self.is_named(**entry, tag, name));
         named.map(|entry| &self.text[entry.value_range()])
     }
 
     /// The first value of a header.
+    #[inline]
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let entry = self.entries.iter().find(|entry| self.is_named(**entry, name))?;
-        Some(&self.text[entry.value_range()])
+        let place = self.place(tag(name), name)?;
+        Some(&self.text[self.entries[place].value_range()])
     }
 
     fn name(&self, entry: Entry) -> &str {
         &self.text[entry.name_range()]
     }
 
-    fn is_named(&self, entry: Entry, name: &str) -> bool {
-        entry.name_len as usize == name.len() && &self.text.as_bytes()[entry.name_range()] == name.as_bytes()
+    /// Where the first header of this name is.
+    fn place(&self, tag: u32, name: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| self.is_named(*entry, tag, name))
     }
 
-    fn write(&mut self, name: &str, value: impl FnOnce(&mut String)) -> Entry {
-        let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let start = self.text.len();
+    #[inline]
+    fn is_named(&self, entry: Entry, tag: u32, name: &str) -> bool {
+        entry.tag == tag && &self.text.as_bytes()[entry.name_range()] == name.as_bytes()
+    }
+
+    fn write(&mut self, tag: u32, name: &str, value: &str) -> Entry {
+        let start = length(self.text.len());
+        self.text.reserve(name.len() + value.len());
         self.text.push_str(name);
-        value(&mut self.text);
-        let value_len = length(self.text.len() - start - name.len());
-        Entry { start: length(start), name_len: length(name.len()), value_len }
+        self.text.push_str(value);
+        Entry { tag, start, name_len: length(name.len()), value_len: length(value.len()) }
     }
 
     fn write_fmt(&mut self, name: &str, value: fmt::Arguments<'_>) -> Entry {
+        let entry = self.write(tag(name), name, "");
+        let before = self.text.len();
         // Writing to a string does not fail.
-        self.write(name, |text| _ = fmt::Write::write_fmt(text, value))
+        _ = fmt::Write::write_fmt(&mut self.text, value);
+        Entry { value_len: length(self.text.len() - before), ..entry }
     }
 }
 
-/// Writes a number in decimal; formatting machinery would cost more than all else here.
-fn push_number(text: &mut String, number: u64) {
-    let mut digits = [0; 20];
+/// Length, first, middle and last byte: enough to tell the usual names apart without looking at the text.
+#[inline]
+fn tag(name: &str) -> u32 {
+    let bytes = name.as_bytes();
+    let (Some(first), Some(middle), Some(last)) = (bytes.first(), bytes.get(bytes.len() / 2), bytes.last()) else {
+        return 0;
+    };
+    let len = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
+    u32::from_le_bytes([len, *first, *middle, *last])
+}
+
+fn length(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// A number in decimal; formatting machinery would cost more than all else here.
+fn decimal(number: u64, digits: &mut [u8; 20]) -> &str {
     let mut start = digits.len();
     let mut rest = number;
-    loop {
+    while start == digits.len() || rest > 0 {
         start -= 1;
         digits[start] = b'0' + (rest % 10) as u8;
         rest /= 10;
-        if rest == 0 {
-            break;
-        }
     }
-    text.push_str(str::from_utf8(&digits[start..]).unwrap_or_default());
+    str::from_utf8(&digits[start..]).unwrap_or_default()
 }
 
 impl Entry {

@@ -58,6 +58,7 @@ pub(crate) struct Machine<'a, 'c> {
 }
 
 impl<'a> Machine<'a, '_> {
+    #[inline]
     pub(crate) fn emit(&mut self, effect: Effect) {
         self.cx.effects.push(effect);
     }
@@ -66,17 +67,28 @@ impl<'a> Machine<'a, '_> {
         self.emit(Effect::SetTimer { timer, at });
     }
 
+    /// Tells the driver that a timer that was armed is not wanted any more.
+    #[inline]
+    pub(crate) fn disarm(&mut self, was_armed: bool, timer: TimerId) {
+        if was_armed {
+            self.emit(Effect::ClearTimer(timer));
+        }
+    }
+
+    #[inline]
     pub(crate) fn stream(&mut self, id: StreamId) -> &mut Stream {
         &mut self.core.streams[id]
     }
 
     /// The table that the stream began under.
+    #[inline]
     pub(crate) fn listener(&self, id: StreamId) -> &'a ListenerTable {
         let stream = &self.core.streams[id];
         self.versions[stream.version].table.listener(stream.listener)
     }
 
     /// The stream's route, if it has one.
+    #[inline]
     pub(crate) fn route(&self, id: StreamId) -> Option<&'a RouteEntry> {
         let route = self.core.streams[id].resolution.route()?;
         Some(self.listener(id).routes.entry(route))
@@ -98,10 +110,12 @@ impl<'a> Machine<'a, '_> {
         Some((stream.cluster?, stream.router.high_priority))
     }
 
+    #[inline]
     pub(crate) fn cluster(&mut self, cluster: ClusterId) -> &mut ClusterState {
         &mut self.core.clusters[cluster.index()]
     }
 
+    #[inline]
     pub(crate) fn count(&mut self, cluster: ClusterId, counter: ClusterCounter) {
         self.core.stats.cluster_mut(cluster).add(counter);
     }

@@ -152,8 +152,10 @@ impl Machine<'_, '_> {
         self.unsettle(id);
     }
 
+    /// Notes a pool whose waiting requests may have something to gain.
     fn unsettle(&mut self, id: PoolId) {
-        if !self.core.unsettled.contains(&id) {
+        let is_wanted = !self.cluster(id.cluster).pool(id).pending.is_empty();
+        if is_wanted && !self.core.unsettled.contains(&id) {
             self.core.unsettled.push(id);
         }
     }
@@ -382,7 +384,9 @@ impl Machine<'_, '_> {
         cluster.circuit(id).requests.release();
         cluster.hosts.request_ended(id.host);
         let Some(entry) = self.core.connections.get_mut(connection) else { return };
-        entry.streams.retain(|stream| *stream != attempt);
+        if let Some(place) = entry.streams.iter().rposition(|stream| *stream == attempt) {
+            entry.streams.remove(place);
+        }
         if !is_complete {
             let http2 = entry.http2;
             self.emit(Effect::ResetUpstream { attempt, connection });
@@ -430,12 +434,11 @@ impl Machine<'_, '_> {
         let entry = &self.core.connections[connection];
         let has_room = entry.state == ConnectionState::Open && entry.room() > 0;
         let ready = &mut self.core.clusters[id.cluster.index()].pool(id).ready;
-        let place = ready.iter().position(|other| *other == connection);
+        let place = ready.iter().rposition(|other| *other == connection);
         match (has_room, place) {
             (true, None) => ready.push(connection),
-            (false, Some(place)) => {
-                ready.remove(place);
-            }
+            (false, Some(place)) if place + 1 == ready.len() => _ = ready.pop(),
+            (false, Some(place)) => _ = ready.remove(place),
             _ => {}
         }
     }
@@ -443,14 +446,9 @@ impl Machine<'_, '_> {
     fn remove_connection(&mut self, id: PoolId, connection: ConnectionId) {
         let entry = &mut self.core.connections[connection];
         entry.pool = None;
-        for (is_armed, timer) in [
-            (entry.connect.clear(), TimerId::Connect(connection)),
-            (entry.idle.clear(), TimerId::ConnectionIdle(connection)),
-        ] {
-            if is_armed {
-                self.cx.effects.push(Effect::ClearTimer(timer));
-            }
-        }
+        let (connect, idle) = (entry.connect.clear(), entry.idle.clear());
+        self.disarm(connect, TimerId::Connect(connection));
+        self.disarm(idle, TimerId::ConnectionIdle(connection));
         self.core.connections.release(connection);
         let cluster = self.cluster(id.cluster);
         cluster.circuit(id).connections.release();

@@ -208,19 +208,15 @@ impl Machine<'_, '_> {
         let phase = std::mem::replace(&mut stream.phase, Phase::Ended);
         let was_delayed = stream.fault_delay.is_set();
         stream.outcome.duration = self.cx.now.since(stream.started);
-        let timers = [
-            (stream.idle.alarm.clear(), TimerId::StreamIdle(id)),
-            (stream.max_duration.clear(), TimerId::MaxStreamDuration(id)),
-            (stream.request_timeout.clear(), TimerId::RequestTimeout(id)),
-            (stream.fault_delay.clear(), TimerId::FaultDelay(id)),
-            (stream.callout.clear(), TimerId::Authorize(id)),
-        ];
+        let (idle, max_duration) = (stream.idle.alarm.clear(), stream.max_duration.clear());
+        let (request, delay) = (stream.request_timeout.clear(), stream.fault_delay.clear());
+        let callout = stream.callout.clear();
         let (listener, status, is_shadow) = (stream.listener, stream.outcome.status, stream.shadow);
-        for (is_armed, timer) in timers {
-            if is_armed {
-                self.emit(Effect::ClearTimer(timer));
-            }
-        }
+        self.disarm(idle, TimerId::StreamIdle(id));
+        self.disarm(max_duration, TimerId::MaxStreamDuration(id));
+        self.disarm(request, TimerId::RequestTimeout(id));
+        self.disarm(delay, TimerId::FaultDelay(id));
+        self.disarm(callout, TimerId::Authorize(id));
         self.abandon_router(id);
         if let Phase::Filters(index) = phase
             && was_delayed

@@ -40,6 +40,32 @@ impl Response {
     }
 }
 
+/// What an upstream's response headers tell the router, found in one pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks {
+    /// `grpc-status`, if it is a number.
+    pub(crate) grpc_status: Option<u32>,
+    /// An HTTP/1.1 connection cannot be used again after this answer.
+    pub(crate) closes_connection: bool,
+    /// The host takes itself out at once, if the cluster checks health.
+    pub(crate) fails_health_check: bool,
+}
+
+impl Marks {
+    pub(crate) fn of(head: &ResponseHead<'_>) -> Self {
+        let mut marks = Self::default();
+        for (name, value) in head.headers {
+            match *name {
+                "grpc-status" if marks.grpc_status.is_none() => marks.grpc_status = value.parse().ok(),
+                "connection" => marks.closes_connection |= value.eq_ignore_ascii_case("close"),
+                "x-envoy-immediate-health-check-fail" => marks.fails_health_check = true,
+                _ => {}
+            }
+        }
+        marks
+    }
+}
+
 impl<'a> ResponseHead<'a> {
     /// The first value of a header, by its lower-case name.
     pub fn get(&self, name: &str) -> Option<&'a str> {
@@ -49,10 +75,5 @@ impl<'a> ResponseHead<'a> {
     /// Every value of a header, by its lower-case name.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(other, _)| *other == name).map(|(_, value)| *value)
-    }
-
-    /// Whether an HTTP/1.1 connection cannot be used again after this answer.
-    pub fn closes_connection(&self) -> bool {
-        self.get("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 }

@@ -1,13 +1,10 @@
 //! What the hosts of a cluster are told of each attempt (Envoy: `Outlier::DetectorHostMonitor`).
 
 use crate::{
-    ClusterId, Cx, HealthResult, HostId, Nanos, ResponseHead, TimerId,
+    ClusterId, Cx, HealthResult, HostId, Nanos, TimerId,
     hosts::{Hosts, LocalOrigin},
     machine::Machine,
 };
-
-/// A response that carries this takes its host out at once, if the cluster checks health.
-const FAIL_AT_ONCE: &str = "x-envoy-immediate-health-check-fail";
 
 impl<'c> Machine<'_, 'c> {
     /// An attempt got its place on a connection.
@@ -21,9 +18,9 @@ impl<'c> Machine<'_, 'c> {
         self.tell_hosts(cluster, |hosts, cx| hosts.put_local(cx, host, event));
     }
 
-    /// A host has answered with this status, or with a gRPC status that stands for it.
-    pub(crate) fn host_answered(&mut self, cluster: ClusterId, host: HostId, status: u16, head: &ResponseHead<'_>) {
-        let fails = head.headers.iter().any(|(name, _)| *name == FAIL_AT_ONCE);
+    /// A host has answered with this status, or with a gRPC status that stands for it. `fails`: it takes itself out at
+    /// once, if the cluster checks health.
+    pub(crate) fn host_answered(&mut self, cluster: ClusterId, host: HostId, status: u16, fails: bool) {
         self.tell_hosts(cluster, |hosts, cx| {
             hosts.put_code(cx, host, status);
             if fails {

@@ -143,15 +143,9 @@ impl Machine<'_, '_> {
         let attempts = &mut self.core.streams[id.stream].router.attempts;
         let Some(index) = attempts.iter().position(|attempt| attempt.number == id.number) else { return };
         let mut attempt = attempts.remove(index);
-        for (is_armed, timer) in [
-            (attempt.per_try.clear(), TimerId::PerTry(id)),
-            (attempt.idle.alarm.clear(), TimerId::PerTryIdle(id)),
-            (attempt.max_duration.clear(), TimerId::UpstreamMaxDuration(id)),
-        ] {
-            if is_armed {
-                self.emit(crate::Effect::ClearTimer(timer));
-            }
-        }
+        self.disarm(attempt.per_try.clear(), TimerId::PerTry(id));
+        self.disarm(attempt.idle.alarm.clear(), TimerId::PerTryIdle(id));
+        self.disarm(attempt.max_duration.clear(), TimerId::UpstreamMaxDuration(id));
         self.release_stream(attempt.pool, id, attempt.state, is_complete);
     }
 }

@@ -4,7 +4,7 @@
 use super::retry::Verdict;
 use crate::{
     AttemptId, Effect, ResetReason, ResponseFlag, ResponseHead, StreamEnd, back_off, grpc, machine::Machine,
-    retry::Decision, stream::AttemptState,
+    response::Marks, retry::Decision, stream::AttemptState,
 };
 
 impl Machine<'_, '_> {
@@ -20,14 +20,14 @@ impl Machine<'_, '_> {
         }
         attempt.awaiting_headers = false;
         let attempt = *attempt;
-        let grpc_status = head.get("grpc-status").and_then(|value| value.parse::<u32>().ok());
-        let judged = match grpc_status {
+        let marks = Marks::of(head);
+        let judged = match marks.grpc_status {
             Some(status) if is_grpc => grpc::http_of_status(status),
             _ => head.status,
         };
-        self.host_answered(attempt.pool.cluster, attempt.host, judged, head);
+        self.host_answered(attempt.pool.cluster, attempt.host, judged, marks.fails_health_check);
         self.host_latency(attempt.pool.cluster, attempt.host, now.since(attempt.attached_at));
-        if head.closes_connection()
+        if marks.closes_connection
             && let AttemptState::Active(connection) = attempt.state
         {
             self.connection_closes_after(connection);
@@ -46,7 +46,7 @@ impl Machine<'_, '_> {
         if could_not_retry && self.others_may_answer(id) {
             return self.release_attempt(id, end_stream);
         }
-        self.accept(id, head);
+        self.accept(id, head, marks);
         if end_stream {
             self.upstream_end(id);
         }
@@ -87,7 +87,7 @@ impl Machine<'_, '_> {
     }
 
     /// This answer goes downstream, and every other attempt is given up.
-    fn accept(&mut self, id: AttemptId, head: &ResponseHead<'_>) {
+    fn accept(&mut self, id: AttemptId, head: &ResponseHead<'_>, marks: Marks) {
         self.drop_retries(id.stream);
         while let Some(other) = self.other_attempt(id) {
             self.count_reset(other, ResetReason::LocalReset);
@@ -102,7 +102,7 @@ impl Machine<'_, '_> {
         stream.response_started = true;
         stream.outcome.status = head.status;
         stream.outcome.details = "via_upstream";
-        stream.outcome.grpc_status = head.get("grpc-status").and_then(|value| value.parse().ok());
+        stream.outcome.grpc_status = marks.grpc_status;
         if let Some(cluster) = stream.cluster {
             self.core.stats.cluster_mut(cluster).charge(head.status);
         }
