@@ -1,6 +1,8 @@
 //! Changes to headers, as routes and their parents order them (Envoy: `HeaderParser`), and the values in `%...%`.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
+
+use smallvec::SmallVec;
 
 use crate::{
     config::{AppendAction, HeaderToAdd},
@@ -9,7 +11,8 @@ use crate::{
     request::Request,
 };
 
-/// The changes of one level: removals, then additions.
+/// The changes of one level: removals, then overwritten headers, then added ones. All values and conditions of a level
+/// see the headers as they are after its removals (Envoy: `HeaderParser::evaluateHeaders`).
 #[derive(Debug, Default)]
 pub(crate) struct Mutations {
     remove: Box<[Box<str>]>,
@@ -45,44 +48,54 @@ impl Mutations {
     /// Changes a request's own headers.
     pub(crate) fn apply_to_request(&self, request: &mut Request, names: &Names<'_>) {
         self.remove.iter().for_each(|name| _ = request.headers.remove(name));
-        for addition in &self.add {
-            if let Some(value) = addition.value.fixed() {
-                addition.apply(&mut request.headers, value);
-            } else {
-                let value = addition.value.text(&Facts { request, response: None, names });
-                addition.apply(&mut request.headers, &value);
-            }
+        if self.add.is_empty() {
+            return;
         }
+        let changes = self.changes(&request.headers, &Facts { request, response: None, names });
+        changes.apply(&mut request.headers);
     }
 
     /// Changes a response's headers.
     pub(crate) fn apply_to_response(&self, request: &Request, headers: &mut HeaderList, names: &Names<'_>) {
         self.remove.iter().for_each(|name| _ = headers.remove(name));
+        if self.add.is_empty() {
+            return;
+        }
+        let changes = self.changes(headers, &Facts { request, response: Some(headers), names });
+        changes.apply(headers);
+    }
+
+    /// What is to be set and added. An empty value is not added.
+    fn changes<'m>(&'m self, headers: &HeaderList, facts: &Facts<'_>) -> Changes<'m> {
+        let mut changes = Changes::default();
         for addition in &self.add {
-            if let Some(value) = addition.value.fixed() {
-                addition.apply(headers, value);
-            } else {
-                let value = addition.value.text(&Facts { request, response: Some(headers), names });
-                addition.apply(headers, &value);
+            let is_present = headers.contains(&addition.name);
+            let list = match addition.action {
+                AppendAction::AddIfAbsent if is_present => continue,
+                AppendAction::OverwriteIfExists if !is_present => continue,
+                AppendAction::AppendIfExistsOrAdd | AppendAction::AddIfAbsent => &mut changes.add,
+                AppendAction::OverwriteIfExists | AppendAction::OverwriteIfExistsOrAdd => &mut changes.overwrite,
+            };
+            let value = addition.value.fixed().map_or_else(|| addition.value.text(facts).into(), Cow::Borrowed);
+            if !value.is_empty() {
+                list.push((&*addition.name, value));
             }
         }
+        changes
     }
 }
 
-impl Addition {
-    /// An empty value is not added.
-    fn apply(&self, headers: &mut HeaderList, value: &str) {
-        if value.is_empty() {
-            return;
-        }
-        match self.action {
-            AppendAction::AppendIfExistsOrAdd => headers.push(&self.name, value),
-            AppendAction::AddIfAbsent if headers.contains(&self.name) => {}
-            AppendAction::OverwriteIfExists if !headers.contains(&self.name) => {}
-            AppendAction::AddIfAbsent | AppendAction::OverwriteIfExistsOrAdd | AppendAction::OverwriteIfExists => {
-                headers.set(&self.name, value);
-            }
-        }
+/// The changes of one level to one request or response, values filled in.
+#[derive(Default)]
+struct Changes<'m> {
+    overwrite: SmallVec<[(&'m str, Cow<'m, str>); 2]>,
+    add: SmallVec<[(&'m str, Cow<'m, str>); 2]>,
+}
+
+impl Changes<'_> {
+    fn apply(&self, headers: &mut HeaderList) {
+        self.overwrite.iter().for_each(|(name, value)| headers.set(name, value));
+        self.add.iter().for_each(|(name, value)| headers.push(name, value));
     }
 }
 
@@ -306,6 +319,32 @@ mod tests {
                 let got: Vec<_> = request.headers.values("x-n").collect();
                 assert_eq!(got.join("|"), expect, "{action:?}");
                 assert!(!request.headers.contains("x-gone"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_level_sees_the_headers_as_they_were_before_it() {
+        use AppendAction::{AddIfAbsent, AppendIfExistsOrAdd, OverwriteIfExists, OverwriteIfExistsOrAdd};
+        // two additions to x-a, which is absent, or "old"; what becomes of it
+        let table = [
+            ([("1", AddIfAbsent), ("2", AddIfAbsent)], "1|2", "old"),
+            ([("1", AppendIfExistsOrAdd), ("<%REQ(x-a)%>", AppendIfExistsOrAdd)], "1|<>", "old|1|<old>"),
+            ([("1", AppendIfExistsOrAdd), ("2", OverwriteIfExistsOrAdd)], "2|1", "2|1"),
+            ([("1", AppendIfExistsOrAdd), ("2", OverwriteIfExists)], "1", "2|1"),
+            ([("1", OverwriteIfExistsOrAdd), ("2", OverwriteIfExistsOrAdd)], "2", "2"),
+        ];
+        for (additions, absent, present) in table {
+            let additions = additions.map(|(value, action)| add("x-a", value, action));
+            let mutations = Mutations::new(&additions, &[]).unwrap();
+            for (old, expect) in [(None, absent), (Some("old"), present)] {
+                let mut request = request();
+                request.headers.remove("x-a");
+                if let Some(old) = old {
+                    request.headers.push("x-a", old);
+                }
+                mutations.apply_to_request(&mut request, &NAMES);
+                assert_eq!(request.headers.values("x-a").collect::<Vec<_>>().join("|"), expect, "{additions:?}");
             }
         }
     }

@@ -205,7 +205,7 @@ impl Machine<'_, '_> {
         if stream.phase == Phase::Ended {
             return;
         }
-        let phase = std::mem::replace(&mut stream.phase, Phase::Ended);
+        stream.phase = Phase::Ended;
         let was_delayed = stream.fault_delay.is_set();
         stream.outcome.duration = self.cx.now.since(stream.started);
         let (idle, max_duration) = (stream.idle.alarm.clear(), stream.max_duration.clear());
@@ -218,10 +218,8 @@ impl Machine<'_, '_> {
         self.disarm(delay, TimerId::FaultDelay(id));
         self.disarm(callout, TimerId::Authorize(id));
         self.abandon_router(id);
-        if let Phase::Filters(index) = phase
-            && was_delayed
-        {
-            self.delay_ends(id, index);
+        if was_delayed {
+            self.delay_ends(id);
         }
         self.filters_end(id, how == StreamEnd::Complete);
         if !is_shadow {

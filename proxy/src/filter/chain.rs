@@ -60,7 +60,7 @@ impl<'a> Machine<'a, '_> {
     fn run_filter(&mut self, id: StreamId, index: usize) -> Step {
         let Some((filter, place)) = self.filter(id, index) else { return Step::Continue };
         match filter {
-            FilterTable::Fault(fault) => self.fault(id, fault, place),
+            FilterTable::Fault(fault) => self.fault(id, fault),
             FilterTable::LocalRateLimit(limit) => self.local_rate_limit(id, limit, place),
             FilterTable::Rbac(rbac) => self.rbac(id, rbac),
             FilterTable::Jwt(jwt) => self.jwt(id, jwt),
@@ -76,7 +76,7 @@ impl<'a> Machine<'a, '_> {
         self.core.filters[stream.version].get_mut(stream.listener, place)
     }
 
-    fn fault(&mut self, id: StreamId, filter: &FaultTable, place: usize) -> Step {
+    fn fault(&mut self, id: StreamId, filter: &FaultTable) -> Step {
         let stream = &self.core.streams[id];
         let (key, listener) = (stream.key, stream.listener);
         let config = &filter.config;
@@ -86,18 +86,13 @@ impl<'a> Machine<'a, '_> {
         if !is_meant {
             return Step::Continue;
         }
-        let max = config.max_active_faults;
-        if let Some(FilterState::Fault { active }) = self.state(id, place)
-            && max.is_some_and(|max| *active >= max)
-        {
-            self.count_http(listener, HttpCounter::FaultFaultsOverflow);
-            return Step::Continue;
-        }
         let draw = self.draw(key, 0, Draw::FaultDelay);
         let request = &self.core.streams[id].request;
         let delay = config.delay.as_ref().and_then(|config| fault::delay(config, |name| request.first(name), draw));
-        let Some(delay) = delay else { return self.fault_abort(id, filter) };
-        if let Some(FilterState::Fault { active }) = self.state(id, place) {
+        let Some(delay) = delay.filter(|_| self.fault_is_allowed(id, filter)) else {
+            return self.fault_abort(id, filter, false);
+        };
+        if let Some(active) = self.active_faults(id) {
             *active += 1;
         }
         self.count_http(listener, HttpCounter::FaultDelaysInjected);
@@ -109,7 +104,29 @@ impl<'a> Machine<'a, '_> {
         Step::Stop
     }
 
-    fn fault_abort(&mut self, id: StreamId, filter: &FaultTable) -> Step {
+    /// The count of delays in progress, one for all fault filters of a listener and their overrides.
+    fn active_faults(&mut self, id: StreamId) -> Option<&mut u32> {
+        let listener = self.listener(id);
+        let place = listener.filters.iter().position(|filter| matches!(filter, FilterTable::Fault(_)))?;
+        match self.state(id, place) {
+            Some(FilterState::Fault { active }) => Some(active),
+            _ => None,
+        }
+    }
+
+    /// Whether one more fault may be injected. A refusal is counted, for the delay and for the abort of one request.
+    fn fault_is_allowed(&mut self, id: StreamId, filter: &FaultTable) -> bool {
+        let Some(max) = filter.config.max_active_faults else { return true };
+        let is_allowed = self.active_faults(id).is_none_or(|active| *active < max);
+        if !is_allowed {
+            let listener = self.stream(id).listener;
+            self.count_http(listener, HttpCounter::FaultFaultsOverflow);
+        }
+        is_allowed
+    }
+
+    /// `after_delay`: the request counts as a fault already.
+    fn fault_abort(&mut self, id: StreamId, filter: &FaultTable, after_delay: bool) -> Step {
         let stream = &self.core.streams[id];
         let (key, listener) = (stream.key, stream.listener);
         let draw = self.draw(key, 0, Draw::FaultAbort);
@@ -117,6 +134,9 @@ impl<'a> Machine<'a, '_> {
         let abort =
             filter.config.abort.as_ref().and_then(|config| fault::abort(config, |name| request.first(name), draw));
         let Some(abort) = abort else { return Step::Continue };
+        if !after_delay && !self.fault_is_allowed(id, filter) {
+            return Step::Continue;
+        }
         self.count_http(listener, HttpCounter::FaultAbortsInjected);
         let reply = match abort {
             fault::Abort::Http(status) => Reply::new(status, "fault_filter_abort"),
@@ -134,17 +154,16 @@ impl<'a> Machine<'a, '_> {
             return;
         }
         let Phase::Filters(index) = stream.phase else { return };
-        self.delay_ends(id, index);
+        self.delay_ends(id);
         let Some((FilterTable::Fault(filter), _)) = self.filter(id, index) else { return };
-        if self.fault_abort(id, filter) == Step::Continue {
+        if self.fault_abort(id, filter, true) == Step::Continue {
             self.run_filters(id, index + 1);
         }
     }
 
     /// A delay is over, or given up.
-    pub(crate) fn delay_ends(&mut self, id: StreamId, index: usize) {
-        let Some((_, place)) = self.filter(id, index) else { return };
-        if let Some(FilterState::Fault { active }) = self.state(id, place) {
+    pub(crate) fn delay_ends(&mut self, id: StreamId) {
+        if let Some(active) = self.active_faults(id) {
             *active = active.saturating_sub(1);
         }
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::{
-    AttemptId, ResponseHead, StreamId,
+    AttemptId, ResetReason, ResponseHead, StreamId,
     machine::Machine,
     redirect,
     reply::Reply,
@@ -73,6 +73,9 @@ impl Machine<'_, '_> {
             self.count(cluster, counter);
         }
         if is_done {
+            if !end_stream {
+                self.count_reset(id, ResetReason::LocalReset);
+            }
             self.release_attempt(id, end_stream);
             self.abandon_router(id.stream);
             self.filters_end(id.stream, false);

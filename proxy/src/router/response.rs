@@ -35,6 +35,9 @@ impl Machine<'_, '_> {
         let could_not_retry = match self.judge(id, attempt.retried, head) {
             Judgement::Retried => {
                 self.core.stats.cluster_mut(attempt.pool.cluster).retried.add(head.status);
+                if !end_stream {
+                    self.count_reset(id, ResetReason::LocalReset);
+                }
                 return self.release_attempt(id, end_stream);
             }
             Judgement::CouldNot => true,
@@ -44,6 +47,9 @@ impl Machine<'_, '_> {
             return;
         }
         if could_not_retry && self.others_may_answer(id) {
+            if !end_stream {
+                self.count_reset(id, ResetReason::LocalReset);
+            }
             return self.release_attempt(id, end_stream);
         }
         self.accept(id, head, marks);
