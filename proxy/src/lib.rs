@@ -10,6 +10,7 @@ mod back_off;
 mod budget;
 mod cidr;
 mod circuit;
+mod codec;
 pub mod config;
 mod cx;
 mod effect;

@@ -61,12 +61,16 @@ impl Machine<'_, '_> {
         let stream = &mut self.core.streams[id];
         stream.reset(head.key, version, listener, now);
         stream.http2 = head.http2;
-        if end_stream {
+        let loaded = stream.request.load(table, head);
+        let is_tunnel = stream.request.framing.is_upgrade || stream.request.method() == "CONNECT";
+        if end_stream && !is_tunnel {
             stream.request_complete_at = Some(now);
         }
-        if let Err(early) = stream.request.load(table, head) {
+        if let Err(early) = loaded {
             self.core.streams[id].outcome.is_logged = !early.details.is_empty();
-            let mut reply = Reply::new(early.status, early.details);
+            self.core.streams[id].request.framing.closes |= early.status == 400;
+            let body = if early.details.is_empty() { "Bad Request" } else { "" };
+            let mut reply = Reply::new(early.status, early.details).body(body);
             if let Some(location) = &early.location {
                 reply = reply.header("location", location);
             }
@@ -80,6 +84,11 @@ impl Machine<'_, '_> {
         }
         self.core.streams[id].draw = self.draw(head.key, 0, crate::Draw::Stream);
         self.resolve(id);
+        let stream = &self.core.streams[id];
+        if stream.request.framing.is_upgrade && stream.resolution != crate::table::Resolution::NotFound {
+            self.local_reply(id, Reply::new(403, "upgrade_failed").without_route());
+            return id;
+        }
         self.run_filters(id, 0);
         id
     }

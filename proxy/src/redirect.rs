@@ -57,23 +57,24 @@ impl Redirect {
         let scheme = self.scheme.as_deref().unwrap_or(request.scheme());
         let mut location = format!("{scheme}://");
         self.write_host(request, scheme, &mut location);
-        let before = location.len();
+        let mut path = String::new();
         match (&self.path, &self.rewrite) {
-            (Some(path), _) => {
-                location.push_str(path);
-                if !path.contains('?') && !self.strip_query {
-                    location.push_str(&request.path()[request.path_only().len()..]);
+            (Some(new), _) => {
+                path.push_str(new);
+                if !new.contains('?') && !self.strip_query {
+                    path.push_str(&request.path()[request.path_only().len()..]);
                 }
-                return location;
             }
-            (None, Some(rewrite)) => rewrite.write(&self.matched, request.path(), &mut location),
-            (None, None) => location.push_str(request.path()),
+            (None, Some(rewrite)) => rewrite.write(&self.matched, request.path(), &mut path),
+            (None, None) => {}
         }
-        if self.strip_query {
-            let path = path::without_query(&location[before..]).len();
-            location.truncate(before + path);
+        if path.is_empty() {
+            path.push_str(request.path());
         }
-        location
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let is_stripped = self.strip_query && self.path.is_none();
+        let path = if is_stripped { path::without_query(&path) } else { &path };
+        location + slash + path
     }
 
     /// A new host has no port but its own. The old one keeps its port, unless that is the old scheme's default.
@@ -83,8 +84,9 @@ impl Redirect {
             (Some(host), _) => location.push_str(host),
             (None, Some(_)) => location.push_str(without_port(authority)),
             (None, None) => {
-                let default = match request.scheme() {
-                    old if old == scheme => "",
+                let old = request.forwarded_proto();
+                let default = match old.to_ascii_lowercase().as_str() {
+                    _ if old == scheme => "",
                     "http" => ":80",
                     "https" => ":443",
                     _ => "",
@@ -176,6 +178,10 @@ mod tests {
             (of(|r| r.scheme = text("http")), "https://o.com:443/old", "http://o.com/old"),
             (of(|r| r.port = Some(9)), "http://o.com:80/old", "http://o.com:9/old"),
             (of(|r| r.path = text("/new")), "http://o.com/old?q=1", "http://o.com/new?q=1"),
+            (of(|r| r.path = text("new")), "http://o.com/old?q=1", "http://o.com/new?q=1"),
+            (of(|r| r.prefix_rewrite = text("v2")), "http://o.com/old/x", "http://o.com/v2/x"),
+            (of(|r| r.path = text("/new")), "ftp://o.com:80/old", "http://o.com:80/new"),
+            (of(|r| r.path = text("/new")), "Http://o.com:80/old", "http://o.com/new"),
             (of(|r| r.path = text("/new?z")), "http://o.com/old?q=1", "http://o.com/new?z"),
             (of(|r| (r.path, r.strip_query) = (text("/new?z"), true)), "http://o.com/old?q=1", "http://o.com/new?z"),
             (of(|r| r.strip_query = true), "http://o.com/old/x?q=1", "http://o.com/old/x"),

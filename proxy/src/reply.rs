@@ -7,7 +7,7 @@ use crate::{
     headers::Mutations,
     machine::Machine,
     stats::{ClusterCounter, HttpCounter},
-    stream::{AttemptState, Phase},
+    stream::{AttemptState, Phase, Stream},
     table::RouteEntry,
 };
 
@@ -115,6 +115,15 @@ impl Text<'_> {
     }
 }
 
+impl Stream {
+    /// Says that an HTTP/1.1 connection cannot be used again: the client wants so, or has not sent all of its request.
+    pub(crate) fn close_header(&mut self) {
+        if !self.http2 && (self.request.framing.closes || !self.is_request_complete()) {
+            self.response.headers.set("connection", "close");
+        }
+    }
+}
+
 impl Machine<'_, '_> {
     /// Answers, or cuts the answer off if it has begun: then its status stays.
     pub(crate) fn local_reply(&mut self, id: StreamId, reply: Reply<'_>) {
@@ -186,6 +195,7 @@ impl Machine<'_, '_> {
         }
         response.headers.set("server", "envoy");
         let status = response.status;
+        stream.close_header();
         stream.outcome.status = status;
         self.encode_headers(id);
         let stream = &self.core.streams[id];

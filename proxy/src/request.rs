@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     RequestHead, RequestKey, Token,
+    codec::{self, Framing},
     config::EscapedSlashes,
     grpc,
     header_list::HeaderList,
@@ -23,8 +24,8 @@ pub(crate) struct Request {
     method: String,
     authority: String,
     path: String,
-    /// `x-forwarded-proto`: the scheme for redirects.
-    scheme: String,
+    /// `http` or `https`: what `x-forwarded-proto` says, if it says one of them, or else the connection.
+    scheme: &'static str,
     /// `authority` in lower case, as domains are matched.
     host: String,
     pub(crate) headers: HeaderList,
@@ -36,6 +37,8 @@ pub(crate) struct Request {
     pub(crate) http2: bool,
     pub(crate) is_internal: bool,
     is_grpc: bool,
+    pub(crate) framing: Framing,
+    has_framing: bool,
     /// Whether it came with `x-envoy-*` headers or a `grpc-timeout`; most requests do not.
     may_control: bool,
     /// The client's address as far as it is trusted.
@@ -86,7 +89,6 @@ impl Clone for Request {
             (&mut self.method, &other.method),
             (&mut self.authority, &other.authority),
             (&mut self.path, &other.path),
-            (&mut self.scheme, &other.scheme),
             (&mut self.host, &other.host),
             (&mut self.peer.server_name, &other.peer.server_name),
         ] {
@@ -101,10 +103,12 @@ impl Clone for Request {
         self.peer.destination = other.peer.destination;
         self.peer.is_tls = other.peer.is_tls;
         self.peer.has_certificate = other.peer.has_certificate;
+        self.scheme = other.scheme;
         self.key = other.key;
         self.http2 = other.http2;
         self.is_internal = other.is_internal;
         self.is_grpc = other.is_grpc;
+        self.framing = other.framing;
         self.may_control = other.may_control;
         self.trusted_address = other.trusted_address;
     }
@@ -115,44 +119,6 @@ impl EarlyReply {
         Self { status, details, location: None }
     }
 }
-
-/// Methods that Envoy's HTTP/1 codec knows; it refuses all others.
-const METHODS: &[&str] = &[
-    "GET",
-    "POST",
-    "PUT",
-    "DELETE",
-    "HEAD",
-    "OPTIONS",
-    "PATCH",
-    "CONNECT",
-    "TRACE",
-    "ACL",
-    "BIND",
-    "CHECKOUT",
-    "COPY",
-    "LINK",
-    "LOCK",
-    "M-SEARCH",
-    "MERGE",
-    "MKACTIVITY",
-    "MKCALENDAR",
-    "MKCOL",
-    "MOVE",
-    "NOTIFY",
-    "PROPFIND",
-    "PROPPATCH",
-    "PURGE",
-    "REBIND",
-    "REPORT",
-    "SEARCH",
-    "SOURCE",
-    "SUBSCRIBE",
-    "UNBIND",
-    "UNLINK",
-    "UNLOCK",
-    "UNSUBSCRIBE",
-];
 
 /// Control headers of external clients that are removed.
 const INTERNAL_ONLY: &[&str] = &[
@@ -239,9 +205,6 @@ const ONE_LINE: &[&str] = &[
     "x-request-id",
 ];
 
-/// Headers that belong to one connection.
-const HOP_BY_HOP: &[&str] = &["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
-
 impl Request {
     /// Loads a request's head.
     ///
@@ -251,15 +214,21 @@ impl Request {
     pub(crate) fn load(&mut self, listener: &ListenerTable, head: &RequestHead<'_>) -> Result<(), EarlyReply> {
         let manager = &listener.manager;
         self.copy_head(head);
-        if !head.http2 && !METHODS.contains(&head.method) {
-            return Err(EarlyReply { status: 400, details: "", location: None });
+        if !head.http2 {
+            if !codec::takes(head.method, head.path) {
+                return Err(EarlyReply::new(400, ""));
+            }
+            self.split_target();
         }
-        self.split_absolute_target();
+        self.framing = if self.has_framing { self.take_framing() } else { Framing::default() };
         let has_host = !self.authority.is_empty() || self.headers.remove("host");
         if !has_host {
             return Err(EarlyReply::new(400, "missing_host_header"));
         }
-        if !self.path.starts_with('/') {
+        if self.method == "QUERY" && !self.headers.contains("content-type") {
+            return Err(EarlyReply::new(400, "query_missing_content_type"));
+        }
+        if !self.path.starts_with('/') && !self.path.is_empty() {
             return Err(EarlyReply::new(404, "absolute_path_rejected"));
         }
         self.trust(manager);
@@ -317,9 +286,14 @@ impl Request {
         path::query(&self.path)
     }
 
-    /// `http` or `https`, as `x-forwarded-proto` says.
+    /// `http` or `https`.
     pub(crate) fn scheme(&self) -> &str {
-        &self.scheme
+        self.scheme
+    }
+
+    /// `x-forwarded-proto` as it is.
+    pub(crate) fn forwarded_proto(&self) -> &str {
+        self.headers.get("x-forwarded-proto").unwrap_or_default()
     }
 
     /// The authority in lower case.
@@ -372,7 +346,7 @@ impl Request {
 
     #[cfg(test)]
     pub(crate) fn set_scheme(&mut self, scheme: &str) {
-        replace(&mut self.scheme, scheme);
+        self.scheme = if scheme.eq_ignore_ascii_case("https") { "https" } else { "http" };
         self.headers.set("x-forwarded-proto", scheme);
     }
 
@@ -392,7 +366,7 @@ impl Request {
             ":method" => Some(&self.method),
             ":authority" | "host" => Some(&self.authority),
             ":path" => Some(&self.path),
-            ":scheme" => Some(&self.scheme),
+            ":scheme" => Some(self.scheme),
             _ => None,
         }
     }
@@ -404,8 +378,14 @@ impl Request {
         replace(&mut self.path, head.path);
         self.headers.clear();
         self.may_control = false;
+        self.has_framing = false;
         for (name, value) in head.headers {
-            self.add_header(name, value.trim_matches([' ', '\t']));
+            let value = value.trim_matches([' ', '\t']);
+            if *name == "host" && !self.authority.is_empty() {
+                self.authority.extend([",", value]);
+                continue;
+            }
+            self.add_header(name, value);
         }
         self.http2 = head.http2;
         self.is_grpc = self.headers.get("content-type").is_some_and(grpc::is_content_type);
@@ -428,9 +408,12 @@ impl Request {
 
     /// Adds a received header. Some headers have one line only: repeated values are joined, and matched as one.
     fn add_header(&mut self, name: &str, value: &str) {
-        if HOP_BY_HOP.contains(&name) {
+        if name == "te" && !value.split(',').any(|part| part.trim().eq_ignore_ascii_case("trailers"))
+            || name == "expect" && value.eq_ignore_ascii_case("100-continue")
+        {
             return;
         }
+        self.has_framing |= codec::is_hop_by_hop(name);
         self.may_control |= name.starts_with("x-envoy-") || name == "grpc-timeout";
         if ONE_LINE.binary_search(&name).is_ok()
             && let Some(first) = self.headers.get(name).map(str::to_owned)
@@ -439,19 +422,6 @@ impl Request {
             return self.headers.set_fmt(name, format_args!("{first}{separator}{value}"));
         }
         self.headers.push(name, value);
-    }
-
-    /// `GET http://host/path` carries its own authority.
-    fn split_absolute_target(&mut self) {
-        if self.path.starts_with('/') {
-            return;
-        }
-        let Some((_, rest)) = self.path.split_once("://") else { return };
-        let at = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(at);
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        self.authority = authority.to_owned();
-        self.path = path;
     }
 
     /// Finds the trusted address, and whether the client is internal; removes what external clients may not say.
@@ -474,9 +444,9 @@ impl Request {
         if manager.use_remote_address || !self.headers.contains("x-forwarded-proto") {
             self.headers.set("x-forwarded-proto", own_scheme);
         }
-        let scheme = self.headers.get("x-forwarded-proto").unwrap_or(own_scheme);
-        self.scheme.clear();
-        self.scheme.push_str(scheme);
+        let forwarded = self.forwarded_proto();
+        let known = ["http", "https"].into_iter().find(|scheme| scheme.eq_ignore_ascii_case(forwarded));
+        self.scheme = known.unwrap_or(own_scheme);
         if self.is_internal {
             self.headers.set("x-envoy-internal", "true");
             return;

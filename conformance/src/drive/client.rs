@@ -146,9 +146,16 @@ impl World<'_> {
             is_complete: false,
             is_over: false,
         });
-        if request.http_version.as_deref() == Some("1.0") {
+        let (head, body) = head(request, turn);
+        let version = request.http_version.as_deref();
+        let refused = framing::refusal(version, &head.authority, &head.path, &head.headers).filter(|_| !head.http2);
+        if let Some(status) = refused {
             // The codec answers this by itself, without a stream and without a log.
-            self.exchanges[exchange].status = Some(426);
+            let (text, headers) = framing::refuse(status);
+            let this = &mut self.exchanges[exchange];
+            this.body_bytes = text.len() as u64;
+            this.head(status, headers, Rc::from(text));
+            this.is_complete = true;
             return self.finish(exchange);
         }
         let patience = request.abort_after_ms.unwrap_or(PATIENCE);
@@ -158,7 +165,6 @@ impl World<'_> {
             None => self.client.connection(request.connection.as_ref()),
         };
         self.exchanges[exchange].flow = Some(self.flows.len());
-        let (head, body) = head(request, turn);
         let peer = Peer { address: Some(LOOPBACK), connection, ..Peer::default() };
         let flow = self.flows.len();
         self.open_flow(0, Origin::Client(exchange), Rc::from(name), &head, peer);

@@ -1,5 +1,7 @@
 //! A token bucket that refills continuously, in whole numbers (Envoy: `AtomicTokenBucketImpl`, which uses doubles).
 
+use std::cmp::Ordering;
+
 use crate::{Nanos, Time, config::TokenBucket};
 
 /// What is in a bucket. One token is `fill_interval` parts; `tokens_per_fill` parts come each nanosecond.
@@ -16,7 +18,8 @@ impl Bucket {
         Self { config, parts: capacity(config), updated: now }
     }
 
-    fn refill(&mut self, now: Time) {
+    /// Adds what has come since the last call.
+    pub(crate) fn refill(&mut self, now: Time) {
         let elapsed = u128::from(now.since(self.updated).get());
         let came = elapsed * u128::from(self.config.tokens_per_fill);
         self.parts = (self.parts + came).min(capacity(self.config));
@@ -38,6 +41,12 @@ impl Bucket {
     pub(crate) fn is_full(mut self, now: Time) -> bool {
         self.refill(now);
         self.parts == capacity(self.config)
+    }
+
+    /// Which of two buckets refills more slowly.
+    pub(crate) fn cmp_rate(&self, other: &Self) -> Ordering {
+        let cross = |a: TokenBucket, b: TokenBucket| u128::from(a.tokens_per_fill) * token(b);
+        cross(self.config, other.config).cmp(&cross(other.config, self.config))
     }
 
     /// Its size in tokens.

@@ -4,12 +4,12 @@ use super::{
     admission,
     concurrency::ConcurrencyState,
     fault,
-    local_rate_limit::Met,
+    local_rate_limit::BucketId,
     state::{FilterState, filter_of_timer},
 };
 use crate::{
     Draw, ResponseFlag, StreamId, TimerId,
-    config::{AdaptiveConcurrency, AdmissionControl, RateLimitAction},
+    config::{AdaptiveConcurrency, AdmissionControl, LocalRateLimitDescriptor, RateLimitAction},
     machine::Machine,
     reply::Reply,
     stats::HttpCounter,
@@ -33,8 +33,8 @@ pub(crate) enum Admitted {
     Admission(u8),
     /// By adaptive concurrency.
     Concurrency(u8),
-    /// Within a local rate limit that shows its headers.
-    RateLimit { limit: u32, remaining: u64, reset_s: u64 },
+    /// By a local rate limit that shows this bucket in response headers.
+    RateLimit { place: u8, bucket: BucketId },
 }
 
 impl<'a> Machine<'a, '_> {
@@ -182,9 +182,12 @@ impl<'a> Machine<'a, '_> {
         else {
             return Step::Continue;
         };
-        let met = state.take(config, stream.request.peer.connection, now, |index| {
-            actions.iter().any(|actions| is_descriptor(stream, actions, &config.descriptors[index].entries))
+        let matched = actions.iter().filter_map(|actions| {
+            let is_matched =
+                |descriptor: &LocalRateLimitDescriptor| is_descriptor(stream, actions, &descriptor.entries);
+            config.descriptors.iter().position(is_matched).and_then(|index| u16::try_from(index).ok())
         });
+        let met = state.take(config, stream.request.peer.connection, now, matched.collect());
         state.stats.enabled += 1;
         if met.allowed {
             state.stats.ok += 1;
@@ -192,8 +195,7 @@ impl<'a> Machine<'a, '_> {
             state.stats.rate_limited += 1;
         }
         if config.x_ratelimit_headers {
-            let Met { limit, remaining, reset_s, .. } = met;
-            self.stream(id).filters.push(Admitted::RateLimit { limit, remaining, reset_s });
+            self.stream(id).filters.push(Admitted::RateLimit { place: small(place), bucket: met.bucket });
         }
         if met.allowed || !config.enforced.holds(self.draw(key, 0, Draw::RateLimitEnforced)) {
             return Step::Continue;
@@ -256,15 +258,23 @@ impl<'a> Machine<'a, '_> {
         self.set_timer(TimerId::Concurrency(number), at);
     }
 
-    /// Response headers are about to go downstream: filters that the request passed add theirs.
+    /// Response headers are about to go downstream: filters that the request passed add theirs. A local rate limit
+    /// shows its bucket as it is by now.
     pub(crate) fn encode_headers(&mut self, id: StreamId) {
+        let now = self.cx.now;
+        let filters = &self.listener(id).filters;
         let stream = &mut self.core.streams[id];
         for admitted in &stream.filters {
-            if let Admitted::RateLimit { limit, remaining, reset_s } = admitted {
+            let Admitted::RateLimit { place, bucket } = *admitted else { continue };
+            let state = self.core.filters[stream.version].get_mut(stream.listener, usize::from(place));
+            if let FilterTable::LocalRateLimit(limit) = &filters[usize::from(place)]
+                && let Some(FilterState::LocalRateLimit(state)) = state
+            {
+                let bucket = state.bucket(&limit.config, stream.request.peer.connection, now, bucket);
                 let headers = &mut stream.response.headers;
-                headers.set_fmt("x-ratelimit-limit", format_args!("{limit}"));
-                headers.set_fmt("x-ratelimit-remaining", format_args!("{remaining}"));
-                headers.set_fmt("x-ratelimit-reset", format_args!("{reset_s}"));
+                headers.set_number("x-ratelimit-limit", u64::from(bucket.limit()));
+                headers.set_number("x-ratelimit-remaining", bucket.remaining());
+                headers.set_number("x-ratelimit-reset", bucket.reset_s());
             }
         }
     }

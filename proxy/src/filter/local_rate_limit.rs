@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
 use super::bucket::Bucket;
 use crate::{Time, config::LocalRateLimit};
 
@@ -45,47 +47,51 @@ struct Buckets {
     descriptors: Vec<Bucket>,
 }
 
-/// What a request met: whether it may pass, and the consulted bucket with the fewest tokens.
+/// What a request met: whether it may pass, and which bucket its answer shows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Met {
     pub(crate) allowed: bool,
-    pub(crate) limit: u32,
-    pub(crate) remaining: u64,
-    pub(crate) reset_s: u64,
+    pub(crate) bucket: BucketId,
 }
 
+/// One bucket of a local rate limit: the default one, or that of a descriptor, by its place in the configuration.
+pub(crate) type BucketId = Option<u16>;
+
 impl LocalRateLimitState {
-    /// Takes a token from each descriptor's bucket that `matches` (by index), then from the default one; the first
-    /// empty one ends it.
+    /// Takes a token from the bucket of each matched descriptor, the slowest to refill first, then from the default
+    /// one. The first empty bucket ends it, and is shown; a request that passes shows the first descriptor's.
     pub(crate) fn take(
         &mut self,
         config: &LocalRateLimit,
         connection: u64,
         now: Time,
-        matches: impl Fn(usize) -> bool,
+        mut matched: SmallVec<[u16; 4]>,
     ) -> Met {
-        let buckets = if config.per_connection {
-            if self.own.len() > CONNECTIONS_KEPT {
-                self.own.retain(|_, buckets| !buckets.is_full(now));
-            }
-            self.own.entry(connection).or_insert_with(|| Buckets::new(config, now))
-        } else {
-            self.shared.get_or_insert_with(|| Buckets::new(config, now))
-        };
-        let matching = buckets.descriptors.iter_mut().enumerate().filter(|(index, _)| matches(*index));
-        let consulted = matching.map(|(_, bucket)| bucket).chain(std::iter::once(&mut buckets.default));
-        let mut fewest: Option<Met> = None;
-        for bucket in consulted {
-            let allowed = bucket.take(now);
-            let remaining = bucket.remaining();
-            if fewest.is_none_or(|fewest| remaining < fewest.remaining) || !allowed {
-                fewest = Some(Met { allowed, limit: bucket.limit(), remaining, reset_s: bucket.reset_s() });
-            }
-            if !allowed {
-                break;
+        let buckets = self.buckets(config, connection, now);
+        matched.sort_by(|a, b| buckets.descriptors[usize::from(*a)].cmp_rate(&buckets.descriptors[usize::from(*b)]));
+        for bucket in matched.iter().copied().map(Some).chain([None]) {
+            if !buckets.get(bucket).take(now) {
+                return Met { allowed: false, bucket };
             }
         }
-        fewest.unwrap_or(Met { allowed: true, limit: 0, remaining: 0, reset_s: 0 })
+        Met { allowed: true, bucket: matched.first().copied() }
+    }
+
+    /// The bucket as it is now.
+    pub(crate) fn bucket(&mut self, config: &LocalRateLimit, connection: u64, now: Time, bucket: BucketId) -> Bucket {
+        let bucket = self.buckets(config, connection, now).get(bucket);
+        bucket.refill(now);
+        *bucket
+    }
+
+    fn buckets(&mut self, config: &LocalRateLimit, connection: u64, now: Time) -> &mut Buckets {
+        if !config.per_connection {
+            return self.shared.get_or_insert_with(|| Buckets::new(config, now));
+        }
+        if self.own.len() > CONNECTIONS_KEPT {
+            self.own.retain(|_, buckets| !buckets.is_full(now));
+        }
+        self.own.entry(connection).or_insert_with(|| Buckets::new(config, now))
     }
 }
 
@@ -93,6 +99,10 @@ impl Buckets {
     fn new(config: &LocalRateLimit, now: Time) -> Self {
         let descriptors = config.descriptors.iter().map(|descriptor| Bucket::full(descriptor.bucket, now));
         Self { default: Bucket::full(config.bucket, now), descriptors: descriptors.collect() }
+    }
+
+    fn get(&mut self, bucket: BucketId) -> &mut Bucket {
+        bucket.map_or(&mut self.default, |index| &mut self.descriptors[usize::from(index)])
     }
 
     fn is_full(&self, now: Time) -> bool {

@@ -2,6 +2,7 @@
 
 mod claim;
 mod extract;
+mod form;
 mod provider;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use self::{
     provider::{Audiences, Provider},
 };
 use crate::{
-    Token,
+    Token, TokenAlgorithm,
     config::{self, JwtRequirement},
     error::{CompileFault, Faults},
     request::Request,
@@ -59,6 +60,10 @@ enum Status {
     Ok,
     Missing,
     BadForm,
+    HeaderNoBase64,
+    HeaderNoJson,
+    PayloadNoBase64,
+    PayloadNoJson,
     UnknownIssuer,
     NotYetValid,
     Expired,
@@ -73,6 +78,10 @@ impl Status {
             Self::Ok => "OK",
             Self::Missing => "Jwt is missing",
             Self::BadForm => "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+            Self::HeaderNoBase64 => "Jwt header is an invalid Base64url encoded",
+            Self::HeaderNoJson => "Jwt header is an invalid JSON",
+            Self::PayloadNoBase64 => "Jwt payload is an invalid Base64url encoded",
+            Self::PayloadNoJson => "Jwt payload is an invalid JSON",
             Self::UnknownIssuer => "Jwt issuer is not configured",
             Self::NotYetValid => "Jwt not yet valid",
             Self::Expired => "Jwt is expired",
@@ -309,8 +318,12 @@ impl Attempt<'_> {
         audiences: Option<&Audiences>,
     ) -> Status {
         let Some(token) = self.request.tokens.iter().find(|token| token.text == found.text).cloned() else {
-            return Status::BadForm;
+            return form::fault(&found.text);
         };
+        if token.algorithm == TokenAlgorithm::None {
+            // Without a signature there is no third section.
+            return Status::BadForm;
+        }
         let issuer = token.issuer.as_deref().unwrap_or_default();
         if !extractor.allows(found.place, issuer) {
             return Status::UnknownIssuer;

@@ -130,14 +130,15 @@ fn some_requests_are_answered_before_routes() {
     let refused = "path_normalization_failed";
     let rows = [
         (&strict, "", "/", reply(400, "missing_host_header", None)),
-        (&strict, "svc", "*", reply(404, "absolute_path_rejected", None)),
+        (&strict, "svc", "*", reply(400, "", None)),
+        (&strict, "svc", "http://other?q", reply(404, "absolute_path_rejected", None)),
         (&strict, "svc", "/a#b", reply(400, refused, None)),
         (&strict, "svc", "/a%00", reply(400, refused, None)),
         (&strict, "svc", "/a%2Fb", reply(400, refused, None)),
         (&redirecting, "svc", "/x/../a%5cb?q=%2f", reply(307, refused, Some("/a/b?q=%2f"))),
         (&strict, "svc", "/a/../b", Ok("svc /b".to_owned())),
         (&strict, "svc", "http://other:8080/a", Ok("other:8080 /a".to_owned())),
-        (&strict, "svc", "http://other?q", Ok("other /?q".to_owned())),
+        (&strict, "svc", "http://other", Ok("other /".to_owned())),
     ];
     for (table, authority, path, expect) in rows {
         let got = load(table, &head(authority, path, &[])).map(|r| format!("{} {}", r.authority(), r.path()));

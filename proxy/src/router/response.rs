@@ -118,7 +118,7 @@ impl Machine<'_, '_> {
         let response = &mut stream.response;
         response.clear();
         response.status = head.status;
-        for (name, value) in head.headers {
+        for (name, value) in head.headers.iter().filter(|(name, _)| *name != "connection") {
             response.headers.push(name, value);
         }
         if let Some(at) = stream.request_complete_at.filter(|_| !options.suppress_envoy_headers) {
@@ -133,6 +133,7 @@ impl Machine<'_, '_> {
             route.finalize_response(&stream.request, &mut response.headers, stream.weighted);
         }
         response.headers.set("server", "envoy");
+        stream.close_header();
         self.encode_headers(id.stream);
         let status = head.status;
         self.emit(Effect::Respond { stream: id.stream, status });

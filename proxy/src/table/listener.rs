@@ -109,10 +109,14 @@ impl Resolution {
 }
 
 impl RouteTable {
-    /// The first route, in order, that takes the request, in the virtual host of its authority. Nothing is allocated.
+    /// The first route, in order, that takes the request, in the virtual host of its authority; none takes a request
+    /// without a path (CONNECT) or with an empty `x-forwarded-proto`. Nothing is allocated.
     pub(crate) fn route(&self, request: &Request, stream_draw: u64) -> Resolution {
         let Some(host) = self.virtual_host(request) else { return Resolution::NotFound };
-        let is_plaintext = request.scheme() != "https";
+        if request.path().is_empty() || request.forwarded_proto().is_empty() {
+            return Resolution::NotFound;
+        }
+        let is_plaintext = request.forwarded_proto() != "https";
         match host.require_tls {
             RequireTls::All if is_plaintext => return Resolution::RequireTls,
             RequireTls::ExternalOnly if is_plaintext && !request.is_internal => return Resolution::RequireTls,

@@ -1,55 +1,48 @@
 //! Path templates (Envoy: `extensions.path.match.uri_template.v3.UriTemplateMatchConfig`).
 
-use crate::error::CompileFault;
+use crate::{error::CompileFault, regex::FullMatch};
 
-/// A template over a whole path: literals, `*` and `{name}` for one segment, `**` for any rest.
+/// One character of a segment: RFC 3986's `pchar`, the wildcard left out.
+const SEGMENT_CHAR: &str = r"[a-zA-Z0-9\-._~%!$&'()+,;:@=]";
+/// Characters of any rest.
+const REST_CHAR: &str = r"[a-zA-Z0-9\-._~%!$&'()+,;:@=/]";
+
+/// A template over a whole path: literals, `*` and `{name}` for one segment, `**` for any rest. As in Envoy it becomes a
+/// regular expression into which literals go as they are, so that their `.`, `+` and `*` keep their meaning there.
 #[derive(Clone, Debug)]
-pub(crate) struct Template(Box<[Part]>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(Box<str>),
-    /// One segment that is not empty.
-    Segment,
-    /// Anything, possibly nothing.
-    Rest,
-}
+pub(crate) struct Template(FullMatch);
 
 impl Template {
     pub(crate) fn new(template: &str) -> Result<Self, CompileFault> {
-        parse(template)
-            .map(|parts| Self(parts.into()))
-            .ok_or_else(|| CompileFault::UriTemplate { template: template.to_owned() })
+        let fault = || CompileFault::UriTemplate { template: template.to_owned() };
+        FullMatch::new(&pattern(template).ok_or_else(fault)?).map(Self).map_err(|_| fault())
     }
 
     pub(crate) fn matches(&self, path: &str) -> bool {
-        matches(&self.0, path)
+        self.0.matches(path)
     }
 }
 
-fn parse(template: &str) -> Option<Vec<Part>> {
+/// A wildcard begins a segment; an asterisk elsewhere is a literal. Only literals may follow `**`.
+fn pattern(template: &str) -> Option<String> {
     let template = expand(template).filter(|template| template.starts_with('/'))?;
-    let mut parts = Vec::new();
-    let mut rest = template.as_str();
-    while let Some(at) = rest.find('*') {
-        if at > 0 {
-            parts.push(Part::Text(rest[..at].into()));
-        }
-        rest = &rest[at + 1..];
-        match rest.strip_prefix('*') {
-            Some(after) => {
-                parts.push(Part::Rest);
-                rest = after;
-            }
-            None => parts.push(Part::Segment),
-        }
+    let mut out = String::new();
+    let mut has_rest = false;
+    for segment in template[1..].split('/') {
+        let (wildcard, literal) = match segment.strip_prefix('*') {
+            None => (String::new(), segment),
+            Some(_) if has_rest => return None,
+            Some(after) => match after.strip_prefix('*') {
+                Some(after) => {
+                    has_rest = true;
+                    (format!("{REST_CHAR}*"), after)
+                }
+                None => (format!("{SEGMENT_CHAR}+"), after),
+            },
+        };
+        out.extend(["/", &wildcard, literal]);
     }
-    if !rest.is_empty() {
-        parts.push(Part::Text(rest.into()));
-    }
-    // `**` takes any rest, so only text may follow it.
-    let any_rest = parts.iter().position(|part| *part == Part::Rest).unwrap_or(parts.len());
-    parts.iter().skip(any_rest + 1).all(|part| matches!(part, Part::Text(_))).then_some(parts)
+    Some(out)
 }
 
 /// Leaves out names: `{name}` is `*`, `{name=pattern}` and Istio's `{*}` and `{**}` are what is inside.
@@ -70,27 +63,6 @@ fn expand(template: &str) -> Option<String> {
     Some(out)
 }
 
-/// The characters of RFC 3986's `pchar`, the wildcard left out; others match no wildcard.
-fn is_segment_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "-._~%!$&'()+,;:@=".contains(c)
-}
-
-fn matches(parts: &[Part], path: &str) -> bool {
-    match parts {
-        [] => path.is_empty(),
-        [Part::Text(text), rest @ ..] => path.strip_prefix(&**text).is_some_and(|path| matches(rest, path)),
-        [Part::Segment, rest @ ..] => {
-            let end = path.find(|c| !is_segment_char(c)).unwrap_or(path.len());
-            // Text may follow a wildcard within a segment, so every length counts, the longest first.
-            (1..=end).rev().any(|len| path.is_char_boundary(len) && matches(rest, &path[len..]))
-        }
-        [Part::Rest, rest @ ..] => {
-            let end = path.find(|c| c != '/' && !is_segment_char(c)).unwrap_or(path.len());
-            (0..=end).rev().any(|len| path.is_char_boundary(len) && matches(rest, &path[len..]))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -108,6 +80,8 @@ mod tests {
             ("/files/**", "/files/", true),
             ("/files/**", "/files", false),
             ("/files/**", "/file", false),
+            ("/a/b*", "/a/b", true),
+            ("/a/b*", "/a/bc", false),
             ("/a/*.png", "/a/b.png", true),
             ("/a/*.png", "/a/.png", false),
             ("/a/**/z", "/a/b/c/z", true),

@@ -351,7 +351,8 @@ fn a_table_answers_questions() {
         ("svc", "/rest", Some(("rest", RouteDoes::DirectResponse(200))), no()),
         ("svc", "/none", None, no()),
         ("other", "/free", None, no()),
-        ("svc", "*", None, denied(404, "absolute_path_rejected")),
+        ("svc", "*", None, denied(400, "")),
+        ("svc", "http://svc?q", None, denied(404, "absolute_path_rejected")),
         ("", "/", None, denied(400, "missing_host_header")),
     ];
     for (authority, path, expect, access) in rows {
