@@ -5,6 +5,8 @@
 
 pub mod cli;
 mod fingerprint;
+#[cfg(feature = "lsp")]
+pub mod lsp;
 mod project;
 pub mod report;
 mod settings;

@@ -1,6 +1,7 @@
 //! What the user points at: a folder, files or standard input, read once. Only this module reads files.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     io::Read as _,
     path::{Path, PathBuf},
@@ -91,7 +92,19 @@ impl Project {
     /// If a path cannot be read at all, or nothing is in it. What is wrong with single texts is in `faults` and in
     /// the findings of the import.
     pub fn read(paths: &[String], options: &ImportOptions) -> Result<Self, InputError> {
-        let mut texts = Texts::default();
+        Self::read_with(paths, options, &BTreeMap::new())
+    }
+
+    /// The same, with texts that are not saved yet in place of their files.
+    ///
+    /// # Errors
+    /// As for [`Project::read`].
+    pub fn read_with(
+        paths: &[String],
+        options: &ImportOptions,
+        unsaved: &BTreeMap<PathBuf, String>,
+    ) -> Result<Self, InputError> {
+        let mut texts = Texts::new(unsaved);
         for path in paths {
             texts.read(path)?;
         }
@@ -146,15 +159,19 @@ impl Project {
 }
 
 /// Texts by what they are.
-#[derive(Default)]
-struct Texts {
+struct Texts<'u> {
+    unsaved: &'u BTreeMap<PathBuf, String>,
     sources: Sources,
     behaviour: Option<(String, String)>,
     scenarios: Vec<(String, String)>,
     settings: Option<(String, String)>,
 }
 
-impl Texts {
+impl<'u> Texts<'u> {
+    fn new(unsaved: &'u BTreeMap<PathBuf, String>) -> Self {
+        Self { unsaved, sources: Sources::default(), behaviour: None, scenarios: Vec::new(), settings: None }
+    }
+
     fn read(&mut self, path: &str) -> Result<(), InputError> {
         if path == "-" {
             let mut text = String::new();
@@ -183,7 +200,10 @@ impl Texts {
     fn file(&mut self, path: &Path) -> Result<(), InputError> {
         let shown = path.display().to_string();
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        let text = read_file(path)?;
+        let text = match self.unsaved.get(path) {
+            Some(text) => text.clone(),
+            None => read_file(path)?,
+        };
         match name {
             "mesh.ron" => self.behaviour = Some((shown, text)),
             "meshproof.toml" => self.settings = Some((shown, text)),

@@ -4,6 +4,8 @@ mod compare;
 mod conformance;
 mod doctor;
 mod explain;
+#[cfg(feature = "lsp")]
+mod lsp;
 mod rules;
 mod simulate;
 mod verify;
@@ -50,6 +52,9 @@ enum Command {
     /// Put decision cases to the proxy core.
     #[command(subcommand)]
     Conformance(conformance::Conformance),
+    /// Serve an editor over standard input and output: findings while typing.
+    #[cfg(feature = "lsp")]
+    Lsp,
     /// List all rules.
     Rules(rules::Args),
     /// Check the environment.
@@ -152,6 +157,8 @@ fn answer(command: Command) -> Result<u8, Failure> {
         Command::Compare(args) => compare::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Conformance(command) => conformance::run(&command),
+        #[cfg(feature = "lsp")]
+        Command::Lsp => lsp::run(),
         Command::Rules(args) => rules::run(&args),
         Command::Doctor => doctor::run(),
         Command::Completions { shell } => {
