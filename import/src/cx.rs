@@ -15,6 +15,11 @@ impl Cx {
         Self { subject: Subject::Resource(object.meta.resource.clone()), findings: Vec::new() }
     }
 
+    /// What the findings are about.
+    pub(crate) fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
     /// A value that its field does not take.
     pub(crate) fn invalid(&mut self, field: &Field<'_>, message: impl Into<String>, help: impl Into<String>) {
         let finding = Finding::new(&INVALID_VALUE, self.subject.clone(), message).at(field.at()).help(help);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use meshproof_model::{
     ContainerPort, Labels, Located, Mesh, Meta, ProxyMode, Resolution, ResourceRef, Service, ServicePort, TargetPort,
-    Unmodelled, Workload, istio,
+    Unmodelled, Workload, istio, linkerd::ProxyOptions,
 };
 
 use crate::kubernetes::{protocol, workload::selects};
@@ -80,6 +80,7 @@ fn stand_in_for(
         proxy: ProxyMode::Gateway,
         proxy_at: at.clone(),
         host_network: false,
+        linkerd: ProxyOptions::default(),
     };
     let service = (mesh.find_service(&namespace, &name).is_none()).then(|| Service {
         meta: meta("Service"),
@@ -89,6 +90,7 @@ fn stand_in_for(
         ports,
         selector: selector.clone(),
         export_to: Vec::new(),
+        linkerd: ProxyOptions::default(),
     });
     let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let reason = format!(

@@ -18,6 +18,8 @@ pub(crate) enum Reading {
     /// Its name is an identity, which the workloads give.
     ServiceAccount,
     ConfigMap,
+    /// Linkerd's own kinds.
+    Linkerd,
     /// A list of objects.
     List,
     /// Known, and not part of the model; why that matters.
@@ -36,6 +38,7 @@ impl Reading {
                 | Self::Service
                 | Self::GatewayApi(_)
                 | Self::Ingress
+                | Self::Linkerd
         )
     }
 }
@@ -92,6 +95,8 @@ pub(crate) fn is_complete(group: &str) -> bool {
 const NETWORKING: &str = "networking.istio.io";
 const SECURITY: &str = "security.istio.io";
 const TELEMETRY: &str = "telemetry.istio.io";
+const LINKERD: &str = "linkerd.io";
+const LINKERD_POLICY: &str = "policy.linkerd.io";
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const GATEWAY_API_X: &str = "gateway.networking.x-k8s.io";
 const LISTENER_SET: &str = "gateway.networking.k8s.io/ListenerSet";
@@ -110,7 +115,7 @@ const PROCESS: &str = "settings of the proxy process are not modelled";
 const TOKENS: &str = "tokens are not modelled: no request carries one";
 const RECORDS: &str = "what is recorded changes no request";
 const ENDPOINTS: &str = "the endpoints that it names are not modelled";
-const LIMITS: &str = "rate limits of Linkerd are not modelled";
+const EGRESS: &str = "traffic to hosts outside the cluster is judged without it";
 
 macro_rules! kinds {
     ($($group:expr, $name:literal, $schema:expr, $reading:expr;)*) => {
@@ -203,16 +208,17 @@ static KINDS: &[Kind] = kinds! {
     GATEWAY_API, "BackendTrafficPolicy", Some(TRAFFIC), Reading::GatewayApi(GatewayKind::BackendTraffic);
     GATEWAY_API_X, "XMesh", None, Reading::Not(PROCESS);
 
-    "linkerd.io", "ServiceProfile", None, Reading::Not(ROUTES);
-    "policy.linkerd.io", "HTTPRoute", None, Reading::Not(ROUTES);
-    "policy.linkerd.io", "Server", None, Reading::Not(ACCESS);
-    "policy.linkerd.io", "ServerAuthorization", None, Reading::Not(ACCESS);
-    "policy.linkerd.io", "AuthorizationPolicy", None, Reading::Not(ACCESS);
-    "policy.linkerd.io", "MeshTLSAuthentication", None, Reading::Not(ACCESS);
-    "policy.linkerd.io", "NetworkAuthentication", None, Reading::Not(ACCESS);
-    "policy.linkerd.io", "EgressNetwork", None, Reading::Not(ACCESS);
-    "policy.linkerd.io", "HTTPLocalRateLimitPolicy", None, Reading::Not(LIMITS);
-    "split.smi-spec.io", "TrafficSplit", None, Reading::Not(ROUTES);
+    LINKERD, "ServiceProfile", Some("ServiceProfile"), Reading::Linkerd;
+    LINKERD_POLICY, "HTTPRoute", None, Reading::Not(ROUTES);
+    LINKERD_POLICY, "Server", Some("policy.linkerd.io/Server"), Reading::Linkerd;
+    LINKERD_POLICY, "ServerAuthorization", Some("ServerAuthorization"), Reading::Linkerd;
+    LINKERD_POLICY, "AuthorizationPolicy", Some("policy.linkerd.io/AuthorizationPolicy"), Reading::Linkerd;
+    LINKERD_POLICY, "MeshTLSAuthentication", Some("MeshTLSAuthentication"), Reading::Linkerd;
+    LINKERD_POLICY, "NetworkAuthentication", Some("NetworkAuthentication"), Reading::Linkerd;
+    LINKERD_POLICY, "EgressNetwork", Some("EgressNetwork"), Reading::Not(EGRESS);
+    "workload.linkerd.io", "ExternalWorkload", None, Reading::Not(ENDPOINTS);
+    LINKERD_POLICY, "HTTPLocalRateLimitPolicy", Some("HTTPLocalRateLimitPolicy"), Reading::Linkerd;
+    "split.smi-spec.io", "TrafficSplit", Some("TrafficSplit"), Reading::Linkerd;
 
     "argoproj.io", "Rollout", None, Reading::Workload;
     "argoproj.io", "AnalysisTemplate", None, Reading::Not(ROLLOUT);

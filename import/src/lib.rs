@@ -13,6 +13,7 @@ mod helm;
 mod istio;
 mod kinds;
 mod kubernetes;
+mod linkerd;
 mod lints;
 mod object;
 mod references;

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use meshproof_model::{
-    DUPLICATE_RESOURCE, FileId, Finding, INVALID_VALUE, Location, Mesh, Namespace, ResourceRef, Severity, Sources,
-    Subject, UNKNOWN_FIELD, UNREADABLE_INPUT, UNRENDERED_TEMPLATE, Unmodelled,
+    DUPLICATE_RESOURCE, FileId, Finding, INVALID_VALUE, Location, Mesh, Meta, Namespace, ProxyMode, ResourceRef,
+    Severity, Sources, Subject, UNKNOWN_FIELD, UNREADABLE_INPUT, UNRENDERED_TEMPLATE, Unmodelled,
     gateway_api::{Gateway, GatewayApi},
+    linkerd::ProxyOptions,
 };
 use rayon::prelude::*;
 
@@ -15,7 +16,7 @@ use crate::{
     gateway_api, gateways, helm, istio,
     kinds::{self, GatewayKind, Kind, Reading},
     kubernetes::{self, injection, workload},
-    lints,
+    linkerd, lints,
     object::{NoObject, Object, head, locate},
     references, schema, suppression, unmodelled,
     yaml::{self, Document, Node, Parsed},
@@ -56,6 +57,7 @@ struct Reader<'o> {
     workloads: Vec<workload::Read>,
     namespaces: injection::NamespaceLabels,
     has_istio: bool,
+    has_linkerd: bool,
     /// Definitions that a later one of the same name replaces.
     overruled: Vec<meshproof_model::istio::DestinationRule>,
 }
@@ -69,6 +71,7 @@ impl<'o> Reader<'o> {
             workloads: Vec::new(),
             namespaces: BTreeMap::new(),
             has_istio: false,
+            has_linkerd: false,
             overruled: Vec::new(),
         }
     }
@@ -198,8 +201,10 @@ impl<'o> Reader<'o> {
             self.out.findings.extend(schema::check(object, schema));
         }
         self.has_istio |= object.group.ends_with("istio.io") && object.group != "install.istio.io";
+        self.has_linkerd |= object.group.ends_with("linkerd.io");
         let mut cx = Cx::new(object);
         let mesh = &mut self.out.mesh;
+        mesh.linkerd.policies.extend(linkerd::annotations::policy(object, &mut cx));
         match kind.reading {
             Reading::VirtualService => mesh.virtual_services.extend(istio::virtual_service::read(object, &mut cx)),
             Reading::DestinationRule => mesh.destination_rules.extend(istio::destination_rule::read(object, &mut cx)),
@@ -221,6 +226,8 @@ impl<'o> Reader<'o> {
             Reading::Namespace => {
                 let read = kubernetes::namespace::read(object);
                 self.namespaces.insert(object.meta.name().to_owned(), read.labels);
+                let options = linkerd::annotations::options(object.get("metadata").as_ref(), &mut cx);
+                mesh.linkerd.namespaces.insert(object.meta.name().to_owned(), options);
                 mesh.namespaces.insert(object.meta.name().to_owned(), read.namespace);
             }
             Reading::IstioOperator => {
@@ -228,6 +235,7 @@ impl<'o> Reader<'o> {
                     istio::mesh_config::read_field(&config, mesh, &mut cx);
                 }
             }
+            Reading::Linkerd => linkerd::read(object, mesh, &mut cx),
             Reading::ConfigMap => return self.config_map(object),
             Reading::Not(reason) => mesh.unmodelled.push(unmodelled::whole(object, reason)),
             Reading::ServiceAccount | Reading::List => {}
@@ -285,8 +293,19 @@ impl<'o> Reader<'o> {
         self.has_istio |=
             self.out.mesh.settings.at.is_some() || self.out.mesh.gateway_api.gateways.iter().any(is_istio);
         let mut assumed: BTreeMap<String, Unmodelled> = BTreeMap::new();
+        let assumed_mesh = match (self.has_istio, self.has_linkerd) {
+            (true, _) => ProxyMode::Sidecar,
+            (false, true) => ProxyMode::Linkerd,
+            (false, false) => ProxyMode::None,
+        };
+        for i in 0..self.out.mesh.services.len() {
+            let service = &self.out.mesh.services[i];
+            let options = with_namespace(&self.out.mesh, service.linkerd.clone(), &service.meta);
+            self.out.mesh.services[i].linkerd = options;
+        }
         for mut read in std::mem::take(&mut self.workloads) {
-            if let Some(assumption) = injection::decide(&mut read, &self.namespaces, self.has_istio) {
+            read.workload.linkerd = with_namespace(&self.out.mesh, read.workload.linkerd, &read.workload.meta);
+            if let Some(assumption) = injection::decide(&mut read, &self.namespaces, assumed_mesh) {
                 assumed.entry(assumption.namespace.clone()).or_insert_with(|| undefined_namespace(assumption));
             }
             self.out.mesh.workloads.push(read.workload);
@@ -354,16 +373,24 @@ fn duplicate(object: &Object<'_>, winner: &Object<'_>) -> Finding {
         .help("keep one of them, or name the files that belong together")
 }
 
+/// What annotations of Linkerd say, its namespace's where they say nothing.
+fn with_namespace(mesh: &Mesh, own: ProxyOptions, meta: &Meta) -> ProxyOptions {
+    match mesh.linkerd.namespaces.get(meta.namespace()) {
+        Some(namespace) => own.or(namespace),
+        None => own,
+    }
+}
+
 fn undefined_namespace(assumed: injection::Assumed) -> Unmodelled {
-    let injection::Assumed { namespace, injected, at } = assumed;
-    let (what, why) = if injected {
-        ("injected", "the manifests hold objects of Istio")
-    } else {
-        ("not injected", "the manifests hold no object of Istio")
+    let injection::Assumed { namespace, mode, at } = assumed;
+    let (what, why, how) = match mode {
+        ProxyMode::Linkerd => ("injected", "the manifests hold objects of Linkerd", "annotation `linkerd.io/inject"),
+        ProxyMode::None => ("not injected", "the manifests hold no object of Istio", "label `istio-injection"),
+        _ => ("injected", "the manifests hold objects of Istio", "label `istio-injection"),
     };
     let reason = format!(
         "the manifests do not define the namespace `{namespace}`: its pods are taken to be {what}, since {why}; \
-         a Namespace with or without the label `istio-injection: enabled` decides it"
+         a Namespace with or without the {how}: enabled` decides it"
     );
     let resource = ResourceRef { kind: "Namespace".to_owned(), namespace: String::new(), name: namespace };
     Unmodelled { resource, at, reason, matters: true }

@@ -62,7 +62,8 @@ pub(crate) fn whole(object: &Object<'_>, reason: impl Into<String>) -> Unmodelle
 
 /// Whether every field of a group's kinds is about requests.
 fn is_of_mesh(group: &str) -> bool {
-    group.ends_with("istio.io") || group.starts_with("gateway.networking")
+    ["istio.io", "linkerd.io", "smi-spec.io"].iter().any(|end| group.ends_with(end))
+        || group.starts_with("gateway.networking")
 }
 
 struct Walk<'a, 'o> {

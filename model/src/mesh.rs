@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Behaviour, Located, Location, ResourceRef, gateway_api::GatewayApi, istio};
+use crate::{
+    Behaviour, Located, Location, ResourceRef, delivery::Delivery, gateway_api::GatewayApi, istio,
+    kubernetes::Kubernetes, linkerd, linkerd::Linkerd,
+};
 
 /// Everything that was read, typed, with the place of each fact. What it means for a caller: [`Mesh::outbound`].
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,12 @@ pub struct Mesh {
     pub peer_authentications: Vec<istio::PeerAuthentication>,
     /// Who may call what.
     pub authorization_policies: Vec<istio::AuthorizationPolicy>,
+    /// Linkerd's objects.
+    pub linkerd: Linkerd,
+    /// Kubernetes' objects that are neither services nor workloads.
+    pub kubernetes: Kubernetes,
+    /// What changes the mesh step by step.
+    pub delivery: Delivery,
     /// What manifests cannot say.
     pub behaviour: Behaviour,
     /// Calls that were inferred from the manifests, for workloads whose behaviour does not list theirs.
@@ -115,6 +124,8 @@ pub struct Service {
     pub selector: Labels,
     /// Namespaces that see it; empty: all.
     pub export_to: Vec<String>,
+    /// What Linkerd's annotations say, its namespace's where it says nothing.
+    pub linkerd: linkerd::ProxyOptions,
 }
 
 impl Service {
@@ -221,6 +232,8 @@ pub struct Workload {
     pub proxy_at: Location,
     /// Whether the pods share the node's network.
     pub host_network: bool,
+    /// What Linkerd's annotations say, its namespace's where it says nothing.
+    pub linkerd: linkerd::ProxyOptions,
 }
 
 impl Workload {
@@ -250,6 +263,8 @@ pub enum ProxyMode {
     None,
     /// The node's ztunnel.
     Ambient,
+    /// An injected proxy of Linkerd.
+    Linkerd,
 }
 
 /// A call that the manifests suggest.

@@ -1,8 +1,8 @@
-//! Who gets a proxy (`IJ-1`, `AB-1`).
+//! Who gets a proxy (`IJ-1`, `AB-1`, `L-1`).
 
 use std::collections::BTreeMap;
 
-use meshproof_model::{Located, Location, ProxyMode};
+use meshproof_model::{Located, Location, ProxyMode, linkerd::Inject};
 
 use super::workload;
 
@@ -12,7 +12,7 @@ pub(crate) type NamespaceLabels = BTreeMap<String, Vec<(String, Located<String>)
 /// A namespace that the manifests do not define, and what is assumed about it.
 pub(crate) struct Assumed {
     pub namespace: String,
-    pub injected: bool,
+    pub mode: ProxyMode,
     pub at: Location,
 }
 
@@ -21,20 +21,21 @@ const NEVER: &[&str] = &["kube-system", "kube-public", "kube-node-lease", "local
 /// Decides for one workload; says so if it rests on an assumption.
 ///
 /// A namespace that the manifests define follows `IJ-1`. One that they do not define may well be labelled in the
-/// cluster: it counts as injected if and only if the manifests hold objects of Istio, which would be pointless without.
-pub(crate) fn decide(read: &mut workload::Read, namespaces: &NamespaceLabels, has_istio: bool) -> Option<Assumed> {
+/// cluster: it counts as injected if and only if the manifests hold objects of a mesh, which would be pointless without;
+/// `mesh` is its proxy.
+pub(crate) fn decide(read: &mut workload::Read, namespaces: &NamespaceLabels, mesh: ProxyMode) -> Option<Assumed> {
     let namespace = read.workload.meta.namespace().to_owned();
     let labels = namespaces.get(&namespace);
     let mut assumed = None;
-    let (mode, at) = match by_pod(read) {
+    let (mode, at) = match by_pod(read, mesh) {
         Some(decision) => decision,
         None => {
             if let Some(labels) = labels {
                 by_namespace(labels, read)
             } else {
                 let at = read.workload.meta.at.clone();
-                assumed = Some(Assumed { namespace, injected: has_istio, at: at.clone() });
-                (if has_istio { ProxyMode::Sidecar } else { ProxyMode::None }, at)
+                assumed = Some(Assumed { namespace, mode: mesh, at: at.clone() });
+                (mesh, at)
             }
         }
     };
@@ -47,12 +48,23 @@ pub(crate) fn decide(read: &mut workload::Read, namespaces: &NamespaceLabels, ha
 }
 
 /// What the pods themselves decide.
-fn by_pod(read: &workload::Read) -> Option<(ProxyMode, Location)> {
+fn by_pod(read: &workload::Read, mesh: ProxyMode) -> Option<(ProxyMode, Location)> {
+    if let Some(at) = &read.linkerd_container {
+        return Some((ProxyMode::Linkerd, at.clone()));
+    }
     if let Some(at) = &read.proxy_container {
         return Some((ProxyMode::Sidecar, at.clone()));
     }
     if read.workload.host_network || NEVER.contains(&read.workload.meta.namespace()) {
         return Some((ProxyMode::None, read.workload.meta.at.clone()));
+    }
+    if let Some(inject) = &read.workload.linkerd.inject {
+        match inject.value {
+            Inject::Enabled => return Some((ProxyMode::Linkerd, inject.at.clone())),
+            // It may have a proxy of another mesh.
+            Inject::Disabled if mesh == ProxyMode::Linkerd => return Some((ProxyMode::None, inject.at.clone())),
+            Inject::Disabled => {}
+        }
     }
     if let Some(inject) = &read.inject {
         let mode = if inject.value == "true" { ProxyMode::Sidecar } else { ProxyMode::None };

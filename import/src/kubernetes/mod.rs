@@ -4,5 +4,6 @@ pub(crate) mod ingress;
 pub(crate) mod injection;
 pub(crate) mod namespace;
 pub(crate) mod protocol;
+pub(crate) mod selector;
 pub(crate) mod service;
 pub(crate) mod workload;

@@ -3,7 +3,7 @@
 use meshproof_model::{Resolution, Service, ServicePort, TargetPort};
 
 use super::protocol;
-use crate::{cx::Cx, field::Field, object::Object, yaml::Plain};
+use crate::{cx::Cx, field::Field, linkerd::annotations, object::Object, yaml::Plain};
 
 /// Reads one.
 pub(crate) fn read(object: &Object<'_>, cluster_domain: &str, cx: &mut Cx) -> Option<Service> {
@@ -17,6 +17,7 @@ pub(crate) fn read(object: &Object<'_>, cluster_domain: &str, cx: &mut Cx) -> Op
         ports: spec.list("ports").filter_map(|entry| port(&entry, cx)).collect(),
         selector: spec.labels_at("selector"),
         export_to: exported(object),
+        linkerd: annotations::options(object.get("metadata").as_ref(), cx),
         meta: object.meta.clone(),
     })
 }

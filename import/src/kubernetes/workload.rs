@@ -3,7 +3,7 @@
 
 use meshproof_model::{ContainerPort, Labels, Located, Location, ProxyMode, Workload};
 
-use crate::{cx::Cx, field::Field, object::Object};
+use crate::{cx::Cx, field::Field, linkerd::annotations, object::Object};
 
 /// A workload before it is known who gets a proxy.
 pub(crate) struct Read {
@@ -18,6 +18,8 @@ pub(crate) struct Read {
     pub gateway: Option<Location>,
     /// A container named `istio-proxy`: the manifest was injected by hand.
     pub proxy_container: Option<Location>,
+    /// A container named `linkerd-proxy`: the manifest was injected by hand.
+    pub linkerd_container: Option<Location>,
 }
 
 /// Whether it says what its pods are; a fragment for a kustomization need not.
@@ -54,7 +56,8 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Read> {
     let containers: Vec<Field<'_>> = pod.list("containers").chain(native_sidecars(&pod)).collect();
     let mark = |kind: &str, key: &str| metadata.as_ref()?.get(kind)?.located_text(key);
     let template_of_gateway = mark("annotations", "inject.istio.io/templates").filter(|t| t.value.contains("gateway"));
-    let named_proxy = containers.iter().find(|c| c.text_at("name").as_deref() == Some("istio-proxy")).map(Field::at);
+    let named = |name: &str| containers.iter().find(|c| c.text_at("name").as_deref() == Some(name)).map(Field::at);
+    let (named_proxy, linkerd_container) = (named("istio-proxy"), named("linkerd-proxy"));
     let inject = mark("labels", "sidecar.istio.io/inject").or_else(|| mark("annotations", "sidecar.istio.io/inject"));
     let revision = mark("labels", "istio.io/rev");
     let dataplane = mark("labels", "istio.io/dataplane-mode");
@@ -71,6 +74,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Read> {
         proxy: ProxyMode::None,
         proxy_at: at,
         host_network: pod.bool_at("hostNetwork").unwrap_or(false),
+        linkerd: annotations::options(metadata.as_ref(), cx),
     };
     Some(Read {
         workload,
@@ -79,6 +83,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Read> {
         dataplane,
         gateway: template_of_gateway.map(|t| t.at).or_else(|| named_proxy.clone().filter(|_| only_proxy)),
         proxy_container: named_proxy,
+        linkerd_container,
     })
 }
 

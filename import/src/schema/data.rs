@@ -50,4 +50,9 @@ pub(super) static FILES: &[(&str, &str)] = &[
     ("", include_str!("../../schema/kubernetes/service_account.txt")),
     ("", include_str!("../../schema/kubernetes/shared.txt")),
     ("", include_str!("../../schema/kubernetes/stateful_set.txt")),
+    ("policy.linkerd.io/AuthorizationPolicy", include_str!("../../schema/linkerd/authorization_policy.txt")),
+    ("policy.linkerd.io/Server", include_str!("../../schema/linkerd/server.txt")),
+    ("", include_str!("../../schema/linkerd/policy.txt")),
+    ("", include_str!("../../schema/linkerd/service_profile.txt")),
+    ("", include_str!("../../schema/linkerd/traffic_split.txt")),
 ];

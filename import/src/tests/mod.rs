@@ -7,6 +7,7 @@ mod fuzz;
 mod gateway_api;
 mod injection;
 mod kinds;
+mod linkerd;
 mod lints;
 mod references;
 mod suppressions;

@@ -63,7 +63,7 @@ fn every_object_is_read_or_named() {
         ("apps/v1", "ControllerRevision"),
         ("networking.istio.io/v1alpha3", "EnvoyFilter"),
         ("gateway.networking.x-k8s.io/v1alpha1", "XMesh"),
-        ("linkerd.io/v1alpha2", "ServiceProfile"),
+        ("policy.linkerd.io/v1alpha1", "EgressNetwork"),
         ("example.com/v1", "Whatever"),
     ];
     for (api, kind) in rows {

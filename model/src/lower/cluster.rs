@@ -34,6 +34,9 @@ impl Lowering<'_> {
         port: &ServicePort,
         subset: Option<&str>,
     ) -> (Cluster, ClusterOrigin) {
+        if self.is_linkerd(client.workload()) {
+            return self.linkerd_cluster(client, service, port);
+        }
         let target = self.mesh.service(service);
         let number = port.number.value;
         let rule =

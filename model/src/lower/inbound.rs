@@ -29,8 +29,11 @@ impl Lowering<'_> {
     pub fn inbound(&self, server: WorkloadId) -> Lowered {
         let mut lowered = Lowered::default();
         for (port, services) in self.ports_of(server) {
-            let (cluster, cluster_origin) = self.inbound_cluster(server, port, &services);
-            let (listener, origin) = self.inbound_listener(server, port, &services);
+            let ((cluster, cluster_origin), (listener, origin)) = if self.is_linkerd(server) {
+                self.linkerd_inbound(server, port, &services)
+            } else {
+                (self.inbound_cluster(server, port, &services), self.inbound_listener(server, port, &services))
+            };
             lowered.config.listeners.push(listener);
             lowered.config.clusters.push(cluster);
             lowered.provenance.listeners.push(origin);
@@ -68,7 +71,7 @@ impl Lowering<'_> {
         // A ztunnel reads no HTTP; of policies only what connections show counts (`AB-2`, `AB-3`).
         let is_tcp = !spoken.is_http() || workload.proxy == ProxyMode::Ambient;
         let access = match workload.proxy {
-            ProxyMode::None => rbac::Access::default(),
+            ProxyMode::None | ProxyMode::Linkerd => rbac::Access::default(),
             ProxyMode::Sidecar | ProxyMode::Gateway | ProxyMode::Ambient => rbac::lower(self, server, is_tcp),
         };
         // Requests that were reset before they began are sent again, unless the port is gRPC's (`RT-17`).

@@ -10,6 +10,7 @@ mod destination_rule;
 mod gateway;
 mod inbound;
 mod index;
+mod linkerd;
 mod mtls;
 mod outbound;
 mod provenance;

@@ -23,6 +23,7 @@ impl Lowering<'_> {
             ProxyMode::Sidecar | ProxyMode::Gateway => self.peer_mode(server, port),
             // The ztunnel takes plaintext too where it is told to disable TLS (`AB-2`).
             ProxyMode::Ambient => self.peer_mode(server, port).map(|mode| mode.max(MtlsMode::Permissive)),
+            ProxyMode::Linkerd => self.linkerd_mode(server, port),
             ProxyMode::None => Sourced::written(MtlsMode::Disable, workload.proxy_at.clone()),
         }
     }
@@ -41,6 +42,7 @@ impl Lowering<'_> {
         match workload.proxy {
             ProxyMode::None => return Sourced::written(Transport::Plaintext, workload.proxy_at.clone()),
             ProxyMode::Ambient => return self.automatic(service, port, endpoint),
+            ProxyMode::Linkerd => return self.linkerd_transport(workload, service, port, endpoint),
             ProxyMode::Sidecar | ProxyMode::Gateway => {}
         }
         let namespace = workload.meta.namespace();

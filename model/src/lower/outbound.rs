@@ -29,6 +29,10 @@ impl Lowering<'_> {
             if !seen.insert((service, port)) {
                 continue;
             }
+            if self.is_linkerd(client.workload()) {
+                listeners.push((port, None, vec![service]));
+                continue;
+            }
             let protocol = self.mesh.service(service).port(port).map_or(Protocol::Tcp, |port| port.protocol);
             if client.has_policy() && protocol.is_http() {
                 let shared = |listener: &&mut (u16, Option<Protocol>, Vec<ServiceId>)| {
@@ -45,6 +49,7 @@ impl Lowering<'_> {
         let (listeners, origins): (Vec<Listener>, Vec<ListenerOrigin>) = listeners
             .into_iter()
             .map(|(port, protocol, services)| match protocol {
+                None if self.is_linkerd(client.workload()) => wanted.linkerd_listener(services[0], port),
                 None => wanted.http_listener(port, services),
                 Some(protocol) => wanted.plain_listener(port, protocol, services[0]),
             })

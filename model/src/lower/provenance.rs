@@ -166,7 +166,7 @@ pub struct Endpoint {
 pub enum Transport {
     /// Without TLS.
     Plaintext,
-    /// Istio's mutual TLS.
+    /// The mesh's own mutual TLS: Istio's, or Linkerd's between its proxies (`L-2`).
     IstioMutual,
     /// TLS that the proxy originates by a DestinationRule.
     Tls,

@@ -54,6 +54,13 @@ impl<'a, 'm> Wanted<'a, 'm> {
         self.want(&host, Some(service), port, None, default(), default())
     }
 
+    /// Changes a cluster that was wanted before.
+    pub(super) fn with_cluster(&mut self, name: &str, change: impl FnOnce(&mut Cluster, &mut ClusterOrigin)) {
+        if let Some((cluster, origin)) = self.clusters.get_mut(name) {
+            change(cluster, origin);
+        }
+    }
+
     /// The key of a destination's consistent hash, if its balancer has one.
     pub(super) fn hash_key(&self, destination: &DestinationOrigin) -> Option<&'m HashKey> {
         let service = self.lowering.mesh.service(destination.service?);
@@ -65,7 +72,7 @@ impl<'a, 'm> Wanted<'a, 'm> {
         Some(&policy.load_balancer?.consistent_hash.as_ref()?.key)
     }
 
-    fn want(
+    pub(super) fn want(
         &mut self,
         host: &str,
         service: Option<ServiceId>,

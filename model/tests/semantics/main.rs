@@ -10,6 +10,7 @@ mod clusters;
 mod fixture;
 mod gateways;
 mod inbound;
+mod linkerd;
 mod mtls;
 mod provenance;
 mod routes;

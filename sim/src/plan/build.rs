@@ -141,7 +141,7 @@ impl<'m> Build<'m> {
                 outbound: None,
                 inbound: None,
                 gateway: None,
-                has_proxy: matches!(workload.proxy, ProxyMode::Sidecar | ProxyMode::Gateway),
+                has_proxy: matches!(workload.proxy, ProxyMode::Sidecar | ProxyMode::Gateway | ProxyMode::Linkerd),
                 script: Vec::new(),
                 name,
             });
@@ -171,7 +171,9 @@ impl<'m> Build<'m> {
         for id in self.mesh.workload_ids() {
             let workload = &mut self.plan.workloads[id.index()];
             match self.mesh.workload(id).proxy {
-                ProxyMode::Sidecar => workload.inbound = Some(self.lowering.add(&index, id, Direction::Inbound, &[])),
+                ProxyMode::Sidecar | ProxyMode::Linkerd => {
+                    workload.inbound = Some(self.lowering.add(&index, id, Direction::Inbound, &[]));
+                }
                 ProxyMode::Gateway => workload.gateway = Some(self.lowering.add(&index, id, Direction::Gateway, &[])),
                 ProxyMode::None | ProxyMode::Ambient => {}
             }

@@ -1,0 +1,107 @@
+//! The inbound side of a Linkerd workload: its own mutual TLS, authorizations, rate limits (`L-9`).
+
+use meshproof_proxy::{
+    Nanos,
+    config::{Cluster, Host, LbPolicy, Listener, RouteConfiguration, RouteMatch, Thresholds, UpstreamProtocol},
+};
+
+use super::{
+    super::{
+        ClusterOrigin, DestinationOrigin, ListenerOrigin, Lowering, cluster::protocol, outbound::Routing,
+        retry::Lowered,
+    },
+    access,
+    outbound::{made, manager},
+};
+use crate::{
+    Origin, Protocol, WorkloadId,
+    istio::MtlsMode,
+    linkerd::{ServerProtocol, Timeouts},
+};
+
+/// The chart's limit on opening a connection to the application.
+const CONNECT_TIMEOUT: Nanos = Nanos::from_millis(100);
+
+impl Lowering<'_> {
+    /// The listener and the cluster of one port of the pods.
+    pub(in super::super) fn linkerd_inbound(
+        &self,
+        server: WorkloadId,
+        port: u16,
+        services: &[(crate::ServiceId, u16, Protocol)],
+    ) -> ((Cluster, ClusterOrigin), (Listener, ListenerOrigin)) {
+        let workload = self.mesh.workload(server);
+        let declared = services.first().map_or(Protocol::Auto, |(_, _, protocol)| *protocol);
+        let rule = self.server_of(workload, port);
+        let spoken = match rule.and_then(|rule| rule.protocol.as_ref()).map(|protocol| protocol.value) {
+            None | Some(ServerProtocol::Unknown) => declared,
+            Some(ServerProtocol::Http1) => Protocol::Http,
+            Some(ServerProtocol::Http2) => Protocol::Http2,
+            Some(ServerProtocol::Grpc) => Protocol::Grpc,
+            Some(ServerProtocol::Opaque) => Protocol::Tcp,
+            Some(ServerProtocol::Tls) => Protocol::Tls,
+        };
+        let mode = self.linkerd_mode(server, port);
+        let mut filters = Vec::new();
+        let mut policies = Vec::new();
+        if mode.value != MtlsMode::Disable {
+            let access = self.linkerd_access(server, port);
+            filters.extend(access::filter(&access.grants));
+            policies.extend(access.grants.iter().filter_map(|grant| grant.policy.clone()));
+            if let Some((limit, resource, at)) = rule.and_then(|rule| self.rate_limit(rule)) {
+                filters.push(limit);
+                policies.push((resource, at));
+            }
+        }
+        let name = format!("inbound|{port}||");
+        let destination = DestinationOrigin {
+            cluster: name.clone(),
+            service: None,
+            port,
+            subset: None,
+            at: Origin::Default("L-9"),
+            weight: Origin::Default("L-9"),
+            missing: None,
+        };
+        let (route, mut route_origin) =
+            made(RouteMatch::prefix("/"), vec![(destination, 1)], &Timeouts::default(), Lowered::none("L-3"), "L-3");
+        route_origin.destinations = Vec::new();
+        let mut hosts = Routing::default();
+        hosts.add(format!("inbound|http|{port}"), vec!["*".to_owned()], vec![(route, route_origin)]);
+        let listener = Listener {
+            name: format!("linkerdInbound_{port}"),
+            tls: self.linkerd_downstream(workload, mode.value),
+            connection_manager: manager(),
+            filters,
+            route_config: RouteConfiguration { virtual_hosts: hosts.hosts, ..RouteConfiguration::default() },
+            ..Listener::default()
+        };
+        let origin = ListenerOrigin {
+            port,
+            services: services.iter().map(|(service, _, _)| *service).collect(),
+            protocol: Some(spoken),
+            mode: Some(mode),
+            routes: hosts.origins,
+            policies,
+        };
+        let written = workload.linkerd.inbound_connect_timeout.as_ref();
+        let connect = written.map_or(Origin::Default("L-3"), |limit| Origin::Written(limit.at.clone()));
+        let app = Host::new(workload.full_name(), format!("127.0.0.1:{port}"));
+        let mut cluster = Cluster::new(name, vec![app]);
+        cluster.lb_policy = LbPolicy::RoundRobin;
+        cluster.protocol = match protocol(spoken) {
+            UpstreamProtocol::Downstream => UpstreamProtocol::Http1,
+            known => known,
+        };
+        cluster.connect_timeout = Some(written.map_or(CONNECT_TIMEOUT, |limit| limit.value));
+        let limit = Some(u32::MAX);
+        cluster.thresholds = vec![Thresholds {
+            max_connections: limit,
+            max_pending_requests: limit,
+            max_requests: limit,
+            max_retries: limit,
+            ..Thresholds::default()
+        }];
+        ((cluster, ClusterOrigin::new(None, port, connect)), (listener, origin))
+    }
+}
