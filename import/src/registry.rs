@@ -317,6 +317,8 @@ impl<'o> Reader<'o> {
         mesh.unmodelled.extend(assumed.into_values());
         gateways::promote(mesh);
         gateways::stand_in(mesh, &self.options.cluster_domain);
+        gateway_api::stand_in::promote(mesh);
+        gateway_api::stand_in::add(mesh);
         mention_namespaces(mesh);
         mesh.inferred_calls = calls::infer(mesh, &self.options.cluster_domain);
         let place = |at: &Location| (at.file, at.line, at.column);

@@ -6,3 +6,4 @@ pub(crate) mod gateway;
 pub(crate) mod policy;
 pub(crate) mod refs;
 pub(crate) mod route;
+pub(crate) mod stand_in;

@@ -1,10 +1,13 @@
 //! Gateway API and Kubernetes' Ingress: gateways, routes, and the policies and grants beside them.
 
+mod attach;
 mod gateway;
 mod ingress;
 mod policy;
+mod reference;
 mod route;
 
+pub use attach::*;
 pub use gateway::*;
 pub use ingress::*;
 pub use policy::*;

@@ -2,20 +2,28 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use super::index::{age, export_to};
+use super::{
+    gateway_api::Beyond,
+    index::{age, export_to},
+};
 use crate::{
-    Mesh, ResourceRef, complete_gateway, complete_host,
-    istio::{HttpMatch, HttpRoute, StringMatch, VirtualService},
+    Mesh, Meta, ResourceRef, complete_gateway, complete_host,
+    istio::{HttpMatch, HttpRoute, L4Route, StringMatch, VirtualService},
 };
 
-/// A VirtualService ready for lowering.
+/// A VirtualService, or routes of Gateway API for one host, ready for lowering.
 #[derive(Debug)]
 pub(super) struct Resolved<'m> {
-    pub(super) service: &'m VirtualService,
+    /// The object; of several the oldest.
+    pub(super) meta: &'m Meta,
     pub(super) hosts: Vec<String>,
     pub(super) gateways: Vec<String>,
-    export: BTreeSet<&'m str>,
+    pub(super) export: BTreeSet<&'m str>,
     pub(super) rules: Vec<Rule<'m>>,
+    /// Rules for connections with TLS that is passed through.
+    pub(super) tls: Vec<ConnectionRule<'m>>,
+    /// Rules for other connections.
+    pub(super) tcp: Vec<ConnectionRule<'m>>,
 }
 
 /// One rule and the object that it is written in.
@@ -24,13 +32,24 @@ pub(super) struct Rule<'m> {
     pub(super) written: Cow<'m, HttpRoute>,
     pub(super) resource: &'m ResourceRef,
     pub(super) number: usize,
+    /// What Gateway API says of it, where it is a rule of that; its match blocks are rules of their own.
+    pub(super) beyond: Option<Beyond<'m>>,
+}
+
+/// One rule for connections and the object that it is written in.
+#[derive(Debug)]
+pub(super) struct ConnectionRule<'m> {
+    pub(super) written: Cow<'m, L4Route>,
+    pub(super) resource: &'m ResourceRef,
+    pub(super) number: usize,
+    pub(super) beyond: Option<Beyond<'m>>,
 }
 
 impl Resolved<'_> {
     /// Whether clients of a namespace see it, and how early it is taken (`VS-2`, `VS-3`): 0 private to the namespace,
     /// 1 exported to it by name, 2 public.
     pub(super) fn visibility(&self, namespace: &str) -> Option<u8> {
-        let own = self.service.meta.namespace();
+        let own = self.meta.namespace();
         if self.export.contains("*") {
             Some(2)
         } else if self.export.contains("~") || !self.export.contains(namespace) {
@@ -54,7 +73,10 @@ fn resolve_one<'m>(mesh: &'m Mesh, service: &'m VirtualService) -> Resolved<'m> 
     let mut rules = Vec::new();
     for (number, rule) in service.http.iter().enumerate() {
         match &rule.delegate {
-            None => rules.push(Rule { written: Cow::Borrowed(rule), resource: &service.meta.resource, number }),
+            None => {
+                let written = Cow::Borrowed(rule);
+                rules.push(Rule { written, resource: &service.meta.resource, number, beyond: None });
+            }
             Some(_) => rules.extend(delegated(mesh, service, rule)),
         }
     }
@@ -65,8 +87,19 @@ fn resolve_one<'m>(mesh: &'m Mesh, service: &'m VirtualService) -> Resolved<'m> 
         gateways.push("mesh".to_owned());
     }
     let default = &mesh.settings.default_virtual_service_export_to;
+    let connections = |rules: &'m [L4Route]| {
+        let rule = |(number, rule): (usize, &'m L4Route)| ConnectionRule {
+            written: Cow::Borrowed(rule),
+            resource: &service.meta.resource,
+            number,
+            beyond: None,
+        };
+        rules.iter().enumerate().map(rule).collect()
+    };
     Resolved {
-        service,
+        meta: &service.meta,
+        tls: connections(&service.tls),
+        tcp: connections(&service.tcp),
         hosts: service.hosts.iter().map(|host| complete_host(&host.value, namespace, mesh.domain())).collect(),
         gateways,
         export: export_to(&service.export_to, default, namespace),
@@ -96,7 +129,7 @@ fn delegated<'m>(mesh: &'m Mesh, root: &VirtualService, rule: &HttpRoute) -> Vec
         .filter(|(_, leaf)| leaf.delegate.is_none())
         .filter_map(|(number, leaf)| {
             let merged = merge(rule, leaf)?;
-            Some(Rule { written: Cow::Owned(merged), resource: &found.meta.resource, number })
+            Some(Rule { written: Cow::Owned(merged), resource: &found.meta.resource, number, beyond: None })
         })
         .collect()
 }

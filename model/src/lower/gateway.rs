@@ -27,10 +27,14 @@ use crate::{
 };
 
 /// One server of a Gateway that the workload serves.
-#[derive(Clone, Copy)]
 struct Served<'m> {
-    gateway: &'m Gateway,
+    /// What routes bind to.
+    name: String,
+    /// The Gateway's.
+    namespace: &'m str,
     server: &'m Server,
+    /// Whether requests for its hosts go to no other server, also where it has no route for them (`G-2`).
+    is_isolated: bool,
 }
 
 impl Lowering<'_> {
@@ -44,9 +48,17 @@ impl Lowering<'_> {
         gateways.sort_by_key(|gateway| age(&gateway.meta));
         let mut ports: BTreeMap<u16, Vec<Served<'_>>> = BTreeMap::new();
         for gateway in gateways {
+            let namespace = gateway.meta.namespace();
             for server in &gateway.servers {
-                ports.entry(server.port.value).or_default().push(Served { gateway, server });
+                let name = format!("{namespace}/{}", gateway.meta.name());
+                let served = Served { name, namespace, server, is_isolated: false };
+                ports.entry(server.port.value).or_default().push(served);
             }
+        }
+        for entry in self.entries.iter().filter(|entry| self.mesh.serves(entry.gateway, gateway)) {
+            let (namespace, server) = (entry.gateway.meta.namespace(), &entry.server);
+            let on_port = ports.entry(server.port.value).or_default();
+            on_port.push(Served { name: entry.name.clone(), namespace, server, is_isolated: true });
         }
         let (listeners, origins) =
             ports.into_iter().map(|(port, servers)| wanted.gateway_listener(gateway, port, &servers)).unzip();
@@ -115,10 +127,10 @@ impl Wanted<'_, '_> {
         let mut by_host: IndexMap<String, Vec<Made>> = IndexMap::new();
         let mut redirected = Vec::new();
         for served in servers.iter().filter(|served| terminates(served.server)) {
-            let name = format!("{}/{}", served.gateway.meta.namespace(), served.gateway.meta.name());
-            let scope = Scope { client: self.client, port, gateway: &name };
+            let name = served.name.as_str();
+            let scope = Scope { client: self.client, port, gateway: name };
             for (_, resolved) in &bound {
-                if !resolved.gateways.contains(&name) {
+                if !resolved.gateways.iter().any(|gateway| gateway == name) {
                     continue;
                 }
                 for host in common_hosts(served, resolved) {
@@ -137,6 +149,11 @@ impl Wanted<'_, '_> {
                 by_host.entry(host).or_default();
             }
         }
+        for served in servers.iter().filter(|served| served.is_isolated) {
+            for host in served.server.hosts.iter().filter(|host| host.value != "*") {
+                by_host.entry(host.value.clone()).or_default();
+            }
+        }
         for (host, routes) in by_host {
             let (last, mut first): (Vec<Made>, Vec<Made>) =
                 routes.into_iter().partition(|(route, _)| is_catch_all(&route.matches));
@@ -150,26 +167,26 @@ impl Wanted<'_, '_> {
     fn connection_hosts(&mut self, port: u16, servers: &[Served<'_>], hosts: &mut Routing) {
         let namespace = self.client.namespace();
         for served in servers {
-            let name = format!("{}/{}", served.gateway.meta.namespace(), served.gateway.meta.name());
-            let scope = Scope { client: self.client, port, gateway: &name };
+            let name = served.name.as_str();
+            let scope = Scope { client: self.client, port, gateway: name };
             for resolved in &self.lowering.routes {
-                if !resolved.gateways.contains(&name) || resolved.visibility(namespace).is_none() {
+                if !resolved.gateways.iter().any(|gateway| gateway == name) || resolved.visibility(namespace).is_none()
+                {
                     continue;
                 }
-                let own = resolved.service.meta.namespace();
-                let resource = &resolved.service.meta.resource;
-                for (number, rule) in resolved.service.tls.iter().enumerate() {
-                    for block in rule.matches.iter().filter(|block| tcp::admits(block, &scope, own, None)) {
+                let own = resolved.meta.namespace();
+                for rule in &resolved.tls {
+                    for block in rule.written.matches.iter().filter(|block| tcp::admits(block, &scope, own, None)) {
                         let domains = block.sni_hosts.iter().map(|host| host.value.clone()).collect();
-                        let made = self.connection_rule(rule, number, resource, port, &resolved.hosts[0]);
+                        let made = self.connection_rule(rule, port, &resolved.hosts[0]);
                         hosts.add(format!("{name}:{port}"), domains, made.into_iter().collect());
                     }
                 }
-                let mut rules = resolved.service.tcp.iter().enumerate();
-                let admitted = rules.find(|(_, rule)| {
-                    rule.matches.is_empty() || rule.matches.iter().any(|block| tcp::admits(block, &scope, own, None))
+                let admitted = resolved.tcp.iter().find(|rule| {
+                    let matches = &rule.written.matches;
+                    matches.is_empty() || matches.iter().any(|block| tcp::admits(block, &scope, own, None))
                 });
-                let made = admitted.and_then(|(number, rule)| self.connection_rule(rule, number, resource, port, "*"));
+                let made = admitted.and_then(|rule| self.connection_rule(rule, port, "*"));
                 hosts.add(
                     format!("{name}:{port}"),
                     made.iter().map(|_| "*".to_owned()).collect(),
@@ -237,14 +254,14 @@ fn terminates(server: &Server) -> bool {
 /// Hosts that a server and a VirtualService have in common; a server's `namespace/host` admits VirtualServices of that
 /// namespace only (`VS-9`).
 fn common_hosts(served: &Served<'_>, resolved: &Resolved<'_>) -> Vec<String> {
-    let owner = resolved.service.meta.namespace();
+    let owner = resolved.meta.namespace();
     let mut common = Vec::new();
     for written in &served.server.hosts {
         let written = written.value.to_ascii_lowercase();
         let (namespace, host) = written.split_once('/').unwrap_or(("*", &written));
         let admitted = match namespace {
             "*" => true,
-            "." => owner == served.gateway.meta.namespace(),
+            "." => owner == served.namespace,
             other => owner == other,
         };
         if admitted {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     delegate::{self, Resolved},
     destination_rule::{HostRules, Rules},
+    gateway_api::{self, Bound},
 };
 use crate::{
     Located, Mesh, Meta, Service, ServiceId, ServicePort, TargetPort, Workload, WorkloadId, host_covers,
@@ -23,6 +24,7 @@ pub struct Lowering<'m> {
     authorizations: BTreeMap<&'m str, Vec<&'m AuthorizationPolicy>>,
     pub(super) rules: Rules<'m>,
     pub(super) routes: Vec<Resolved<'m>>,
+    pub(super) entries: Vec<Bound<'m>>,
     exact_hosts: BTreeMap<String, Vec<usize>>,
     wildcard_hosts: Vec<(String, usize)>,
 }
@@ -47,7 +49,9 @@ impl<'m> Lowering<'m> {
             first_pod.push(pods);
             pods = pods.saturating_add(workload.replicas.value);
         }
-        let routes = delegate::resolve(mesh);
+        let mut routes = delegate::resolve(mesh);
+        routes.extend(gateway_api::resolve(mesh));
+        routes.sort_by_key(|route| age(route.meta));
         let mut exact_hosts: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         let mut wildcard_hosts = Vec::new();
         for (number, route) in routes.iter().enumerate() {
@@ -74,6 +78,7 @@ impl<'m> Lowering<'m> {
             authorizations,
             rules,
             routes,
+            entries: gateway_api::entries(mesh),
             exact_hosts,
             wildcard_hosts,
         }

@@ -8,6 +8,7 @@ mod cluster;
 mod delegate;
 mod destination_rule;
 mod gateway;
+mod gateway_api;
 mod inbound;
 mod index;
 mod linkerd;

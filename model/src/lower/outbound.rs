@@ -181,6 +181,8 @@ impl RouteOrigin {
             back_off: origin(),
             fault: None,
             destinations: Vec::new(),
+            mirrors: Vec::new(),
+            invalid: None,
         }
     }
 }

@@ -79,6 +79,19 @@ pub struct RouteOrigin {
     pub fault: Option<Origin>,
     /// The destinations, in the order of the weighted clusters; one for a single cluster.
     pub destinations: Vec<DestinationOrigin>,
+    /// Where copies go, in the order of the mirrors.
+    pub mirrors: Vec<DestinationOrigin>,
+    /// Why the proxy answers 500 itself; `None`: it does what the rule says (`G-5`, `G-8`).
+    pub invalid: Option<Invalid>,
+}
+
+/// Why a rule of a route is answered 500.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invalid {
+    /// No backend has a weight (`G-5`).
+    NoBackend,
+    /// A filter that nobody is known to carry out (`G-8`): its type, or the kind of the extension.
+    Filter(String),
 }
 
 /// Where a destination of a route comes from, existing or not.
@@ -109,6 +122,10 @@ pub enum Missing {
     Port,
     /// The client's DestinationRule has no such subset.
     Subset,
+    /// It is in another namespace, and no ReferenceGrant there lets the route refer to it (`G-5`).
+    Grant,
+    /// It is no kind of backend that is known, or one of its filters is not (`G-5`, `G-8`).
+    Kind,
 }
 
 /// Where the values of a cluster come from.

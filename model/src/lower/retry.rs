@@ -2,7 +2,7 @@
 
 use meshproof_proxy::config::RetryPolicy;
 
-use crate::{Origin, istio::Retries};
+use crate::{Located, Nanos, Origin, gateway_api::Retry, istio::Retries};
 
 /// Conditions where nothing else is said (`RT-11`); the list of codes is empty, so 503 is not among them.
 pub(super) const DEFAULT_ON: [&str; 5] =
@@ -47,6 +47,37 @@ pub(super) fn of_route(own: Option<&Retries>, mesh: Option<&Retries>, hashes: bo
     let conditions = DEFAULT_ON.map(str::to_owned).to_vec();
     let policy = RetryPolicy { num_retries: Some(2), ..base(conditions, !hashes) };
     Lowered { per_try_timeout: Origin::Default("RT-15"), ..Lowered::all(Some(policy), "RT-11") }
+}
+
+/// The retries of a route of Gateway API (`G-7`): connections that fail, and the codes; twice where it does not say how
+/// often.
+pub(super) fn of_stanza(written: &Retry, per_try: Option<&Located<Nanos>>, hashes: bool) -> Lowered {
+    let at = |at: &crate::Location| Origin::Written(at.clone());
+    let retries = at(&written.at);
+    let attempts = written.attempts.as_ref().map_or(2, |attempts| attempts.value);
+    let attempts_at = written.attempts.as_ref().map_or(Origin::Default("G-7"), |attempts| at(&attempts.at));
+    let Some(tries) = u32::try_from(attempts).ok().filter(|tries| *tries > 0) else {
+        return Lowered { retries, attempts: attempts_at, ..Lowered::none("G-7") };
+    };
+    let codes: Vec<u16> = written.codes.iter().map(|code| code.value).collect();
+    let reads_codes = if codes.is_empty() { None } else { DEFAULT_ON.last() };
+    let conditions = DEFAULT_ON[..4].iter().chain(reads_codes).map(|condition| (*condition).to_owned()).collect();
+    let per_try = per_try.filter(|limit| !limit.value.is_zero());
+    let policy = RetryPolicy {
+        num_retries: Some(tries),
+        per_try_timeout: per_try.map(|limit| limit.value),
+        retriable_status_codes: codes,
+        base_interval: written.backoff.as_ref().map(|interval| interval.value).filter(|interval| !interval.is_zero()),
+        ..base(conditions, !hashes)
+    };
+    Lowered {
+        policy: Some(policy),
+        retries,
+        attempts: attempts_at,
+        retry_on: written.codes.first().map_or(Origin::Default("G-7"), |code| at(&code.at)),
+        per_try_timeout: per_try.map_or(Origin::Default("RT-15"), |limit| at(&limit.at)),
+        back_off: written.backoff.as_ref().map_or(Origin::Default("RT-11"), |interval| at(&interval.at)),
+    }
 }
 
 /// The retries of a server's own proxy: before the request has reached the application only (`RT-17`). The mesh may

@@ -9,9 +9,10 @@ use meshproof_proxy::{FractionalPercent, Nanos};
 use super::{
     DestinationOrigin, RouteOrigin,
     delegate::{Resolved, Rule},
+    gateway_api::Beyond,
     retry,
     route_match::{Scope, is_catch_all, route_match},
-    wanted::Wanted,
+    wanted::{Wanted, refused},
 };
 use crate::{
     Origin,
@@ -25,7 +26,7 @@ impl Wanted<'_, '_> {
     /// The routes of a VirtualService for a proxy (`RT-1`): each block of a rule becomes a route, and nothing comes
     /// after a route that takes every request.
     pub(super) fn routes(&mut self, resolved: &Resolved<'_>, scope: &Scope<'_>, host: &str) -> Vec<Made> {
-        let namespace = resolved.service.meta.namespace();
+        let namespace = resolved.meta.namespace();
         let mut made = Vec::new();
         for rule in &resolved.rules {
             let blocks: Vec<Option<usize>> = match rule.written.matches.len() {
@@ -37,7 +38,7 @@ impl Wanted<'_, '_> {
                 if written.is_some_and(|block| !scope.admits(block, namespace)) {
                     continue;
                 }
-                let matches = route_match(written);
+                let matches = route_match(written, rule.beyond.is_some());
                 let ends = is_catch_all(&matches);
                 let Some(route) = self.route(rule, block, matches, scope, host) else { continue };
                 made.push(route);
@@ -85,6 +86,8 @@ impl Wanted<'_, '_> {
             back_off: retries.back_off,
             fault: None,
             destinations: vec![destination],
+            mirrors: Vec::new(),
+            invalid: None,
         };
         (route, origin)
     }
@@ -98,42 +101,54 @@ impl Wanted<'_, '_> {
         host: &str,
     ) -> Option<Made> {
         let written = rule.written.as_ref();
-        let destinations = self.destinations(rule, scope);
+        let beyond = rule.beyond.as_ref();
+        let namespace = rule.resource.namespace.as_str();
+        let shares = shares(&written.route, beyond);
+        let destinations = self.destinations(&shares, beyond, namespace, scope.port);
         let hashes = self.hash_policies(&destinations);
+        let hashes_one = !hashes.is_empty() && destinations.len() == 1;
         let mesh = self.lowering.mesh.settings.default_http_retry_policy.as_ref();
-        let retries = retry::of_route(written.retries.as_ref(), mesh, !hashes.is_empty() && destinations.len() == 1);
+        let retries = match beyond {
+            Some(beyond) => beyond.retries(mesh, hashes_one),
+            None => retry::of_route(written.retries.as_ref(), mesh, hashes_one),
+        };
+        let (mirrors, mirrored) = self.mirrors(rule, scope);
         let at = |at: &crate::Location| Origin::Written(at.clone());
         let mut headers = mutations(&written.headers);
         // A redirect comes before an answer of the proxy's own, and that before a route (`RT-7`).
-        let action = if let Some(redirect) = &written.redirect {
-            Action::Redirect(to_redirect(redirect))
+        let action = if let Some(redirect) = beyond.and_then(|beyond| beyond.redirect.as_ref()) {
+            Action::Redirect(redirect.on_port(scope.port))
+        } else if let Some(redirect) = &written.redirect {
+            Action::Redirect(to_redirect(redirect, scope.port))
         } else if let Some(direct) = &written.direct_response {
             Action::DirectResponse(meshproof_proxy::config::DirectResponse {
                 status: direct.status,
                 body: direct.body.clone(),
             })
         } else {
-            let cluster = specifier(&written.route, &destinations, &mut headers)?;
-            let timeout = written.timeout.as_ref().map_or(Nanos::ZERO, |timeout| timeout.value);
+            let cluster = specifier(&shares, &destinations, written.route.len() == 1, &mut headers)?;
+            let unlimited = beyond.is_none_or(Beyond::is_unlimited).then_some(Nanos::ZERO);
+            let timeout = written.timeout.as_ref().map(|timeout| timeout.value).or(unlimited);
             let mut action = RouteAction::to(cluster);
             // Envoy's own 15 s are overridden: no timeout is none, and a `grpc-timeout` counts up to it (`RT-10`).
-            action.timeout = Some(timeout);
-            action.max_grpc_timeout = Some(timeout);
+            action.timeout = timeout;
+            action.max_grpc_timeout = timeout;
+            action.cluster_not_found_status = if beyond.is_some() { 500 } else { 503 };
             action.retry.clone_from(&retries.policy);
             action.hash_policy = hashes;
             action.host_rewrite = host_header(&written.headers.request);
             rewrite(written.rewrite.as_ref(), &mut action);
-            action.mirrors = self.mirrors(rule, scope);
+            action.mirrors = mirrors;
             Action::Forward(Box::new(action))
         };
         let origin = RouteOrigin {
             resource: Some(rule.resource.clone()),
             rule: rule.number,
-            match_block: block,
+            match_block: beyond.map_or(block, |beyond| beyond.block),
             name: written.name.as_ref().map(|name| name.value.clone()),
             host: host.to_owned(),
             route: at(block.and_then(|n| written.matches[n].at.as_ref()).unwrap_or(&written.at)),
-            timeout: written.timeout.as_ref().map_or(Origin::Default("RT-10"), |timeout| at(&timeout.at)),
+            timeout: written.timeout.as_ref().map_or_else(|| default_timeout(beyond), |timeout| at(&timeout.at)),
             retries: retries.retries,
             attempts: retries.attempts,
             retry_on: retries.retry_on,
@@ -141,6 +156,8 @@ impl Wanted<'_, '_> {
             back_off: retries.back_off,
             fault: written.fault.as_ref().map(|fault| at(&fault.at)),
             destinations,
+            mirrors: mirrored,
+            invalid: beyond.and_then(|beyond| beyond.invalid.clone()),
         };
         let route = Route {
             name: origin.name.clone().unwrap_or_default(),
@@ -152,28 +169,37 @@ impl Wanted<'_, '_> {
         Some((route, origin))
     }
 
-    /// Destinations with traffic: of several, those with a weight; a single one's weight is ignored (`RT-9`).
-    fn destinations(&mut self, rule: &Rule<'_>, scope: &Scope<'_>) -> Vec<DestinationOrigin> {
-        let written = &rule.written.route;
-        let has_traffic = |destination: &&Destination| written.len() == 1 || weight(destination) > 0;
-        written
-            .iter()
-            .filter(has_traffic)
-            .map(|destination| self.destination(destination, &rule.resource.namespace, scope.port))
-            .collect()
+    /// Where a rule's destinations lead; those that may not be used lead nowhere (`G-5`).
+    pub(super) fn destinations(
+        &mut self,
+        shares: &[Share<'_>],
+        beyond: Option<&Beyond<'_>>,
+        namespace: &str,
+        port: u16,
+    ) -> Vec<DestinationOrigin> {
+        let lead = |share: &Share<'_>| {
+            let missing = beyond.and_then(|beyond| *beyond.refused.get(share.number)?);
+            let mut origin = match missing {
+                Some(missing) => refused(share.written, port, missing),
+                None => self.destination(share.written, namespace, port),
+            };
+            if beyond.is_some() && share.written.weight.is_none() {
+                origin.weight = Origin::Default("G-5");
+            }
+            origin
+        };
+        shares.iter().map(lead).collect()
     }
 
-    /// Copies (`RT-19`).
-    fn mirrors(&mut self, rule: &Rule<'_>, scope: &Scope<'_>) -> Vec<Mirror> {
-        rule.written
-            .mirrors
-            .iter()
-            .filter(|mirror| mirror.percentage > 0)
-            .map(|mirror| Mirror {
-                cluster: self.destination(&mirror.destination, &rule.resource.namespace, scope.port).cluster,
-                fraction: FractionalPercent::million(mirror.percentage),
-            })
-            .collect()
+    /// Copies (`RT-19`), and where they go.
+    fn mirrors(&mut self, rule: &Rule<'_>, scope: &Scope<'_>) -> (Vec<Mirror>, Vec<DestinationOrigin>) {
+        let mirrors = rule.written.mirrors.iter().filter(|mirror| mirror.percentage > 0);
+        let made = mirrors.map(|mirror| {
+            let to = self.destination(&mirror.destination, &rule.resource.namespace, scope.port);
+            let fraction = FractionalPercent::million(mirror.percentage);
+            (Mirror { cluster: to.cluster.clone(), fraction }, to)
+        });
+        made.unzip()
     }
 
     /// What hashing balancers of the destinations need (`DR-16`).
@@ -182,32 +208,58 @@ impl Wanted<'_, '_> {
     }
 }
 
-fn weight(destination: &Destination) -> u32 {
-    destination.weight.as_ref().map_or(0, |weight| weight.value)
+/// A destination with traffic.
+#[derive(Clone, Copy)]
+pub(super) struct Share<'r> {
+    written: &'r Destination,
+    /// Which of the rule's destinations it is.
+    number: usize,
+    pub(super) weight: u32,
+}
+
+/// Destinations with traffic: of several, those with a weight; a single one's weight is ignored (`RT-9`). A weight that
+/// is not written is 0 in a VirtualService; in Gateway API it is 1, and a rule without weights is answered 500 before
+/// it comes here (`G-5`).
+pub(super) fn shares<'r>(written: &'r [Destination], beyond: Option<&Beyond<'_>>) -> Vec<Share<'r>> {
+    let default = u32::from(beyond.is_some());
+    let weight = |destination: &Destination| destination.weight.as_ref().map_or(default, |weight| weight.value);
+    let share = |(number, written): (usize, &'r Destination)| Share { written, number, weight: weight(written) };
+    let has_traffic = |share: &Share<'_>| written.len() == 1 || share.weight > 0;
+    written.iter().enumerate().map(share).filter(has_traffic).collect()
+}
+
+/// The limit on the whole response where none is written.
+fn default_timeout(beyond: Option<&Beyond<'_>>) -> Origin {
+    Origin::Default(match beyond {
+        None => "RT-10",
+        Some(beyond) if beyond.is_istio() => "G-6",
+        Some(_) => "G-13",
+    })
 }
 
 /// One cluster, or several by weight; `None` where nothing has traffic, which Istio refuses.
 fn specifier(
-    written: &[Destination],
+    shares: &[Share<'_>],
     destinations: &[DestinationOrigin],
+    is_single: bool,
     headers: &mut HeaderMutations,
 ) -> Option<ClusterSpecifier> {
-    if let [only] = written {
+    if let ([only], true) = (shares, is_single) {
         // The changes of a single destination are the route's, after its own (`RT-21`).
-        let own = mutations(&only.headers);
+        let own = mutations(&only.written.headers);
         headers.request_to_add.extend(own.request_to_add);
         headers.request_to_remove.extend(own.request_to_remove);
         headers.response_to_add.extend(own.response_to_add);
         headers.response_to_remove.extend(own.response_to_remove);
         return destinations.first().map(|only| ClusterSpecifier::Cluster(only.cluster.clone()));
     }
-    let with_traffic = written.iter().filter(|destination| weight(destination) > 0);
-    let clusters: Vec<WeightedCluster> = with_traffic
+    let clusters: Vec<WeightedCluster> = shares
+        .iter()
         .zip(destinations)
-        .map(|(written, destination)| WeightedCluster {
+        .map(|(share, destination)| WeightedCluster {
             name: destination.cluster.clone(),
-            weight: weight(written),
-            headers: mutations(&written.headers),
+            weight: share.weight,
+            headers: mutations(&share.written.headers),
         })
         .collect();
     (!clusters.is_empty()).then_some(ClusterSpecifier::Weighted(clusters))
@@ -260,8 +312,9 @@ fn rewrite(written: Option<&HttpRewrite>, action: &mut RouteAction) {
     }
 }
 
-fn to_redirect(written: &HttpRedirect) -> Redirect {
+fn to_redirect(written: &HttpRedirect, port: u16) -> Redirect {
     let default_port = match (written.derive_port.as_deref(), written.scheme.as_deref()) {
+        (Some("FROM_REQUEST_PORT"), _) => Some(port),
         (Some("FROM_PROTOCOL_DEFAULT"), Some("https")) => Some(443),
         (Some("FROM_PROTOCOL_DEFAULT"), _) => Some(80),
         _ => None,

@@ -36,8 +36,9 @@ impl Scope<'_> {
     }
 }
 
-/// What a block asks of a request: all conditions hold (`RT-2`). Without a block every request is meant.
-pub(super) fn route_match(block: Option<&HttpMatch>) -> RouteMatch {
+/// What a block asks of a request: all conditions hold (`RT-2`). Without a block every request is meant. A block of
+/// Gateway API compares prefixes element by element, and has no names of headers for itself (`G-4`).
+pub(super) fn route_match(block: Option<&HttpMatch>, is_gateway_api: bool) -> RouteMatch {
     let Some(block) = block else { return RouteMatch::prefix("/") };
     let mut headers = Vec::new();
     let pseudo = [(":method", &block.method), (":authority", &block.authority), (":scheme", &block.scheme)];
@@ -45,7 +46,7 @@ pub(super) fn route_match(block: Option<&HttpMatch>) -> RouteMatch {
         headers.extend(condition.as_ref().map(|condition| header(name, &condition.value)));
     }
     // These names are fields of the block; as headers they are ignored (`RT-3`).
-    let is_field = |name: &str| matches!(name, "uri" | "scheme" | "method" | "authority");
+    let is_field = |name: &str| !is_gateway_api && matches!(name, "uri" | "scheme" | "method" | "authority");
     headers
         .extend(block.headers.iter().filter(|(n, _)| !is_field(n)).map(|(n, condition)| header(n, &condition.value)));
     for (name, condition) in block.without_headers.iter().filter(|(name, _)| !is_field(name)) {
@@ -55,7 +56,7 @@ pub(super) fn route_match(block: Option<&HttpMatch>) -> RouteMatch {
         headers.push(HeaderMatcher { invert: true, treat_missing_as_empty, ..matcher });
     }
     RouteMatch {
-        path: path(block.uri.as_ref().map(|uri| &uri.value)),
+        path: path(block.uri.as_ref().map(|uri| &uri.value), is_gateway_api),
         case_sensitive: !block.ignore_uri_case,
         headers,
         query: block.query_params.iter().map(|(name, condition)| query(name, &condition.value)).collect(),
@@ -74,9 +75,12 @@ pub(super) fn is_catch_all(matches: &RouteMatch) -> bool {
     any_path && matches.headers.is_empty() && matches.query.is_empty()
 }
 
-/// A prefix is one of bytes, not of segments (`RT-2`).
-fn path(uri: Option<&StringMatch>) -> PathMatcher {
+/// A VirtualService's prefix is one of bytes, not of elements (`RT-2`).
+fn path(uri: Option<&StringMatch>, by_elements: bool) -> PathMatcher {
     match uri {
+        Some(StringMatch::Prefix(prefix)) if by_elements && prefix != "/" => {
+            PathMatcher::PathSeparatedPrefix(prefix.clone())
+        }
         None | Some(StringMatch::Present) => PathMatcher::Prefix("/".to_owned()),
         Some(StringMatch::Exact(path)) => PathMatcher::Path(path.clone()),
         Some(StringMatch::Prefix(prefix)) => PathMatcher::Prefix(prefix.clone()),

@@ -10,15 +10,13 @@ use meshproof_proxy::{
 
 use super::{
     DestinationOrigin, ListenerOrigin, RouteOrigin,
+    delegate::ConnectionRule,
     outbound::{Routing, manager},
-    route::Made,
+    route::{Made, shares},
     route_match::Scope,
     wanted::Wanted,
 };
-use crate::{
-    Origin, Protocol, ServiceId, complete_gateway, host_covers, is_subset,
-    istio::{L4Match, L4Route},
-};
+use crate::{Origin, Protocol, ServiceId, complete_gateway, host_covers, is_subset, istio::L4Match};
 
 impl Wanted<'_, '_> {
     /// One listener for one service's port, whatever the authority of a request.
@@ -60,38 +58,33 @@ impl Wanted<'_, '_> {
         let is_tls = matches!(protocol, Protocol::Tls | Protocol::Https);
         let candidates = self.lowering.routes_for(host, self.client.namespace());
         candidates.into_iter().find_map(|resolved| {
-            let namespace = resolved.service.meta.namespace();
-            let rules = if is_tls { &resolved.service.tls } else { &resolved.service.tcp };
-            let admitted = |rule: &&L4Route| {
-                rule.matches.is_empty() || rule.matches.iter().any(|block| admits(block, scope, namespace, Some(host)))
+            let namespace = resolved.meta.namespace();
+            let rules = if is_tls { &resolved.tls } else { &resolved.tcp };
+            let admitted = |rule: &&ConnectionRule<'_>| {
+                let matches = &rule.written.matches;
+                matches.is_empty() || matches.iter().any(|block| admits(block, scope, namespace, Some(host)))
             };
-            let (number, rule) = rules.iter().enumerate().find(|(_, rule)| admitted(rule))?;
-            self.connection_rule(rule, number, &resolved.service.meta.resource, scope.port, host)
+            self.connection_rule(rules.iter().find(admitted)?, scope.port, host)
         })
     }
 
     /// A rule for connections; `None` where nothing has traffic.
-    pub(super) fn connection_rule(
-        &mut self,
-        rule: &L4Route,
-        number: usize,
-        resource: &crate::ResourceRef,
-        port: u16,
-        host: &str,
-    ) -> Option<Made> {
-        let weight = |d: &crate::istio::Destination| d.weight.as_ref().map_or(0, |weight| weight.value);
-        let several = rule.route.len() > 1;
-        let with_traffic = || rule.route.iter().filter(|destination| !several || weight(destination) > 0);
-        let destinations: Vec<DestinationOrigin> =
-            with_traffic().map(|destination| self.destination(destination, &resource.namespace, port)).collect();
+    pub(super) fn connection_rule(&mut self, rule: &ConnectionRule<'_>, port: u16, host: &str) -> Option<Made> {
+        let (written, beyond) = (rule.written.as_ref(), rule.beyond.as_ref());
+        let shares = shares(&written.route, beyond);
+        let destinations = self.destinations(&shares, beyond, &rule.resource.namespace, port);
         if destinations.is_empty() {
             return None;
         }
-        let weights: Vec<u32> = if several { with_traffic().map(weight).collect() } else { Vec::new() };
+        let weights: Vec<u32> = if shares.len() > 1 || written.route.len() > 1 {
+            shares.iter().map(|share| share.weight).collect()
+        } else {
+            Vec::new()
+        };
         let origin = RouteOrigin {
-            resource: Some(resource.clone()),
-            rule: number,
-            route: Origin::Written(rule.at.clone()),
+            resource: Some(rule.resource.clone()),
+            rule: rule.number,
+            route: Origin::Written(written.at.clone()),
             destinations,
             ..RouteOrigin::plain(host, "RT-22")
         };

@@ -102,3 +102,17 @@ impl<'a, 'm> Wanted<'a, 'm> {
         Ok(())
     }
 }
+
+/// A destination that may not be used: its cluster never exists (`G-5`).
+pub(super) fn refused(written: &Destination, dialled: u16, missing: Missing) -> DestinationOrigin {
+    let port = written.port.as_ref().map_or(dialled, |port| port.value);
+    DestinationOrigin {
+        cluster: format!("refused|{port}||{}", written.host.value),
+        service: None,
+        port,
+        subset: None,
+        at: Origin::Written(written.host.at.clone()),
+        weight: written.weight.as_ref().map_or(Origin::Default("G-5"), |w| Origin::Written(w.at.clone())),
+        missing: Some(missing),
+    }
+}

@@ -8,6 +8,7 @@ mod authorization;
 mod calls;
 mod clusters;
 mod fixture;
+mod gateway_api;
 mod gateways;
 mod inbound;
 mod linkerd;
