@@ -59,6 +59,7 @@ const fn engine_name(engine: Engine) -> &'static str {
     match engine {
         Engine::Fixpoint => "fixpoint",
         Engine::Dfa => "dfa",
+        Engine::Sat => "sat",
         Engine::Z3 => "z3",
     }
 }

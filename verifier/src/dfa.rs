@@ -1,6 +1,6 @@
 //! Inclusion and disjointness of languages of whole-value patterns, by products of automata.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use regex_automata::{
     Anchored, MatchKind,
@@ -12,6 +12,27 @@ use regex_automata::{
 const STATES_MAX: usize = 10_000;
 /// Bytes of one automaton beyond which nothing is said.
 const BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of values: they are printable, and what lies beyond ASCII behaves as one byte of it. Those that read well come
+/// first.
+pub(crate) static VALUES: [u8; 96] = {
+    let mut bytes = [0xc3; 96];
+    let first = *b"abcdefghijklmnopqrstuvwxyz0123456789-_~./ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let mut filled = 0;
+    while filled < first.len() {
+        bytes[filled] = first[filled];
+        filled += 1;
+    }
+    let mut byte = 0x20_u8;
+    while byte < 0x7f {
+        if !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_' | b'~' | b'.' | b'/') {
+            bytes[filled] = byte;
+            filled += 1;
+        }
+        byte += 1;
+    }
+    bytes
+};
 
 /// The language of a pattern over whole values.
 pub(crate) struct Language {
@@ -53,34 +74,12 @@ impl Language {
 
     /// Whether each of its values is in `other`; `None`: too large to say.
     pub(crate) fn is_within(&self, other: &Self) -> Option<bool> {
-        self.product(other, |here, there| here && !there).map(|found| !found)
+        search(&[(self, true), (other, false)], &VALUES).found().map(|found| !found)
     }
 
     /// Whether some value is in both; `None`: too large to say.
     pub(crate) fn meets(&self, other: &Self) -> Option<bool> {
-        self.product(other, |here, there| here && there)
-    }
-
-    /// Whether a value leads to a pair of states for which `wanted` holds.
-    fn product(&self, other: &Self, wanted: impl Fn(bool, bool) -> bool) -> Option<bool> {
-        let first = (self.start, other.start);
-        let (mut seen, mut queue) = (BTreeSet::from([first]), VecDeque::from([first]));
-        while let Some((here, there)) = queue.pop_front() {
-            if wanted(self.accepts(here), other.accepts(there)) {
-                return Some(true);
-            }
-            // Values are printable; what lies beyond ASCII behaves as one byte of it.
-            for byte in (0x20..0x7f).chain([0xc3]) {
-                let next = (self.dfa.next_state(here, byte), other.dfa.next_state(there, byte));
-                if !self.dfa.is_dead_state(next.0) && seen.insert(next) {
-                    queue.push_back(next);
-                }
-            }
-            if seen.len() > STATES_MAX {
-                return None;
-            }
-        }
-        Some(false)
+        search(&[(self, true), (other, true)], &VALUES).found()
     }
 
     fn accepts(&self, state: StateID) -> bool {
@@ -88,8 +87,68 @@ impl Language {
     }
 }
 
+/// What a search gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Searched {
+    /// This value.
+    Value(Vec<u8>),
+    /// There is none.
+    Nothing,
+    /// The product is too large to say.
+    TooLarge,
+}
+
+impl Searched {
+    /// Whether there is a value; `None`: too large to say.
+    const fn found(&self) -> Option<bool> {
+        match self {
+            Self::Value(_) => Some(true),
+            Self::Nothing => Some(false),
+            Self::TooLarge => None,
+        }
+    }
+}
+
+/// A shortest value, made of these bytes, that is in each language that is wanted and in none of the others; of several,
+/// the one whose bytes come first.
+pub(crate) fn search(languages: &[(&Language, bool)], bytes: &[u8]) -> Searched {
+    let first: Vec<StateID> = languages.iter().map(|(language, _)| language.start).collect();
+    // How each state was reached: from which one, by which byte.
+    let mut reached: Vec<(Vec<StateID>, usize, u8)> = vec![(first.clone(), 0, 0)];
+    let mut seen = BTreeSet::from([first]);
+    let mut at = 0;
+    while at < reached.len() {
+        let here = reached[at].0.clone();
+        if languages.iter().zip(&here).all(|((language, wanted), state)| language.accepts(*state) == *wanted) {
+            let mut value = Vec::new();
+            let mut state = at;
+            while state != 0 {
+                value.push(reached[state].2);
+                state = reached[state].1;
+            }
+            value.reverse();
+            return Searched::Value(value);
+        }
+        for &byte in bytes {
+            let states = languages.iter().zip(&here);
+            let next: Vec<StateID> =
+                states.map(|((language, _), state)| language.dfa.next_state(*state, byte)).collect();
+            let is_lost =
+                languages.iter().zip(&next).any(|((l, wanted), state)| *wanted && l.dfa.is_dead_state(*state));
+            if !is_lost && seen.insert(next.clone()) {
+                reached.push((next, at, byte));
+            }
+        }
+        if seen.len() > STATES_MAX {
+            return Searched::TooLarge;
+        }
+        at += 1;
+    }
+    Searched::Nothing
+}
+
 /// A text as a pattern that matches it alone.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut pattern = String::new();
     for character in text.chars() {
         if character.is_ascii_punctuation() {
@@ -122,6 +181,21 @@ mod tests {
         let prefix = Language::prefix("/a.b").unwrap();
         assert!(prefix.contains("/a.b/c") && !prefix.contains("/axb"));
         assert_eq!(Language::regex("/a\\.b/x[yz]").unwrap().is_within(&prefix), Some(true));
+        let mut bytes = VALUES.to_vec();
+        bytes.sort_unstable();
+        bytes.dedup();
+        assert_eq!(bytes.len(), 96, "each byte once");
+    }
+
+    #[test]
+    fn a_search_gives_a_shortest_value() {
+        let language = |pattern| Language::regex(pattern).unwrap();
+        let (all, api, digits) = (language("/.*"), language("/api.*"), language(".*[0-9]"));
+        let found = search(&[(&all, true), (&api, true), (&digits, true)], &VALUES);
+        assert_eq!(found, Searched::Value(b"/api0".to_vec()));
+        let found = search(&[(&all, true), (&api, false), (&digits, false)], &VALUES);
+        assert_eq!(found, Searched::Value(b"/".to_vec()));
+        assert_eq!(search(&[(&api, true), (&all, false)], &VALUES), Searched::Nothing);
     }
 
     #[test]

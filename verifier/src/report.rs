@@ -90,6 +90,8 @@ pub enum Engine {
     Fixpoint,
     /// A product of automata.
     Dfa,
+    /// An example that was found and evaluated.
+    Sat,
     /// Z3.
     Z3,
 }

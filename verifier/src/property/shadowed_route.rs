@@ -3,57 +3,78 @@
 //! **Statement.** For each HTTP rule of each `VirtualService` there is a request that it takes: one that it matches and
 //! no earlier rule does. Ports, gateways, namespaces and labels of clients are part of the request.
 //!
-//! **Decided by** subsumption (one earlier match block whose conditions all follow from this one's), and by Z3 where
-//! several earlier blocks together may cover a rule; each dead rule that subsumption finds is checked by Z3. Patterns
-//! are truth values with the axioms of [`Patterns`]: no theory of strings. Regular expressions take part through
-//! products of automata, pair by pair; what those cannot tell counts as possible, so that no live rule is called dead.
+//! **Decided by** an example where one is easily found: a request that is evaluated on the rule and on every earlier
+//! one. Else by subsumption (one earlier match block whose conditions all follow from this one's) and Z3, which also
+//! sees that several earlier blocks together cover a rule. For Z3 patterns are truth values with the axioms of
+//! [`Patterns`]: no theory of strings. Each of its answers is made a request and evaluated; patterns that turn out to
+//! have no common value become a clause, and Z3 is asked again. Regular expressions take part through products of
+//! automata; what those cannot tell counts as possible, so that no live rule is called dead.
 
 use meshproof_model::{
     Finding, Located, Location, SHADOWED_ROUTE, Subject,
     istio::{HttpMatch, HttpRoute, StringMatch, VirtualService},
 };
 
+use rayon::prelude::*;
+
 use super::{Judge, listed};
 use crate::{
     Engine, Proof, Report,
     assumption::{APPLIED, NO_PATCHES},
-    term::{Bool, Query},
-    z3::{Answer, check_all},
+    term::Bool,
 };
 
 mod patterns;
+mod reach;
+mod request;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use patterns::{Attribute, Pattern, Patterns};
+use reach::{Reach, reach};
 
 /// Judges every rule of every `VirtualService`.
 pub(crate) fn check(judge: &Judge<'_>) -> Report {
+    let parts: Vec<Report> =
+        judge.mesh.virtual_services.par_iter().map(|service| check_service(judge, service)).collect();
     let mut report = Report::default();
-    for service in &judge.mesh.virtual_services {
-        let rules: Vec<Vec<Block>> = service.http.iter().map(|rule| blocks(service, rule)).collect();
-        let queries: Vec<Query> = (0..rules.len()).map(|rule| takes(&rules[..rule], &rules[rule])).collect();
-        let answers = check_all(&queries, judge.options.rlimit);
-        for (number, answer) in answers.into_iter().enumerate() {
-            let subject = super::route_subject(service, number);
-            let by = coverers(&rules[..number], &rules[number]);
-            match (answer, by) {
-                (Answer::Sat(_), None) => report
-                    .proofs
-                    .push(Proof::new(&SHADOWED_ROUTE, subject, Engine::Z3, None).assuming([NO_PATCHES, APPLIED])),
-                (Answer::Unsat, Some(by)) => report.findings.push(finding(service, number, subject, &by)),
-                (Answer::Unsat, None) => {
-                    let by = smallest_union(judge, &rules[..number], &rules[number]);
-                    report.findings.push(finding(service, number, subject, &by));
-                }
-                (Answer::Unknown(reason), _) => report.undecided(&SHADOWED_ROUTE, subject, &reason),
-                (Answer::Sat(_), Some(_)) => {
-                    report.disagree(&SHADOWED_ROUTE, &subject, "Z3 finds a request that subsumption denies");
-                }
+    for part in parts {
+        report.absorb(part);
+    }
+    report
+}
+
+fn check_service(judge: &Judge<'_>, service: &VirtualService) -> Report {
+    let mut report = Report::default();
+    let rules: Vec<Vec<Block>> = service.http.iter().map(|rule| blocks(service, rule)).collect();
+    for number in 0..rules.len() {
+        let subject = super::route_subject(service, number);
+        let proof = |engine| Proof::new(&SHADOWED_ROUTE, subject.clone(), engine, None).assuming([NO_PATCHES, APPLIED]);
+        match reach(&earlier(&rules[..number]), &rules[number], judge.options.rlimit) {
+            Reach::Takes(request, by_z3) => {
+                let engine = if by_z3 { Engine::Z3 } else { Engine::Sat };
+                report.proofs.push(proof(engine).value("request", request.to_string()));
+            }
+            Reach::Possible => report.proofs.push(proof(Engine::Z3)),
+            Reach::Never => {
+                let by = coverers(&rules[..number], &rules[number])
+                    .unwrap_or_else(|| smallest_union(judge, &rules[..number], &rules[number]));
+                report.findings.push(finding(service, number, subject, &by));
+            }
+            Reach::Undecided(reason) => report.undecided(&SHADOWED_ROUTE, subject, &reason),
+            Reach::Disagreement(request) => {
+                let what = format!("Z3's request `{request}` does not take the rule when it is evaluated");
+                report.disagree(&SHADOWED_ROUTE, &subject, &what);
             }
         }
     }
     report
+}
+
+/// The blocks of rules, in order.
+fn earlier(rules: &[Vec<Block>]) -> Vec<&Block> {
+    rules.iter().flatten().collect()
 }
 
 /// Conditions that all must hold.
@@ -110,9 +131,12 @@ fn conditions(service: &VirtualService, block: &HttpMatch) -> Block {
     if let Some(port) = &block.port {
         all.push(Condition::new(Attribute::Port, Pattern::exact(&port.value.to_string())));
     }
-    let path = if block.ignore_uri_case { Attribute::FoldedPath } else { Attribute::Path };
+    // Regular expressions keep their case (`RT-3`).
+    let is_regex = matches!(block.uri.as_ref().map(|uri| &uri.value), Some(StringMatch::Regex(_)));
+    let folds = block.ignore_uri_case && !is_regex;
+    let path = if folds { Attribute::FoldedPath } else { Attribute::Path };
     let single = [
-        (path, &block.uri, block.ignore_uri_case),
+        (path, &block.uri, folds),
         (Attribute::Method, &block.method, false),
         (Attribute::Authority, &block.authority, false),
         (Attribute::Scheme, &block.scheme, false),
@@ -157,17 +181,6 @@ fn pattern(matcher: &StringMatch, folded: bool) -> Pattern {
     }
 }
 
-/// Is there a request that a rule matches and no earlier one does?
-fn takes(earlier: &[Vec<Block>], rule: &[Block]) -> Query {
-    let mut patterns = Patterns::default();
-    let blocks: Vec<Bool> = rule.iter().map(|block| block_term(&mut patterns, block)).collect();
-    let before: Vec<Bool> = earlier.iter().flatten().map(|block| block_term(&mut patterns, block)).collect();
-    let mut query = patterns.into_query();
-    query.assert(Bool::Or(blocks));
-    query.assert(!Bool::Or(before));
-    query
-}
-
 fn block_term(patterns: &mut Patterns, block: &Block) -> Bool {
     let terms = block.iter().map(|condition| {
         let attribute = &condition.attribute;
@@ -207,12 +220,12 @@ impl Condition {
 }
 
 /// Of the earlier rules that cover a rule together, as few as leaving out one after the other gives.
-fn smallest_union(judge: &Judge<'_>, earlier: &[Vec<Block>], rule: &[Block]) -> Vec<usize> {
-    let mut kept: Vec<usize> = (0..earlier.len()).collect();
-    for left_out in (0..earlier.len()).rev() {
+fn smallest_union(judge: &Judge<'_>, before: &[Vec<Block>], rule: &[Block]) -> Vec<usize> {
+    let mut kept: Vec<usize> = (0..before.len()).collect();
+    for left_out in (0..before.len()).rev() {
         let fewer: Vec<usize> = kept.iter().copied().filter(|number| *number != left_out).collect();
-        let chosen: Vec<Vec<Block>> = fewer.iter().map(|number| earlier[*number].clone()).collect();
-        if check_all(&[takes(&chosen, rule)], judge.options.rlimit).first() == Some(&Answer::Unsat) {
+        let chosen: Vec<&Block> = fewer.iter().flat_map(|number| &before[*number]).collect();
+        if reach(&chosen, rule, judge.options.rlimit) == Reach::Never {
             kept = fewer;
         }
     }

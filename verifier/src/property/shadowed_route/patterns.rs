@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use regex_automata::meta::Regex;
 
 use crate::{
-    dfa::Language,
+    dfa::{Language, escaped},
     term::{Bool, Query},
 };
 
@@ -22,9 +22,9 @@ pub(crate) enum Attribute {
     Authority,
     /// The scheme.
     Scheme,
-    /// Some value of a header.
+    /// The value of a header; several are one, joined by commas (Envoy: `HeaderUtility::getAllOfHeaderAsString`).
     Header(String),
-    /// Some value of a query parameter.
+    /// The first value of a query parameter.
     Query(String),
     /// The port that was dialled.
     Port,
@@ -50,13 +50,8 @@ pub(crate) enum Pattern {
 }
 
 impl Attribute {
-    /// Whether a request has exactly one value of it.
-    const fn is_single(&self) -> bool {
-        !matches!(self, Self::Header(_) | Self::Query(_))
-    }
-
-    /// Whether a request has at least one value of it.
-    const fn is_required(&self) -> bool {
+    /// Whether every request has a value of it; of the others, some have none.
+    pub(crate) const fn is_required(&self) -> bool {
         matches!(self, Self::Path | Self::FoldedPath | Self::Method | Self::Authority | Self::Scheme)
             || matches!(self, Self::Port | Self::Gateway | Self::Namespace)
     }
@@ -122,6 +117,17 @@ impl Pattern {
         })
     }
 
+    /// The automaton of its values; `folded`: whatever their case. `None`: all values, or too large.
+    pub(crate) fn automaton(&self, folded: bool) -> Option<Language> {
+        let text = |text: &str| if folded { format!("(?i:{})", escaped(text)) } else { escaped(text) };
+        match self {
+            Self::Present => None,
+            Self::Exact(exact) => Language::regex(&text(exact)),
+            Self::Prefix(prefix) => Language::regex(&format!("{}(?s:.)*", text(prefix))),
+            Self::Regex(pattern) => Language::regex(pattern),
+        }
+    }
+
     fn language(&self) -> Option<Language> {
         match self {
             Self::Present => None,
@@ -133,9 +139,10 @@ impl Pattern {
 
 /// Truth values for patterns, one for each attribute and pattern.
 ///
-/// The axioms hold of every request: a pattern implies those that contain it; of an attribute with one value,
-/// patterns without a common value exclude each other; a pattern implies that the attribute is there. For exact texts
-/// and prefixes they are complete: any assignment that keeps them is some request's.
+/// The axioms hold of every request: a pattern implies those that contain it; patterns without a common value exclude
+/// each other; a pattern implies that the attribute is there. For exact texts and prefixes they are complete: any
+/// assignment that keeps them is some request's. Three regular expressions may have no common value though any two of
+/// them have: that is found out when the value is looked for.
 #[derive(Default)]
 pub(crate) struct Patterns {
     query: Query,
@@ -153,8 +160,8 @@ impl Patterns {
         self.terms.entry(key).or_insert_with(|| query.bool(format!("{attribute:?} {pattern:?}"))).clone()
     }
 
-    /// A query with the axioms.
-    pub(crate) fn into_query(mut self) -> Query {
+    /// A query with the axioms, and which truth value stands for which pattern.
+    pub(crate) fn into_query(mut self) -> (Query, BTreeMap<(Attribute, Pattern), Bool>) {
         let attributes: std::collections::BTreeSet<Attribute> = self.terms.keys().map(|(a, _)| a.clone()).collect();
         for attribute in attributes.iter().filter(|attribute| !attribute.is_required()) {
             self.term(attribute, &Pattern::Present);
@@ -164,7 +171,7 @@ impl Patterns {
         for (index, ((attribute, pattern), term)) in terms.iter().enumerate() {
             for ((other_attribute, other), other_term) in &terms[index + 1..] {
                 if attribute == other_attribute {
-                    axioms.extend(relations(attribute, (pattern, term), (other, other_term)));
+                    axioms.extend(relations((pattern, term), (other, other_term)));
                 } else if (attribute, other_attribute) == (&Attribute::Path, &Attribute::FoldedPath) {
                     axioms.extend(folding((pattern, term), (other, other_term)));
                 }
@@ -173,11 +180,11 @@ impl Patterns {
         for axiom in axioms {
             self.query.assert(axiom);
         }
-        self.query
+        (self.query, self.terms)
     }
 }
 
-fn relations(attribute: &Attribute, (a, x): (&Pattern, &Bool), (b, y): (&Pattern, &Bool)) -> Vec<Bool> {
+fn relations((a, x): (&Pattern, &Bool), (b, y): (&Pattern, &Bool)) -> Vec<Bool> {
     let mut found = Vec::new();
     if a.implies(b) {
         found.push(x.clone().implies(y.clone()));
@@ -185,7 +192,7 @@ fn relations(attribute: &Attribute, (a, x): (&Pattern, &Bool), (b, y): (&Pattern
     if b.implies(a) {
         found.push(y.clone().implies(x.clone()));
     }
-    if attribute.is_single() && a.excludes(b) {
+    if a.excludes(b) {
         found.push(Bool::Or(vec![!x.clone(), !y.clone()]));
     }
     found
