@@ -68,7 +68,6 @@ impl Machine<'_, '_> {
         }
         if let Err(early) = loaded {
             self.core.streams[id].outcome.is_logged = !early.details.is_empty();
-            self.core.streams[id].request.framing.closes |= early.status == 400;
             let body = if early.details.is_empty() { "Bad Request" } else { "" };
             let mut reply = Reply::new(early.status, early.details).body(body);
             if let Some(location) = &early.location {
@@ -193,10 +192,10 @@ impl Machine<'_, '_> {
     }
 
     /// The client has left.
-    pub(crate) fn downstream_reset(&mut self, id: StreamId) {
+    pub(crate) fn downstream_reset(&mut self, id: StreamId, is_closed: bool) {
         let Some(stream) = self.core.streams.get_mut(id).filter(|stream| stream.phase != Phase::Ended) else { return };
         let listener = stream.listener;
-        if stream.http2 {
+        if stream.http2 && !is_closed {
             stream.flag(ResponseFlag::DownstreamRemoteReset);
             stream.outcome.details = "http2.remote_reset";
         } else {
@@ -217,6 +216,8 @@ impl Machine<'_, '_> {
         match stream.idle.ring(now) {
             Silence::Late => {}
             Silence::Until(at) => self.set_timer(TimerId::StreamIdle(id), at),
+            // The router's own limit, due at the same time, comes first.
+            Silence::TooLong if stream.router.global.is_due(now) => self.route_timeout(id),
             Silence::TooLong => {
                 let (listener, status) = (stream.listener, stream.timeout_status());
                 self.count_http(listener, HttpCounter::DownstreamRqIdleTimeout);

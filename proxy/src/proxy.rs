@@ -64,9 +64,14 @@ impl Proxy {
         self.handle(cx, |machine| machine.request_body(stream, bytes, end_stream));
     }
 
-    /// The client has closed its connection, or reset its stream.
+    /// The client has given the stream up: over HTTP/2 it has reset it, over HTTP/1.1 closed its connection.
     pub fn on_downstream_reset(&mut self, cx: &mut Cx<'_>, stream: StreamId) {
-        self.handle(cx, |machine| machine.downstream_reset(stream));
+        self.handle(cx, |machine| machine.downstream_reset(stream, false));
+    }
+
+    /// The client has closed its connection, over whatever protocol: it is told of each stream on it.
+    pub fn on_downstream_closed(&mut self, cx: &mut Cx<'_>, stream: StreamId) {
+        self.handle(cx, |machine| machine.downstream_reset(stream, true));
     }
 
     /// A connection is open. `http2`: what ALPN agreed on; `None`: nothing, so the cluster's configuration decides.

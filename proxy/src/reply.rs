@@ -116,7 +116,8 @@ impl Text<'_> {
 }
 
 impl Stream {
-    /// Says that an HTTP/1.1 connection cannot be used again: the client wants so, or has not sent all of its request.
+    /// Says that an HTTP/1.1 connection cannot be used again: the client wants so, has not sent all of its request, or
+    /// sent a bad one.
     pub(crate) fn close_header(&mut self) {
         if !self.http2 && (self.request.framing.closes || !self.is_request_complete()) {
             self.response.headers.set("connection", "close");
@@ -146,6 +147,7 @@ impl Machine<'_, '_> {
             return self.end(id, StreamEnd::Reset);
         }
         stream.response_started = true;
+        stream.request.framing.closes |= reply.status == 400;
         let is_grpc = stream.request.is_grpc();
         let response = &mut stream.response;
         response.clear();

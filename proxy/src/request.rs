@@ -24,7 +24,7 @@ pub(crate) struct Request {
     method: String,
     authority: String,
     path: String,
-    /// `http` or `https`: what `x-forwarded-proto` says, if it says one of them, or else the connection.
+    /// `http` or `https`: what `x-forwarded-proto` says over HTTP/1.1, if it says one of them, or else the connection.
     scheme: &'static str,
     /// `authority` in lower case, as domains are matched.
     host: String,
@@ -438,13 +438,13 @@ impl Request {
         self.trusted_address = trusted;
         self.is_internal = is_single && trusted.is_some_and(|address| manager.is_internal(address));
         if manager.use_remote_address {
-            self.append_forwarded_for(manager);
+            self.append_peer(manager);
         }
         let own_scheme = if self.peer.is_tls { "https" } else { "http" };
         if manager.use_remote_address || !self.headers.contains("x-forwarded-proto") {
             self.headers.set("x-forwarded-proto", own_scheme);
         }
-        let forwarded = self.forwarded_proto();
+        let forwarded = if self.http2 { own_scheme } else { self.forwarded_proto() };
         let known = ["http", "https"].into_iter().find(|scheme| scheme.eq_ignore_ascii_case(forwarded));
         self.scheme = known.unwrap_or(own_scheme);
         if self.is_internal {
@@ -465,14 +465,19 @@ impl Request {
         }
     }
 
-    fn append_forwarded_for(&mut self, manager: &ManagerOptions) {
+    fn append_peer(&mut self, manager: &ManagerOptions) {
         let Some(address) = self.peer.address else { return };
-        let own = manager.node_address.as_deref().filter(|_| address.is_loopback());
-        let list = self.headers.get("x-forwarded-for").filter(|list| !list.is_empty()).map(|list| format!("{list},"));
-        let list = list.as_deref().unwrap_or("");
-        match own {
-            Some(own) => self.headers.set_fmt("x-forwarded-for", format_args!("{list}{own}")),
-            None => self.headers.set_fmt("x-forwarded-for", format_args!("{list}{address}")),
+        match manager.node_address.as_deref().filter(|_| address.is_loopback()) {
+            Some(own) => self.append_forwarded_for(own),
+            None => self.append_forwarded_for(&address.to_string()),
+        }
+    }
+
+    /// Adds an address to `x-forwarded-for`.
+    pub(crate) fn append_forwarded_for(&mut self, address: &str) {
+        match self.headers.get("x-forwarded-for").filter(|list| !list.is_empty()).map(str::to_owned) {
+            Some(list) => self.headers.set_fmt("x-forwarded-for", format_args!("{list},{address}")),
+            None => self.headers.set("x-forwarded-for", address),
         }
     }
 

@@ -30,9 +30,13 @@ impl Alarm {
         self.0.as_nanos() != u64::MAX
     }
 
+    pub(crate) fn is_due(self, now: Time) -> bool {
+        self.is_set() && self.0 <= now
+    }
+
     /// Clears the alarm if it is due and says whether it was.
     pub(crate) fn ring(&mut self, now: Time) -> bool {
-        let due = self.is_set() && self.0 <= now;
+        let due = self.is_due(now);
         if due {
             *self = Self::OFF;
         }

@@ -228,7 +228,7 @@ impl World<'_> {
         self.exchanges[exchange].is_aborted = true;
         self.finish(exchange);
         if let Some(flow) = self.exchanges[exchange].flow {
-            self.leave(flow);
+            self.leave(flow, true);
         }
     }
 

@@ -113,10 +113,16 @@ impl World<'_> {
         }
     }
 
-    /// The proxy before this one, or the client, has given a flow up.
-    pub(crate) fn leave(&mut self, flow: usize) {
+    /// The proxy before this one has given a flow up, or the client has closed its connection.
+    pub(crate) fn leave(&mut self, flow: usize, is_client: bool) {
         let Flow { node, stream: Some(stream), ended: false, .. } = self.flows[flow] else { return };
-        self.call(node, |proxy, cx| proxy.on_downstream_reset(cx, stream));
+        self.call(node, |proxy, cx| {
+            if is_client {
+                proxy.on_downstream_closed(cx, stream);
+            } else {
+                proxy.on_downstream_reset(cx, stream);
+            }
+        });
         self.settle(node, None);
     }
 

@@ -287,7 +287,7 @@ impl World<'_> {
             self.arrivals[arrival].reset_by_proxy = true;
         }
         if let Some(flow) = self.legs[leg].carries.filter(|_| was_alive) {
-            self.io(Nanos::ZERO, Event::Leave(flow));
+            self.after_timers(Event::Leave(flow));
         }
     }
 
@@ -297,7 +297,7 @@ impl World<'_> {
             self.legs[leg].alive = false;
             self.legs[leg].waiting = false;
             if let Some(flow) = self.legs[leg].carries {
-                self.io(Nanos::ZERO, Event::Leave(flow));
+                self.after_timers(Event::Leave(flow));
             }
         }
     }

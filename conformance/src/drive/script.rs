@@ -30,7 +30,7 @@ pub(crate) enum Step {
 }
 
 /// The steps of an answer, each with its delay after the request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) steps: Vec<(Nanos, Step)>,
     /// When the host is done with the stream; `None`: never.
@@ -39,6 +39,12 @@ pub(crate) struct Script {
 }
 
 impl Script {
+    /// Any answer comes a little late: the request took its time to the host, so a deadline of the same length that
+    /// the proxy set when it sent the request comes first.
+    const fn new() -> Self {
+        Self { steps: Vec::new(), done_after: None, at: TRAVEL }
+    }
+
     fn step(&mut self, step: Step) {
         self.steps.push((self.at, step));
     }
@@ -49,12 +55,8 @@ impl Script {
         self
     }
 
-    /// A wait ends a little late: the request took its time to the host, so a deadline of the same length that the
-    /// proxy set when it sent the request comes first.
     fn wait(&mut self, time: Nanos) {
-        if !time.is_zero() {
-            self.at = self.at + time + TRAVEL;
-        }
+        self.at = self.at + time;
     }
 }
 
@@ -69,7 +71,7 @@ pub(crate) fn body(action: &Action) -> String {
 
 /// What an HTTP/1.1 host does.
 pub(crate) fn http1(action: &Action, method: &str) -> Script {
-    let mut script = Script::default();
+    let mut script = Script::new();
     if action.never {
         return script;
     }
@@ -115,7 +117,7 @@ pub(crate) fn http1(action: &Action, method: &str) -> Script {
 
 /// What an HTTP/2 host does once the request is complete.
 pub(crate) fn http2(action: &Action, method: &str) -> Script {
-    let mut script = Script::default();
+    let mut script = Script::new();
     if let Some(goaway) = &action.goaway_on_request {
         script.step(Step::GoAway(goaway.last_stream));
     }

@@ -219,6 +219,11 @@ impl<'c> World<'c> {
         self.queue.push(self.start + offset, Class::Io, event);
     }
 
+    /// Schedules something behind all timers that are due now: a proxy's event loop handles those before it reads.
+    pub(crate) fn after_timers(&mut self, event: Event) {
+        self.queue.push(self.now, Class::Timer, event);
+    }
+
     /// Sets a proxy's timer.
     pub(crate) fn timer(&mut self, at: Time, node: usize, timer: TimerId) {
         self.queue.push(at, Class::Timer, Event::Timer(node, timer));
@@ -263,7 +268,7 @@ impl<'c> World<'c> {
             Event::Settings(link) => self.settings(link),
             Event::Arrive(leg) => self.arrive(leg),
             Event::Step(leg, step) => self.step(leg, step),
-            Event::Leave(flow) => self.leave(flow),
+            Event::Leave(flow) => self.leave(flow, false),
             Event::Health { node, cluster, host } => self.health_checked(node, cluster, host),
             Event::Timer(node, timer) => {
                 if self.nodes[node].proxy.is_live(timer) {

@@ -58,7 +58,16 @@ impl<'a> Machine<'a, '_> {
     }
 
     fn run_filter(&mut self, id: StreamId, index: usize) -> Step {
-        let Some((filter, place)) = self.filter(id, index) else { return Step::Continue };
+        let Some((filter, place)) = self.filter(id, index) else {
+            if let FilterTable::Jwt(jwt) = &self.listener(id).filters[index] {
+                // Where a route switches it off, Envoy's filter still counts, and takes forged headers out.
+                let stream = self.stream(id);
+                jwt.sanitize(&mut stream.request);
+                let listener = stream.listener;
+                self.count_http(listener, HttpCounter::JwtAllowed);
+            }
+            return Step::Continue;
+        };
         match filter {
             FilterTable::Fault(fault) => self.fault(id, fault),
             FilterTable::LocalRateLimit(limit) => self.local_rate_limit(id, limit, place),

@@ -8,8 +8,6 @@ use crate::{config::JwtProvider, hash, path, request::Request, table::query_para
 #[derive(Debug)]
 pub(super) struct Extractor {
     places: Box<[Place]>,
-    /// Headers that only this filter may set.
-    sanitized: Box<[Box<str>]>,
 }
 
 #[derive(Debug)]
@@ -36,7 +34,6 @@ pub(super) struct Found {
 impl Extractor {
     pub(super) fn new<'c>(providers: impl Iterator<Item = &'c JwtProvider>) -> Self {
         let mut places: Vec<Place> = Vec::new();
-        let mut sanitized = Vec::new();
         for provider in providers {
             for location in locations(provider) {
                 let issuer = provider.issuer.as_str().into();
@@ -45,15 +42,9 @@ impl Extractor {
                     None => places.push(Place { location, issuers: BTreeSet::from([issuer]) }),
                 }
             }
-            sanitized.extend(provider.claim_to_headers.iter().map(|(name, _)| name.to_ascii_lowercase().into()));
         }
         places.sort_by(|a, b| a.location.cmp(&b.location));
-        Self { places: places.into(), sanitized: sanitized.into() }
-    }
-
-    /// Removes what a client might have forged.
-    pub(super) fn sanitize(&self, request: &mut Request) {
-        self.sanitized.iter().for_each(|name| _ = request.headers_mut().remove(name));
+        Self { places: places.into() }
     }
 
     /// Everything found, in the order of the places.

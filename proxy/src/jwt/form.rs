@@ -2,10 +2,10 @@
 
 use super::Status;
 
-/// Why the text is no token: its sections, its header, its payload, whichever fails first.
+/// Why the text is no token: its sections, its header, its payload, its signature, whichever fails first.
 pub(super) fn fault(text: &str) -> Status {
     let mut sections = text.split('.').filter(|section| !section.is_empty());
-    let (Some(header), Some(payload), Some(_), None) =
+    let (Some(header), Some(payload), Some(signature), None) =
         (sections.next(), sections.next(), sections.next(), sections.next())
     else {
         return Status::BadForm;
@@ -13,9 +13,11 @@ pub(super) fn fault(text: &str) -> Status {
     match (decode(header), decode(payload)) {
         (None, _) => Status::HeaderNoBase64,
         (Some(header), _) if !is_object(&header) => Status::HeaderNoJson,
+        (Some(header), _) if !header.windows(5).any(|part| part == b"\"alg\"") => Status::HeaderNoAlgorithm,
         (_, None) => Status::PayloadNoBase64,
         (_, Some(payload)) if !is_object(&payload) => Status::PayloadNoJson,
-        _ => Status::VerificationFails,
+        _ if decode(signature).is_none() => Status::SignatureNoBase64,
+        _ => Status::UnknownIssuer,
     }
 }
 
@@ -56,8 +58,11 @@ mod tests {
             ("e30.e30.x.y", Status::BadForm),
             ("a.e30.x", Status::HeaderNoBase64),
             ("T e30.e30.x", Status::HeaderNoJson),
-            ("e30.$.x", Status::PayloadNoBase64),
-            ("e30.Zm9v.x", Status::PayloadNoJson),
+            ("e30.e30.x", Status::HeaderNoAlgorithm),
+            ("eyJhbGciOjB9.$.x", Status::PayloadNoBase64),
+            ("eyJhbGciOjB9.Zm9v.x", Status::PayloadNoJson),
+            ("eyJhbGciOjB9.e30.x", Status::SignatureNoBase64),
+            ("eyJhbGciOjB9.e30.xx", Status::UnknownIssuer),
         ];
         for (text, expect) in table {
             assert_eq!(fault(text), expect, "{text}");

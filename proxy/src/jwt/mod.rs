@@ -29,6 +29,8 @@ pub(crate) struct JwtTable {
     rules: Box<[(Box<str>, Option<Requirement>)]>,
     named: Box<[(Box<str>, Requirement)]>,
     bypass_cors_preflight: bool,
+    /// Headers that only this filter may set.
+    sanitized: Box<[Box<str>]>,
 }
 
 /// What becomes of a request.
@@ -62,8 +64,10 @@ enum Status {
     BadForm,
     HeaderNoBase64,
     HeaderNoJson,
+    HeaderNoAlgorithm,
     PayloadNoBase64,
     PayloadNoJson,
+    SignatureNoBase64,
     UnknownIssuer,
     NotYetValid,
     Expired,
@@ -80,8 +84,10 @@ impl Status {
             Self::BadForm => "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
             Self::HeaderNoBase64 => "Jwt header is an invalid Base64url encoded",
             Self::HeaderNoJson => "Jwt header is an invalid JSON",
+            Self::HeaderNoAlgorithm => "Jwt header [alg] field is required and must be a string",
             Self::PayloadNoBase64 => "Jwt payload is an invalid Base64url encoded",
             Self::PayloadNoJson => "Jwt payload is an invalid JSON",
+            Self::SignatureNoBase64 => "Jwt signature is an invalid Base64url encoded",
             Self::UnknownIssuer => "Jwt issuer is not configured",
             Self::NotYetValid => "Jwt not yet valid",
             Self::Expired => "Jwt is expired",
@@ -136,13 +142,22 @@ impl JwtTable {
             named,
             providers: jwt.providers.iter().map(|(_, provider)| Provider::new(provider)).collect(),
             bypass_cors_preflight: jwt.bypass_cors_preflight,
+            sanitized: (jwt.providers.iter().flat_map(|(_, provider)| &provider.claim_to_headers))
+                .map(|(name, _)| name.to_ascii_lowercase().into())
+                .collect(),
         }
+    }
+
+    /// Removes what a client might have forged, whatever is required of it.
+    pub(crate) fn sanitize(&self, request: &mut Request) {
+        self.sanitized.iter().for_each(|name| _ = request.headers_mut().remove(name));
     }
 
     /// Judges a request by the requirement that its route names, or else by the first rule for its path. Tokens that
     /// are not passed on are taken out of the request, claims that become headers are set, and payloads are kept for
     /// filters behind this one.
     pub(crate) fn authenticate(&self, request: &mut Request, named: Option<&str>) -> Authentication {
+        self.sanitize(request);
         let is_preflight = self.bypass_cors_preflight && is_preflight(request);
         if is_preflight {
             return Authentication { is_preflight, ..Authentication::default() };
@@ -280,7 +295,6 @@ impl Attempt<'_> {
     /// Every token in the provider's places must be good; the last place is looked at first.
     fn provider(&mut self, extractor: &Extractor, provider: usize, audiences: Option<&Audiences>) -> Status {
         let providers = self.providers;
-        extractor.sanitize(self.request);
         let found = extractor.extract(self.request);
         if found.is_empty() {
             return Status::Missing;
@@ -298,7 +312,6 @@ impl Attempt<'_> {
     /// Tokens of whatever issuer: what the place looked at last holds decides.
     fn optional(&mut self, extractor: &Extractor, allow_failed: bool) -> Status {
         let providers = self.providers;
-        extractor.sanitize(self.request);
         let of_issuer = |issuer: &str| {
             let find = |issuer: &str| providers.iter().find(|provider| &*provider.issuer == issuer);
             find(issuer).or_else(|| find(""))

@@ -96,9 +96,22 @@ impl ControlHeaders {
     }
 }
 
+/// What `strict_check_headers` may list, in the order in which Envoy looks at them, whatever the list's.
+const STRICT: [&str; 5] = [
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-max-retries",
+    "x-envoy-retry-on",
+    "x-envoy-retry-grpc-on",
+];
+
 /// The first header listed in `strict_check_headers` whose value is malformed.
-pub(crate) fn malformed<'o>(request: &Request, options: &'o RouterOptions) -> Option<&'o str> {
-    options.strict_check_headers.iter().map(|name| &**name).find(|name| {
+pub(crate) fn malformed(request: &Request, options: &RouterOptions) -> Option<&'static str> {
+    let listed = |name: &str| options.strict_check_headers.iter().any(|listed| listed.eq_ignore_ascii_case(name));
+    if options.strict_check_headers.is_empty() {
+        return None;
+    }
+    STRICT.into_iter().filter(|name| listed(name)).find(|name| {
         request.first(name).is_some_and(|value| match *name {
             "x-envoy-retry-on" => !RetryOn::of_header(value).1,
             "x-envoy-retry-grpc-on" => !RetryOn::of_grpc_header(value).1,

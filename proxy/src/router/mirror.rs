@@ -30,6 +30,9 @@ impl Machine<'_, '_> {
         copy.request.clone_from(&original.request);
         copy.request.add_host_suffix("-shadow");
         copy.request.headers.set("x-envoy-internal", "true");
+        if let Some(own) = &self.listener(of).manager.node_address {
+            copy.request.append_forwarded_for(own);
+        }
         copy.phase = Phase::Router;
         copy.resolution = Resolution::NotFound;
         copy.cluster = Some(cluster);

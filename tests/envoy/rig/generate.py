@@ -259,12 +259,14 @@ AREAS = {f.__name__: f for f in (routing, retries, timeouts, circuit_breaking, o
 
 
 def cases(seed, n, areas=None):
-    """n cases, the areas in turn"""
-    names = areas or list(AREAS)
+    """n cases, the generators in turn; `areas` chooses among them by name"""
+    from generate_more import MORE
+    all_of = {**AREAS, **MORE}
+    names = [n for n in all_of if not areas or n in areas]
     out = []
     for i in range(n):
         a = names[i % len(names)]
-        out.append(AREAS[a](random.Random(f"{seed}/{i}"), f"fresh/{seed}-{i}-{a}"))
+        out.append(all_of[a](random.Random(f"{seed}/{i}"), f"fresh/{seed}-{i}-{a}"))
     return out
 
 

@@ -92,7 +92,7 @@ def main():
     print(f"seed {o.seed}")
     old = sample(o.recorded, o.seed, areas)
     again = expected(old, 1)
-    fresh = expected(generate.cases(o.seed, o.fresh, [a for a in areas if a in generate.AREAS] or None), o.runs)
+    fresh = expected(generate.cases(o.seed, o.fresh, areas or None), o.runs)
     if o.keep: json.dump([{**c, **({"rig_notes": n} if n else {})} for c, n in fresh], open(o.keep, "w"), indent=1)
     steady = [c for c, notes in fresh if not notes]
     answers = replay(o.program, old + steady)
