@@ -158,6 +158,8 @@ pub enum TimerId {
     Penalty(ClusterId, HostId),
     /// The next update of an adaptive concurrency limit; the number is the filter's.
     Concurrency(u32),
+    /// No host of a cluster was ready for long (Linkerd's failfast).
+    Failfast(ClusterId),
 }
 
 /// A reusable buffer of effects.

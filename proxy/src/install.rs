@@ -9,6 +9,7 @@ use crate::{
     filter::FilterStates,
     hosts::{ClusterTable, Hosts},
     machine::{ClusterState, Core, Version},
+    queue::Queue,
     table::Table,
 };
 
@@ -17,7 +18,7 @@ impl ClusterState {
         let hosts = Hosts::new(cx, table);
         let circuits =
             [Circuit::new(table.limits(RoutingPriority::Default)), Circuit::new(table.limits(RoutingPriority::High))];
-        Self { table: Arc::clone(table), hosts, circuits, pools: Vec::new() }
+        Self { table: Arc::clone(table), hosts, circuits, pools: Vec::new(), queue: Queue::default() }
     }
 
     /// Takes over a changed description of the same cluster.
@@ -25,6 +26,7 @@ impl ClusterState {
         for (circuit, priority) in self.circuits.iter_mut().zip([RoutingPriority::Default, RoutingPriority::High]) {
             circuit.configure(table.limits(priority));
         }
+        self.queue.move_to(cx, table.id);
         self.hosts.move_to(cx, table.id);
         self.hosts.reconfigure(cx, table);
         self.table = Arc::clone(table);

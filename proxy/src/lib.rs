@@ -31,6 +31,7 @@ mod manager;
 mod path;
 mod pool;
 mod proxy;
+mod queue;
 mod ratio;
 mod rbac;
 mod redirect;

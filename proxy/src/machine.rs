@@ -8,6 +8,7 @@ use crate::{
     filter::FilterStates,
     hosts::{ClusterTable, Hosts},
     pool::{Connection, Pool, PoolId},
+    queue::Queue,
     retry::RetryPolicy,
     slab::Slab,
     stats::{ClusterCounter, HttpCounter, Stats},
@@ -31,6 +32,7 @@ pub(crate) struct ClusterState {
     /// By routing priority.
     pub(crate) circuits: [Circuit; 2],
     pub(crate) pools: Vec<Pool>,
+    pub(crate) queue: Queue,
 }
 
 /// Everything that changes.
@@ -46,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) stats: Stats,
     /// Streams that ended during this call; freed at the next one.
     pub(crate) ended: Vec<StreamId>,
+    /// Requests that wait for a host, in the queues of all clusters.
+    pub(crate) queued: u32,
     /// Pools that may have something to do before this call returns.
     pub(crate) unsettled: Vec<PoolId>,
 }

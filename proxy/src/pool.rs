@@ -169,6 +169,7 @@ impl Machine<'_, '_> {
     /// Does what the event has made possible: waiting requests take ready connections, and connections are opened for
     /// those that remain.
     pub(crate) fn settle(&mut self) {
+        self.serve_queues();
         while let Some(id) = self.core.unsettled.pop() {
             loop {
                 let cluster = &mut self.core.clusters[id.cluster.index()];

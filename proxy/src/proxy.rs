@@ -43,8 +43,7 @@ impl Proxy {
 
     /// Takes over the endpoints of a cluster (EDS). A host keeps its id while its address stays.
     pub fn set_hosts(&mut self, cx: &mut Cx<'_>, cluster: ClusterId, hosts: &[Host]) {
-        self.sweep();
-        self.core.clusters[cluster.index()].hosts.set_hosts(cx, hosts);
+        self.handle(cx, |machine| machine.core.clusters[cluster.index()].hosts.set_hosts(machine.cx, hosts));
     }
 
     /// A request has arrived at a listener. `end_stream`: it has no body.

@@ -254,6 +254,7 @@ impl Machine<'_, '_> {
             self.release_attempt(name, false);
         }
         self.drop_retries(id);
+        self.leave_queue(id);
         if self.core.streams[id].router.global.clear() {
             self.emit(Effect::ClearTimer(TimerId::Route(id)));
         }

@@ -34,6 +34,11 @@ impl Alarm {
         self.is_set() && self.0 <= now
     }
 
+    /// When it rings, if it is set.
+    pub(crate) fn time(self) -> Option<Time> {
+        self.is_set().then_some(self.0)
+    }
+
     /// Clears the alarm if it is due and says whether it was.
     pub(crate) fn ring(&mut self, now: Time) -> bool {
         let due = self.is_due(now);
@@ -195,6 +200,8 @@ pub(crate) struct Router {
     pub(crate) retry: Option<RetryState>,
     pub(crate) back_off: Alarm,
     pub(crate) global: Alarm,
+    /// It waits for a host.
+    pub(crate) is_queued: bool,
     /// The host picked last.
     pub(crate) host: Option<HostId>,
     pub(crate) tried: Tried,
@@ -215,6 +222,7 @@ impl Router {
         self.retry = None;
         self.back_off = Alarm::OFF;
         self.global = Alarm::OFF;
+        self.is_queued = false;
         self.host = None;
         self.tried.clear();
         self.hash = None;

@@ -24,6 +24,7 @@ impl Machine<'_, '_> {
             TimerId::Connect(connection) => self.connect_timeout(connection),
             TimerId::ConnectionIdle(connection) => self.connection_idle(connection),
             TimerId::Concurrency(filter) => self.concurrency_tick(filter),
+            TimerId::Failfast(cluster) => self.failfast_begins(cluster),
             _ => self.host_timer(timer),
         }
     }
@@ -64,6 +65,9 @@ impl Core {
                 self.connections.get(id).is_some_and(|connection| connection.is_timer_live(timer))
             }
             TimerId::Concurrency(_) => true,
+            TimerId::Failfast(id) => {
+                self.clusters.get(id.index()).is_some_and(|cluster| cluster.queue.failfast.is_set())
+            }
             _ => cluster_of(timer)
                 .and_then(|cluster| self.clusters.get(cluster.index()))
                 .is_some_and(|state| state.hosts.is_timer_live(timer)),

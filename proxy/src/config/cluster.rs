@@ -24,6 +24,8 @@ pub struct Cluster {
     pub health_check: Option<HealthCheck>,
     /// Linkerd's circuit breaker for single hosts; `None`: none.
     pub failure_accrual: Option<FailureAccrual>,
+    /// Linkerd's queue before the balancer; `None`: a request that finds no host fails at once, as with Envoy.
+    pub queue: Option<RequestQueue>,
     /// Options of all balancers.
     pub common_lb: CommonLb,
     /// Subsets by metadata; Istio does not use them.
@@ -56,6 +58,7 @@ impl Cluster {
             outlier_detection: None,
             health_check: None,
             failure_accrual: None,
+            queue: None,
             common_lb: CommonLb::default(),
             subsets: None,
             max_stream_duration: None,
@@ -390,4 +393,16 @@ pub enum SubsetFallback {
     AnyEndpoint,
     /// The default subset.
     DefaultSubset,
+}
+
+/// Linkerd's queue before the balancer: requests wait in it while no host is ready, up to a limit in number and time.
+///
+/// Source: `default_queue_config` of Linkerd's policy controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestQueue {
+    /// Requests that wait at most; further ones are shed with 503. Linkerd: 100.
+    pub capacity: u32,
+    /// When no host has been ready for so long, those that wait and all further ones fail with 503, until a host is
+    /// ready. Linkerd: 3 s.
+    pub failfast: Nanos,
 }

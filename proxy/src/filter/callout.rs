@@ -3,7 +3,7 @@
 use super::chain::Step;
 use crate::{
     Effect, Nanos, ResponseFlag, StreamId, TimerId,
-    config::RateLimit,
+    config::{RateLimit, RateLimitAction},
     machine::Machine,
     reply::Reply,
     stats::HttpCounter,
@@ -45,8 +45,14 @@ impl Machine<'_, '_> {
     }
 
     pub(super) fn rate_limit(&mut self, id: StreamId, config: &RateLimit) -> Step {
-        let has_descriptor = self.forward_action(id).is_some_and(|forward| !forward.rate_limit_actions.is_empty());
-        if !has_descriptor {
+        let actions = self.forward_action(id).map_or(&[][..], |forward| &forward.rate_limit_actions);
+        let request = &self.core.streams[id].request;
+        // A descriptor of which one entry is missing is not sent.
+        let has_entry = |action: &RateLimitAction| match action {
+            RateLimitAction::GenericKey { .. } => true,
+            RateLimitAction::RequestHeader { header, .. } => request.first(header).is_some(),
+        };
+        if !actions.iter().any(|descriptor| descriptor.iter().all(has_entry)) {
             return Step::Continue;
         }
         self.wait_for_answer(id, config.timeout.unwrap_or(Nanos::from_millis(20)));
@@ -91,6 +97,9 @@ impl Machine<'_, '_> {
             }
             Authorization::Denied(status) => {
                 self.count_http(listener, HttpCounter::ExtAuthzDenied);
+                if let Some(cluster) = self.stream(id).cluster {
+                    self.core.stats.cluster_mut(cluster).charge(status);
+                }
                 Some(Reply::new(status, "ext_authz_denied"))
             }
             Authorization::Failed => {

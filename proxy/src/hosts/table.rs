@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::config::{
-    Cluster, FailureAccrual, Host, HostHealth, LbPolicy, RoutingPriority, Subsets, Thresholds, UpstreamProtocol, Zone,
+    Cluster, FailureAccrual, Host, HostHealth, LbPolicy, RequestQueue, RoutingPriority, Subsets, Thresholds,
+    UpstreamProtocol, Zone,
 };
 use crate::{ClusterId, Nanos, Percent, budget::RetryLimit};
 
@@ -70,6 +71,7 @@ pub(crate) struct ClusterTable {
     pub(crate) outlier: Option<OutlierOptions>,
     pub(crate) health_check: Option<HealthCheckOptions>,
     pub(crate) failure_accrual: Option<FailureAccrual>,
+    pub(crate) queue: Option<RequestQueue>,
 }
 
 /// The circuit breakers of one routing priority.
@@ -189,6 +191,7 @@ impl ClusterTable {
             outlier: cluster.outlier_detection.as_ref().map(outlier),
             health_check: cluster.health_check.as_ref().map(health_check),
             failure_accrual: cluster.failure_accrual,
+            queue: cluster.queue,
         })
     }
 

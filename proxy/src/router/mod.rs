@@ -11,3 +11,4 @@ mod retry;
 mod timeout;
 
 pub(crate) use control::ControlHeaders;
+pub(crate) use retry::Verdict;

@@ -60,8 +60,10 @@ impl Machine<'_, '_> {
         self.prepare(id, route, forward);
         let hash = route.hash(&self.stream(id).request);
         self.stream(id).router.hash = hash;
-        let Some(host) = self.pick_host(id, cluster) else { return self.reply_no_host(id, cluster) };
-        self.start_attempt(id, cluster, host);
+        match self.ready_host(id, cluster) {
+            Some(host) => self.start_attempt(id, cluster, host),
+            None => self.wait_for_host(id, cluster),
+        }
         if self.stream(id).phase == Phase::Ended {
             return;
         }
@@ -96,7 +98,7 @@ impl Machine<'_, '_> {
     pub(crate) fn request_complete(&mut self, id: StreamId) {
         let now = self.cx.now;
         let router = &mut self.core.streams[id].router;
-        if router.attempts.is_empty() {
+        if router.attempts.is_empty() && !router.is_queued {
             return;
         }
         if !router.timeouts.global.is_zero() {

@@ -91,9 +91,9 @@ impl Machine<'_, '_> {
             Some(BackOffKind::RateLimited) => self.count(cluster, ClusterCounter::UpstreamRqRetryBackoffRatelimited),
             _ => {}
         }
-        match self.pick_host(id, cluster) {
+        match self.ready_host(id, cluster) {
             Some(host) => self.start_attempt(id, cluster, host),
-            None => self.reply_no_host(id, cluster),
+            None => self.wait_for_host(id, cluster),
         }
     }
 
