@@ -6,7 +6,6 @@ use crate::{
     ClusterId, Cx,
     circuit::Circuit,
     config::RoutingPriority,
-    filter::FilterStates,
     hosts::{ClusterTable, Hosts},
     machine::{ClusterState, Core, Version},
     queue::Queue,
@@ -43,11 +42,7 @@ impl Core {
         }
         self.renumber(&map);
         self.stats.renumber(&map, self.clusters.len(), table.listeners().len());
-        let mut filters = FilterStates::new(cx, versions.len(), &table);
-        if let (Some(old), Some(version)) = (self.filters.last_mut(), versions.last()) {
-            filters.inherit(&table, &version.table, old);
-        }
-        self.filters.push(filters);
+        self.filters.install(cx, &table, versions.last().map(|version| &*version.table));
         self.users.push(0);
         let clusters = (0..table.clusters().len()).map(cluster_id).collect();
         versions.push(Version { table, clusters });

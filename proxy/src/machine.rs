@@ -41,8 +41,7 @@ pub(crate) struct Core {
     pub(crate) streams: Slab<StreamId, Stream>,
     pub(crate) connections: Slab<ConnectionId, Connection>,
     pub(crate) clusters: Vec<ClusterState>,
-    /// Filter state, by version and listener.
-    pub(crate) filters: Vec<FilterStates>,
+    pub(crate) filters: FilterStates,
     /// Live streams, by version.
     pub(crate) users: Vec<u32>,
     pub(crate) stats: Stats,

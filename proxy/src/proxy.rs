@@ -35,7 +35,7 @@ impl Proxy {
     }
 
     /// Takes over another configuration. Streams that are in flight stay with the one they began under; clusters of the
-    /// same name keep their state.
+    /// same name keep their state, and so do the filters of listeners whose chain stays the same.
     pub fn install(&mut self, cx: &mut Cx<'_>, table: Arc<Table>) {
         self.sweep();
         self.core.install(cx, &mut self.versions, table);
@@ -187,7 +187,7 @@ impl Proxy {
     /// What a listener's local rate limits have counted: those of its chain, and those of its routes.
     pub fn local_rate_limits(&self, listener: ListenerId) -> [RateLimitStats; 2] {
         let chain_len = self.table().listener(listener).chain_len;
-        self.core.filters.last().map_or_else(Default::default, |states| states.rate_limits(listener, chain_len))
+        self.core.filters.rate_limits(listener, chain_len)
     }
 
     /// The description of a host; those that left the cluster are still known.

@@ -82,7 +82,7 @@ impl<'a> Machine<'a, '_> {
 
     fn state(&mut self, id: StreamId, place: usize) -> Option<&mut FilterState> {
         let stream = &self.core.streams[id];
-        self.core.filters[stream.version].get_mut(stream.listener, place)
+        self.core.filters.get_mut(stream.version, stream.listener, place)
     }
 
     fn fault(&mut self, id: StreamId, filter: &FaultTable) -> Step {
@@ -187,7 +187,7 @@ impl<'a> Machine<'a, '_> {
         let actions = self.forward_action(id).map_or(&[][..], |forward| &forward.rate_limit_actions);
         let stream = &self.core.streams[id];
         let Some(FilterState::LocalRateLimit(state)) =
-            self.core.filters[stream.version].get_mut(stream.listener, place)
+            self.core.filters.get_mut(stream.version, stream.listener, place)
         else {
             return Step::Continue;
         };
@@ -258,10 +258,7 @@ impl<'a> Machine<'a, '_> {
         else {
             return;
         };
-        let states = self.core.filters.get_mut(version);
-        let Some(FilterState::Concurrency(state)) = states.and_then(|states| states.get_mut(listener, place)) else {
-            return;
-        };
+        let Some(FilterState::Concurrency(state)) = self.core.filters.get_mut(version, listener, place) else { return };
         state.tick(config, now);
         let at = state.next_tick();
         self.set_timer(TimerId::Concurrency(number), at);
@@ -275,7 +272,7 @@ impl<'a> Machine<'a, '_> {
         let stream = &mut self.core.streams[id];
         for admitted in &stream.filters {
             let Admitted::RateLimit { place, bucket } = *admitted else { continue };
-            let state = self.core.filters[stream.version].get_mut(stream.listener, usize::from(place));
+            let state = self.core.filters.get_mut(stream.version, stream.listener, usize::from(place));
             if let FilterTable::LocalRateLimit(limit) = &filters[usize::from(place)]
                 && let Some(FilterState::LocalRateLimit(state)) = state
             {

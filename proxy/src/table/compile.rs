@@ -10,6 +10,7 @@ use super::{
     listener::VirtualHost,
     matcher::{QueryMatch, StringMatch},
     name_map::NameMap,
+    print::print,
     route::{ClusterSource, Conditions, InternalRedirect, Levels, Overrides, WeightedEntry},
 };
 use crate::{
@@ -99,7 +100,11 @@ impl Compiler<'_> {
         }
         let chain_len = self.filters.len();
         let routes = self.routes(&listener.route_config);
+        let chain = (&listener.tls, &listener.connection_manager, &listener.router, &listener.filters);
+        let has_route_filters = self.filters.len() > chain_len;
         ListenerTable {
+            chain_print: print(&chain),
+            routes_print: if has_route_filters { print(&listener.route_config) } else { 0 },
             name: listener.name.as_str().into(),
             manager,
             router: listener.router.clone(),

@@ -22,6 +22,10 @@ pub(crate) struct ListenerTable {
     /// How many filters the chain has.
     pub(crate) chain_len: usize,
     pub(crate) routes: RouteTable,
+    /// What the chain was compiled of.
+    pub(crate) chain_print: u64,
+    /// What the routes were compiled of, if some have filters of their own.
+    pub(crate) routes_print: u64,
 }
 
 /// Options of the connection manager with Envoy's defaults applied.

@@ -10,6 +10,7 @@ mod listener;
 mod matcher;
 mod name_map;
 mod path_match;
+mod print;
 mod route;
 mod template;
 #[cfg(test)]

@@ -319,6 +319,7 @@ fn timer_code(timer: TimerId) -> u32 {
         TimerId::HealthCheckTimeout(_, host) => (15, host.index()),
         TimerId::Penalty(_, host) => (16, host.index()),
         TimerId::Concurrency(filter) => (17, filter as usize),
+        TimerId::Failfast(cluster) => (18, cluster.index()),
     };
     kind << 24 | (slot as u32 & 0x00ff_ffff)
 }
