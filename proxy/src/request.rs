@@ -1,6 +1,9 @@
 //! The effective request: what the connection manager makes of a request's head before filters and routes read it
 //! (Envoy: `ConnectionManagerImpl::decodeHeaders`, `ConnectionManagerUtility::mutateRequestHeaders`).
 
+mod names;
+mod trust;
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -16,6 +19,7 @@ use crate::{
     rewrite::PathRewrite,
     table::{HeaderMatch, ListenerTable, ManagerOptions, PathMatch},
 };
+use names::ONE_LINE;
 
 /// The effective request. A stream slot keeps one and loads it anew, so its buffers are allocated once.
 #[derive(Debug, Default)]
@@ -119,91 +123,6 @@ impl EarlyReply {
         Self { status, details, location: None }
     }
 }
-
-/// Control headers of external clients that are removed.
-const INTERNAL_ONLY: &[&str] = &[
-    "x-envoy-expected-rq-timeout-ms",
-    "x-envoy-force-trace",
-    "x-envoy-hedge-on-per-try-timeout",
-    "x-envoy-ip-tags",
-    "x-envoy-max-retries",
-    "x-envoy-original-url",
-    "x-envoy-retriable-header-names",
-    "x-envoy-retriable-status-codes",
-    "x-envoy-retry-grpc-on",
-    "x-envoy-retry-on",
-    "x-envoy-upstream-alt-stat-name",
-    "x-envoy-upstream-rq-per-try-timeout-ms",
-    "x-envoy-upstream-rq-timeout-alt-response",
-    "x-envoy-upstream-rq-timeout-ms",
-    "x-envoy-upstream-stream-duration-ms",
-];
-
-/// Further headers that a proxy at the edge removes.
-const EDGE_ONLY: &[&str] = &[
-    "x-envoy-decorator-operation",
-    "x-envoy-downstream-service-cluster",
-    "x-envoy-downstream-service-node",
-    "x-envoy-original-host",
-    "x-envoy-original-path",
-];
-
-/// Headers that Envoy keeps in one line (`INLINE_REQ_HEADERS` and those that its filters register), sorted.
-const ONE_LINE: &[&str] = &[
-    "accept",
-    "accept-encoding",
-    "access-control-request-headers",
-    "access-control-request-method",
-    "authorization",
-    "cache-control",
-    "content-length",
-    "content-type",
-    "expect",
-    "grpc-accept-encoding",
-    "grpc-timeout",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "origin",
-    "pragma",
-    "referer",
-    "te",
-    "user-agent",
-    "via",
-    "x-client-trace-id",
-    "x-envoy-attempt-count",
-    "x-envoy-decorator-operation",
-    "x-envoy-downstream-service-cluster",
-    "x-envoy-downstream-service-node",
-    "x-envoy-expected-rq-timeout-ms",
-    "x-envoy-external-address",
-    "x-envoy-force-trace",
-    "x-envoy-hedge-on-per-try-timeout",
-    "x-envoy-internal",
-    "x-envoy-ip-tags",
-    "x-envoy-is-timeout-retry",
-    "x-envoy-max-retries",
-    "x-envoy-original-host",
-    "x-envoy-original-path",
-    "x-envoy-original-url",
-    "x-envoy-retriable-header-names",
-    "x-envoy-retriable-status-codes",
-    "x-envoy-retry-grpc-on",
-    "x-envoy-retry-on",
-    "x-envoy-upstream-alt-stat-name",
-    "x-envoy-upstream-rq-per-try-timeout-ms",
-    "x-envoy-upstream-rq-timeout-alt-response",
-    "x-envoy-upstream-rq-timeout-ms",
-    "x-envoy-upstream-stream-duration-ms",
-    "x-forwarded-client-cert",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-request-id",
-];
 
 impl Request {
     /// Loads a request's head.
@@ -380,7 +299,7 @@ impl Request {
         self.may_control = false;
         self.has_framing = false;
         for (name, value) in head.headers {
-            let value = value.trim_matches([' ', '\t']);
+            let value = trimmed(value);
             if *name == "host" && !self.authority.is_empty() {
                 self.authority.extend([",", value]);
                 continue;
@@ -415,70 +334,14 @@ impl Request {
         }
         self.has_framing |= codec::is_hop_by_hop(name);
         self.may_control |= name.starts_with("x-envoy-") || name == "grpc-timeout";
-        if ONE_LINE.binary_search(&name).is_ok()
+        if self.headers.contains(name)
+            && ONE_LINE.binary_search(&name).is_ok()
             && let Some(first) = self.headers.get(name).map(str::to_owned)
         {
             let separator = if first.is_empty() { "" } else { "," };
             return self.headers.set_fmt(name, format_args!("{first}{separator}{value}"));
         }
         self.headers.push(name, value);
-    }
-
-    /// Finds the trusted address, and whether the client is internal; removes what external clients may not say.
-    fn trust(&mut self, manager: &ManagerOptions) {
-        let forwarded_for = self.headers.get("x-forwarded-for");
-        let last = forwarded_for.map(|list| list.rsplit(',').next().unwrap_or(list).trim());
-        let last_address = last.and_then(|text| text.parse::<IpAddr>().ok());
-        let is_single = if manager.use_remote_address {
-            forwarded_for.is_none()
-        } else {
-            last_address.is_some() && forwarded_for.is_some_and(|list| !list.contains(','))
-        };
-        let trusted = if manager.use_remote_address { None } else { last_address }.or(self.peer.address);
-        self.trusted_address = trusted;
-        self.is_internal = is_single && trusted.is_some_and(|address| manager.is_internal(address));
-        if manager.use_remote_address {
-            self.append_peer(manager);
-        }
-        let own_scheme = if self.peer.is_tls { "https" } else { "http" };
-        if manager.use_remote_address || !self.headers.contains("x-forwarded-proto") {
-            self.headers.set("x-forwarded-proto", own_scheme);
-        }
-        let forwarded = if self.http2 { own_scheme } else { self.forwarded_proto() };
-        let known = ["http", "https"].into_iter().find(|scheme| scheme.eq_ignore_ascii_case(forwarded));
-        self.scheme = known.unwrap_or(own_scheme);
-        if self.is_internal {
-            self.headers.set("x-envoy-internal", "true");
-            return;
-        }
-        let is_edge = manager.use_remote_address;
-        if self.may_control {
-            self.headers.remove_if(|name, _| {
-                name.starts_with("x-envoy-")
-                    && (name == "x-envoy-internal"
-                        || INTERNAL_ONLY.contains(&name)
-                        || is_edge && EDGE_ONLY.contains(&name))
-            });
-        }
-        if let Some(address) = trusted.filter(|_| is_edge) {
-            self.headers.set_fmt("x-envoy-external-address", format_args!("{address}"));
-        }
-    }
-
-    fn append_peer(&mut self, manager: &ManagerOptions) {
-        let Some(address) = self.peer.address else { return };
-        match manager.node_address.as_deref().filter(|_| address.is_loopback()) {
-            Some(own) => self.append_forwarded_for(own),
-            None => self.append_forwarded_for(&address.to_string()),
-        }
-    }
-
-    /// Adds an address to `x-forwarded-for`.
-    pub(crate) fn append_forwarded_for(&mut self, address: &str) {
-        match self.headers.get("x-forwarded-for").filter(|list| !list.is_empty()).map(str::to_owned) {
-            Some(list) => self.headers.set_fmt("x-forwarded-for", format_args!("{list},{address}")),
-            None => self.headers.set("x-forwarded-for", address),
-        }
     }
 
     fn sanitize_path(&mut self, manager: &ManagerOptions) -> Result<(), EarlyReply> {
@@ -523,6 +386,13 @@ pub(crate) fn without_port(authority: &str) -> &str {
         Some(colon) if authority.rfind(']').is_none_or(|bracket| bracket < colon) => &authority[..colon],
         _ => authority,
     }
+}
+
+/// A value without the blanks around it, which few values have.
+fn trimmed(value: &str) -> &str {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let bytes = value.as_bytes();
+    if is_blank(bytes.first()) || is_blank(bytes.last()) { value.trim_matches([' ', '\t']) } else { value }
 }
 
 fn replace(text: &mut String, with: &str) {

@@ -66,6 +66,9 @@ fn refused_after(before: &Config, after: &Config) -> usize {
     (2..5).filter(|key| request(&mut proxy, &mut cx, *key)).count()
 }
 
+/// A configuration, what an update changes in it, how many of three requests are refused then.
+type Change = (fn() -> Config, fn(&mut Config), usize);
+
 #[test]
 fn filters_keep_their_state_while_the_chain_stays() {
     let changed = |config: fn() -> Config, change: fn(&mut Config)| {
@@ -73,8 +76,7 @@ fn filters_keep_their_state_while_the_chain_stays() {
         change(&mut after);
         refused_after(&before, &after)
     };
-    // configuration, what the update changes, how many are refused: 2 if one of two tokens was gone already, else 1
-    type Change = (fn() -> Config, fn(&mut Config), usize);
+    // Two are refused if one of two tokens was gone already, else one.
     let table: [Change; 8] = [
         (chain_limit, |_| {}, 2),
         (chain_limit, |config| config.clusters.push(Cluster::new("b", hosts(2))), 2),

@@ -5,15 +5,19 @@
 
 mod cluster;
 mod filter;
+mod health;
 mod listener;
 mod matcher;
+mod retry;
 mod route;
 mod tls;
 
 pub use cluster::*;
 pub use filter::*;
+pub use health::*;
 pub use listener::*;
 pub use matcher::*;
+pub use retry::*;
 pub use route::*;
 use serde::{Deserialize, Serialize};
 pub use tls::*;
