@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use meshproof_proxy::{
-    CompileError, Cx, DrawKey, Effect, Effects, Entropy, ListenerId, Nanos, Peer, Proxy, RequestHead, RequestKey,
-    ResponseHead, Table, Time,
+    CompileError, Cx, DrawKey, Effect, Effects, Entropy, ListenerId, Nanos, Proxy, RequestHead, ResponseHead, Table,
+    Time,
     config::{
         Action, Cluster, ClusterSpecifier, Config, HeaderMutations, Host, Listener, RetryPolicy, Route, RouteAction,
         RouteMatch, VirtualHost,
@@ -44,16 +44,7 @@ fn main() -> Result<(), Vec<CompileError>> {
     let mut effects = Effects::default();
     let mut now = Time::START;
     let mut proxy = Proxy::new(&mut Cx { now, entropy: &mut Same, effects: &mut effects }, table);
-    let head = RequestHead {
-        key: RequestKey(1),
-        method: "GET",
-        authority: "cart",
-        path: "/items",
-        headers: &[],
-        tokens: &[],
-        peer: Peer::default(),
-        http2: false,
-    };
+    let head = RequestHead { method: "GET", authority: "cart", path: "/items", ..RequestHead::default() };
     let cx = &mut Cx { now, entropy: &mut Same, effects: &mut effects };
     proxy.on_request(cx, ListenerId::new(0), &head, true);
 

@@ -8,7 +8,7 @@ use std::{
 use crate::{RequestKey, Token};
 
 /// A request's head and what is known of its sender.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct RequestHead<'a> {
     /// Keys every draw made for this request.
     pub key: RequestKey,

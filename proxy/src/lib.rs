@@ -3,6 +3,7 @@
 //! Contract: call one `on_*` function of a proxy, drain its [`Effects`] completely, then call the next.
 //! The core holds no clock, no socket and no random generator; what it decides is what Envoy 1.40 decides.
 
+#![deny(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::float_arithmetic))]
 #![allow(clippy::struct_excessive_bools, reason = "Envoy's options are many independent switches")]
 mod access_log;
