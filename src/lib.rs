@@ -4,6 +4,7 @@
 //! [`Project`] reads, [`verify`] proves and replays, [`report`] prints.
 
 pub mod cli;
+pub mod decide;
 mod fingerprint;
 #[cfg(feature = "lsp")]
 pub mod lsp;

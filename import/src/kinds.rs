@@ -9,6 +9,7 @@ pub(crate) enum Reading {
     ServiceEntry,
     PeerAuthentication,
     AuthorizationPolicy,
+    RequestAuthentication,
     IstioOperator,
     GatewayApi(GatewayKind),
     Ingress,
@@ -112,7 +113,6 @@ const EXTENDS: &str = "extensions of proxies are not modelled: what it does to r
 const MAKES: &str = "it says how manifests are made; run `kubectl kustomize` and read what it prints";
 const DEPLOYS: &str = "what it deploys is not in this manifest; render it and read that";
 const PROCESS: &str = "settings of the proxy process are not modelled";
-const TOKENS: &str = "tokens are not modelled: no request carries one";
 const RECORDS: &str = "what is recorded changes no request";
 const ENDPOINTS: &str = "the endpoints that it names are not modelled";
 const EGRESS: &str = "traffic to hosts outside the cluster is judged without it";
@@ -135,7 +135,7 @@ static KINDS: &[Kind] = kinds! {
     NETWORKING, "ProxyConfig", Some("ProxyConfig"), Reading::Not(PROCESS);
     SECURITY, "PeerAuthentication", Some("PeerAuthentication"), Reading::PeerAuthentication;
     SECURITY, "AuthorizationPolicy", Some("AuthorizationPolicy"), Reading::AuthorizationPolicy;
-    SECURITY, "RequestAuthentication", Some("RequestAuthentication"), Reading::Not(TOKENS);
+    SECURITY, "RequestAuthentication", Some("RequestAuthentication"), Reading::RequestAuthentication;
     TELEMETRY, "Telemetry", Some("Telemetry"), Reading::Not(RECORDS);
     "extensions.istio.io", "WasmPlugin", Some("WasmPlugin"), Reading::Not(EXTENDS);
     "install.istio.io", "IstioOperator", None, Reading::IstioOperator;

@@ -216,6 +216,9 @@ impl<'o> Reader<'o> {
             Reading::AuthorizationPolicy => mesh.authorization_policies.push(istio::authorization_policy::read(object)),
             Reading::GatewayApi(kind) => read_gateway_api(kind, object, &mut mesh.gateway_api, &mut cx),
             Reading::Ingress => mesh.gateway_api.ingresses.extend(kubernetes::ingress::read(object, &mut cx)),
+            Reading::RequestAuthentication => {
+                mesh.request_authentications.push(istio::request_authentication::read(object));
+            }
             Reading::Service => {
                 mesh.services.extend(kubernetes::service::read(object, &self.options.cluster_domain, &mut cx));
             }

@@ -70,7 +70,7 @@ pub use proxy::Proxy;
 pub use ratio::*;
 pub use response::Response;
 pub use stats::{ClusterCounter, ClusterStats, Codes, HttpCounter, HttpStats, Stats};
-pub use table::{Access, RouteDoes, RouteRef, Table};
+pub use table::{Access, Question, RouteDoes, RouteRef, Routed, Table, Verdict};
 pub use time::*;
 pub use token::*;
 pub use upstream::UpstreamRequest;

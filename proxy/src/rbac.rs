@@ -1,7 +1,7 @@
 //! Role-based access control (Envoy: `extensions.filters.http.rbac.v3.RBAC`): who may do what. Decisions only; nothing
 //! is counted here.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::net::IpAddr;
 
 use crate::{
     Claim,
@@ -56,6 +56,7 @@ enum Condition {
     RemoteIp(Cidr),
     Authenticated(Option<StringMatch>),
     Claim(ClaimMatch),
+    Metadata { filter: Box<str>, key: Box<str>, any: Box<[ClaimValue]> },
     All(Box<[Condition]>),
     Any(Box<[Condition]>),
     Not(Box<Condition>),
@@ -83,6 +84,11 @@ impl RbacTable {
     /// Whether the request may pass; `None`: there are no rules, so it may, and nothing is counted.
     pub(crate) fn decide(&self, request: &Request) -> Option<Verdict<'_>> {
         self.rules.as_ref().map(|rules| rules.decide(request))
+    }
+
+    /// The rules that decide, if there are any.
+    pub(crate) const fn rules(&self) -> Option<&Rules> {
+        self.rules.as_ref()
     }
 
     /// What the rules that are only counted say.
@@ -129,6 +135,16 @@ impl Rules {
         };
         Verdict { is_allowed, policy }
     }
+
+    /// What a match of these rules means.
+    pub(crate) const fn action(&self) -> RbacAction {
+        self.action
+    }
+
+    /// Every policy that matches, by name.
+    pub(crate) fn matching(&self, request: &Request) -> Vec<&str> {
+        self.policies.iter().filter(|policy| policy.matches(request)).map(|policy| &*policy.name).collect()
+    }
 }
 
 impl Policy {
@@ -151,6 +167,11 @@ fn permission(permission: &Permission) -> Result<Condition, CompileFault> {
         Permission::DestinationPort(port) => Condition::DestinationPort(*port),
         Permission::DestinationIp(block) => Condition::DestinationIp(Cidr::new(block)?),
         Permission::RequestedServerName(matcher) => Condition::ServerName(StringMatch::new(matcher)?),
+        Permission::Metadata { filter, key, any } => Condition::Metadata {
+            filter: filter.as_str().into(),
+            key: key.as_str().into(),
+            any: any.iter().map(ClaimValue::new).collect::<Result<_, _>>()?,
+        },
         Permission::AllOf(all) => Condition::All(each(all, self::permission)?),
         Permission::AnyOf(any) => Condition::Any(each(any, self::permission)?),
         Permission::Not(not) => Condition::Not(Box::new(self::permission(not)?)),
@@ -164,14 +185,9 @@ fn principal(principal: &Principal) -> Result<Condition, CompileFault> {
         Principal::DirectRemoteIp(block) => Condition::DirectRemoteIp(Cidr::new(block)?),
         Principal::RemoteIp(block) => Condition::RemoteIp(Cidr::new(block)?),
         Principal::Authenticated(name) => Condition::Authenticated(name.as_ref().map(StringMatch::new).transpose()?),
-        Principal::Claim(claim) => Condition::Claim(ClaimMatch {
-            path: claim.path.clone().into(),
-            value: match &claim.value {
-                ClaimValueMatcher::Text(matcher) => ClaimValue::Text(StringMatch::new(matcher)?),
-                ClaimValueMatcher::Bool(value) => ClaimValue::Bool(*value),
-                ClaimValueMatcher::OneOf(matcher) => ClaimValue::OneOf(StringMatch::new(matcher)?),
-            },
-        }),
+        Principal::Claim(claim) => {
+            Condition::Claim(ClaimMatch { path: claim.path.clone().into(), value: ClaimValue::new(&claim.value)? })
+        }
         Principal::AllOf(all) => Condition::All(each(all, self::principal)?),
         Principal::AnyOf(any) => Condition::Any(each(any, self::principal)?),
         Principal::Not(not) => Condition::Not(Box::new(self::principal(not)?)),
@@ -195,6 +211,10 @@ impl Condition {
             Self::Authenticated(None) => peer.is_tls,
             Self::Authenticated(Some(matcher)) => peer.sans.iter().any(|(_, name)| matcher.matches(name)),
             Self::Claim(claim) => claim.matches(request),
+            Self::Metadata { filter, key, any } => {
+                let value = request.metadata.as_ref().and_then(|all| all.get(&**filter)?.get(&**key));
+                value.is_some_and(|value| any.iter().any(|matcher| matcher.matches(value)))
+            }
             Self::All(all) => all.iter().all(|condition| condition.holds(request)),
             Self::Any(any) => any.iter().any(|condition| condition.holds(request)),
             Self::Not(not) => !not.holds(request),
@@ -203,15 +223,29 @@ impl Condition {
 }
 
 impl ClaimMatch {
-    /// A text does not match a list, nor a list a text.
     fn matches(&self, request: &Request) -> bool {
         let Some((key, path)) = self.path.split_first() else { return false };
         let payload = request.payloads.iter().rev().find(|(name, _)| **name == **key);
         let Some(claim) = payload.and_then(|(_, token)| jwt::claim(token, path)) else { return false };
-        match (&self.value, Cow::as_ref(&claim)) {
-            (ClaimValue::Text(matcher), Claim::Text(text)) => matcher.matches(text),
-            (ClaimValue::Bool(want), Claim::Bool(value)) => want == value,
-            (ClaimValue::OneOf(matcher), Claim::List(list)) => {
+        self.value.matches(&claim)
+    }
+}
+
+impl ClaimValue {
+    fn new(matcher: &ClaimValueMatcher) -> Result<Self, CompileFault> {
+        Ok(match matcher {
+            ClaimValueMatcher::Text(matcher) => Self::Text(StringMatch::new(matcher)?),
+            ClaimValueMatcher::Bool(value) => Self::Bool(*value),
+            ClaimValueMatcher::OneOf(matcher) => Self::OneOf(StringMatch::new(matcher)?),
+        })
+    }
+
+    /// A text does not match a list, nor a list a text.
+    fn matches(&self, claim: &Claim) -> bool {
+        match (self, claim) {
+            (Self::Text(matcher), Claim::Text(text)) => matcher.matches(text),
+            (Self::Bool(want), Claim::Bool(value)) => want == value,
+            (Self::OneOf(matcher), Claim::List(list)) => {
                 list.iter().any(|element| matches!(element, Claim::Text(text) if matcher.matches(text)))
             }
             _ => false,

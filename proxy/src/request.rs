@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    RequestHead, RequestKey, Token,
+    Metadata, RequestHead, RequestKey, Token,
     codec::{self, Framing},
     config::EscapedSlashes,
     grpc,
@@ -38,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) tokens: Vec<Arc<Token>>,
     /// Verified tokens by their metadata keys.
     pub(crate) payloads: Vec<(Arc<str>, Arc<Token>)>,
+    /// What other filters have left behind.
+    pub(crate) metadata: Option<Arc<Metadata>>,
     pub(crate) http2: bool,
     pub(crate) is_internal: bool,
     is_grpc: bool,
@@ -101,6 +103,7 @@ impl Clone for Request {
         self.headers.copy_from(&other.headers);
         self.tokens.clone_from(&other.tokens);
         self.payloads.clone_from(&other.payloads);
+        self.metadata.clone_from(&other.metadata);
         self.peer.sans.copy_from(&other.peer.sans);
         self.peer.address = other.peer.address;
         self.peer.connection = other.peer.connection;
@@ -263,7 +266,7 @@ impl Request {
         self.path = path;
     }
 
-    #[cfg(test)]
+    /// Takes the request for one of this scheme, whatever its connection is.
     pub(crate) fn set_scheme(&mut self, scheme: &str) {
         self.scheme = if scheme.eq_ignore_ascii_case("https") { "https" } else { "http" };
         self.headers.set("x-forwarded-proto", scheme);
@@ -309,6 +312,7 @@ impl Request {
         self.http2 = head.http2;
         self.is_grpc = self.headers.get("content-type").is_some_and(grpc::is_content_type);
         self.payloads.clear();
+        self.metadata = None;
         self.tokens.clear();
         self.tokens.extend_from_slice(head.tokens);
         let peer = &mut self.peer;

@@ -63,3 +63,6 @@ pub enum Claim {
     /// An object.
     Object(BTreeMap<String, Claim>),
 }
+
+/// What filters leave behind for those after them: values by filter and key (Envoy: dynamic metadata).
+pub type Metadata = BTreeMap<String, BTreeMap<String, Claim>>;

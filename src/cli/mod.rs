@@ -2,6 +2,7 @@
 
 mod compare;
 mod conformance;
+mod decide;
 mod doctor;
 mod explain;
 #[cfg(feature = "lsp")]
@@ -49,6 +50,8 @@ enum Command {
     Compare(compare::Args),
     /// Print a rule's page.
     Explain(explain::Args),
+    /// Answer questions to the effective policy: JSON lines in, JSON lines out.
+    Decide(decide::Args),
     /// Put decision cases to the proxy core.
     #[command(subcommand)]
     Conformance(conformance::Conformance),
@@ -156,6 +159,7 @@ fn answer(command: Command) -> Result<u8, Failure> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Decide(args) => decide::run(&args),
         Command::Conformance(command) => conformance::run(&command),
         #[cfg(feature = "lsp")]
         Command::Lsp => lsp::run(),

@@ -29,13 +29,13 @@ pub use z3::z3_version;
 /// the number of threads.
 pub fn verify(mesh: &Mesh, options: &VerifyOptions) -> Report {
     let graph = extract::extract(mesh);
-    let judge = || property::Judge::new(mesh, &graph, options);
+    let judge = property::Judge { mesh, graph: &graph, options };
     let selected: Vec<_> =
         property::PROPERTIES.iter().filter(|(rules, _)| rules.iter().any(|rule| options.selects(rule))).collect();
-    let run = || selected.par_iter().map(|(_, check)| check(&judge())).collect::<Vec<Report>>();
+    let run = || selected.par_iter().map(|(_, check)| check(&judge)).collect::<Vec<Report>>();
     let parts = match rayon::ThreadPoolBuilder::new().num_threads(options.threads).build() {
         Ok(pool) => pool.install(run),
-        Err(_) => selected.iter().map(|(_, check)| check(&judge())).collect(),
+        Err(_) => selected.iter().map(|(_, check)| check(&judge)).collect(),
     };
     let mut report = Report { z3_version: z3_version(), ..Report::default() };
     for part in parts {

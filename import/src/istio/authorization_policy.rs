@@ -2,7 +2,7 @@
 
 use meshproof_model::{
     Labels, Located,
-    istio::{AuthorizationAction, AuthorizationPolicy, AuthorizationRule, Condition, Operation, Source},
+    istio::{AuthorizationAction, AuthorizationPolicy, AuthorizationRule, Condition, Operation, Source, TargetRef},
 };
 
 use crate::{cx::Cx, field::Field, object::Object};
@@ -19,7 +19,7 @@ pub(crate) fn read(object: &Object<'_>) -> AuthorizationPolicy {
     let mut policy = AuthorizationPolicy {
         meta: object.meta.clone(),
         selector: Labels::new(),
-        has_target_refs: false,
+        target_refs: Vec::new(),
         action: Located::new(AuthorizationAction::Allow, object.meta.at.clone()),
         provider: None,
         rules: Vec::new(),
@@ -27,13 +27,26 @@ pub(crate) fn read(object: &Object<'_>) -> AuthorizationPolicy {
     };
     let Some(spec) = object.get("spec") else { return policy };
     policy.selector = Cx::match_labels(&spec, "selector");
-    policy.has_target_refs = spec.has("targetRef") || spec.get("targetRefs").is_some_and(|refs| !refs.is_empty());
+    policy.target_refs = target_refs(&spec);
     if let Some(action) = Cx::word(&spec, "action", ACTIONS) {
         policy.action = action;
     }
     policy.provider = spec.get("provider").and_then(|provider| provider.located_text("name"));
     policy.rules = spec.list("rules").map(|entry| rule(&entry)).collect();
     policy
+}
+
+/// `targetRefs`, or the one of the older `targetRef`.
+pub(crate) fn target_refs(spec: &Field<'_>) -> Vec<TargetRef> {
+    let read = |field: Field<'_>| TargetRef {
+        at: field.at(),
+        group: field.text_at("group").unwrap_or_default(),
+        kind: field.text_at("kind").unwrap_or_default(),
+        name: field.text_at("name").unwrap_or_default(),
+        namespace: field.text_at("namespace"),
+    };
+    let several: Vec<TargetRef> = spec.list("targetRefs").map(read).collect();
+    if several.is_empty() { spec.get("targetRef").into_iter().map(read).collect() } else { several }
 }
 
 fn rule(field: &Field<'_>) -> AuthorizationRule {

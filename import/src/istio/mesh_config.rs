@@ -1,6 +1,9 @@
 //! Istio: mesh.v1alpha1.MeshConfig, from the `istio` `ConfigMap` or an `IstioOperator`.
 
-use meshproof_model::{Labels, Location, Mesh, Meta, ResourceRef, Sourced, istio::MeshConfig};
+use meshproof_model::{
+    Labels, Location, Mesh, Meta, ResourceRef, Sourced,
+    istio::{Authorizes, ExtensionProvider, MeshConfig, PathNormalization},
+};
 
 use super::retries;
 use crate::{
@@ -84,6 +87,14 @@ fn read(field: &Field<'_>, settings: &mut MeshConfig, cx: &mut Cx) {
     if let Some(policy) = field.get("defaultInboundHttpRetryPolicy") {
         settings.default_inbound_http_retry_policy = Some(retries::read(&policy, cx));
     }
+    if field.has("extensionProviders") {
+        settings.extension_providers = field.list("extensionProviders").map(|provider| extension(&provider)).collect();
+    }
+    if let Some(written) = field.get("pathNormalization")
+        && let Some(how) = Cx::word(&written, "normalization", NORMALIZATIONS)
+    {
+        settings.path_normalization = how.value;
+    }
     for (key, list) in [
         ("defaultVirtualServiceExportTo", &mut settings.default_virtual_service_export_to),
         ("defaultDestinationRuleExportTo", &mut settings.default_destination_rule_export_to),
@@ -93,6 +104,23 @@ fn read(field: &Field<'_>, settings: &mut MeshConfig, cx: &mut Cx) {
             *list = names;
         }
     }
+}
+
+const NORMALIZATIONS: &[(&str, PathNormalization)] = &[
+    ("DEFAULT", PathNormalization::Base),
+    ("NONE", PathNormalization::None),
+    ("BASE", PathNormalization::Base),
+    ("MERGE_SLASHES", PathNormalization::MergeSlashes),
+    ("DECODE_AND_MERGE_SLASHES", PathNormalization::DecodeAndMergeSlashes),
+];
+
+fn extension(field: &Field<'_>) -> ExtensionProvider {
+    let authorizes = if field.get("envoyExtAuthzGrpc").is_some() {
+        Some(Authorizes::All)
+    } else {
+        field.get("envoyExtAuthzHttp").map(|_| Authorizes::Requests)
+    };
+    ExtensionProvider { at: field.at(), name: field.text_at("name").unwrap_or_default(), authorizes }
 }
 
 fn texts(field: &Field<'_>, key: &str) -> Vec<String> {

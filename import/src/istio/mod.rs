@@ -5,6 +5,7 @@ pub(crate) mod destination_rule;
 pub(crate) mod gateway;
 pub(crate) mod mesh_config;
 pub(crate) mod peer_authentication;
+pub(crate) mod request_authentication;
 pub(crate) mod retries;
 pub(crate) mod service_entry;
 pub(crate) mod virtual_service;

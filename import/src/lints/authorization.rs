@@ -32,7 +32,7 @@ fn principals(policy: &AuthorizationPolicy, findings: &mut Vec<Finding>) {
 /// `AZ-5`.
 fn server_ports(mesh: &Mesh, policy: &AuthorizationPolicy, findings: &mut Vec<Finding>) {
     let namespace = policy.meta.namespace();
-    if namespace == mesh.settings.root_namespace.value || policy.has_target_refs {
+    if namespace == mesh.settings.root_namespace.value || !policy.target_refs.is_empty() {
         return;
     }
     let operations = policy.rules.iter().flat_map(|rule| &rule.to);

@@ -9,8 +9,8 @@ pub struct AuthorizationPolicy {
     pub meta: Meta,
     /// Only pods with all of them; empty: the namespace or the mesh (`AZ-1`).
     pub selector: Labels,
-    /// Whether `targetRefs` is written: sidecars ignore the policy (`AZ-1`).
-    pub has_target_refs: bool,
+    /// What it is attached to in place of pods; sidecars ignore a policy with any (`AZ-1`).
+    pub target_refs: Vec<TargetRef>,
     /// What a match means.
     pub action: Located<AuthorizationAction>,
     /// The provider of a `CUSTOM` policy.
@@ -19,6 +19,29 @@ pub struct AuthorizationPolicy {
     pub rules: Vec<AuthorizationRule>,
     /// Whether it is only counted (annotation `istio.io/dry-run`).
     pub dry_run: bool,
+}
+
+/// An object that a policy is attached to (`AZ-1`); it is in the policy's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetRef {
+    /// Where it is written.
+    pub at: Location,
+    /// Its API's group; empty or `core` for Kubernetes' own.
+    pub group: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its namespace; a policy never attaches to another one than its own.
+    pub namespace: Option<String>,
+}
+
+impl TargetRef {
+    /// Whether it names that object of the policy's own namespace.
+    pub fn names(&self, group: &str, kind: &str, name: &str, own: &str) -> bool {
+        let same_group = self.group == group || (group.is_empty() && self.group == "core");
+        same_group && self.kind == kind && self.name == name && self.namespace.as_deref().is_none_or(|ns| ns == own)
+    }
 }
 
 /// What a match of a policy means.

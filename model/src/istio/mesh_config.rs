@@ -32,6 +32,44 @@ pub struct MeshConfig {
     pub default_virtual_service_export_to: Vec<String>,
     /// Visibility of DestinationRules that say nothing.
     pub default_destination_rule_export_to: Vec<String>,
+    /// Services that policies may name (`AZ-10`).
+    pub extension_providers: Vec<ExtensionProvider>,
+    /// What servers make of a path before policies read it (`AZ-5`).
+    pub path_normalization: PathNormalization,
+}
+
+/// One of `extensionProviders`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtensionProvider {
+    /// Where it is written.
+    pub at: Location,
+    /// Its name.
+    pub name: String,
+    /// Whether and for what it can decide about access; `None`: not at all.
+    pub authorizes: Option<Authorizes>,
+}
+
+/// What an external authorizer can be asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorizes {
+    /// Requests only (`envoyExtAuthzHttp`).
+    Requests,
+    /// Requests and connections (`envoyExtAuthzGrpc`).
+    All,
+}
+
+/// `pathNormalization.normalization`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathNormalization {
+    /// Nothing.
+    None,
+    /// RFC 3986; `DEFAULT` is the same.
+    #[default]
+    Base,
+    /// The same, and `//` is `/`.
+    MergeSlashes,
+    /// The same, and `%2F` and `%5C` are slashes.
+    DecodeAndMergeSlashes,
 }
 
 impl Default for MeshConfig {
@@ -49,6 +87,8 @@ impl Default for MeshConfig {
             default_inbound_http_retry_policy: None,
             default_virtual_service_export_to: vec!["*".to_owned()],
             default_destination_rule_export_to: vec!["*".to_owned()],
+            extension_providers: Vec::new(),
+            path_normalization: PathNormalization::Base,
         }
     }
 }

@@ -6,6 +6,7 @@ mod destination_rule;
 mod gateway;
 mod mesh_config;
 mod peer_authentication;
+mod request_authentication;
 mod virtual_service;
 
 pub use authorization_policy::*;
@@ -13,4 +14,5 @@ pub use destination_rule::*;
 pub use gateway::*;
 pub use mesh_config::*;
 pub use peer_authentication::*;
+pub use request_authentication::*;
 pub use virtual_service::*;

@@ -10,6 +10,7 @@ use meshproof_proxy::config::{
 
 use super::{
     ListenerOrigin, Lowered, Lowering, Provenance,
+    attachment::Attachment,
     client::Client,
     delegate::Resolved,
     index::age,
@@ -88,13 +89,13 @@ impl Wanted<'_, '_> {
             self.connection_hosts(port, servers, &mut hosts);
         }
         let protocol = if is_http { Protocol::Http } else { Protocol::Tcp };
-        let access = rbac::lower(self.lowering, workload, !is_http);
+        let access = rbac::lower(self.lowering, &Attachment::of(self.lowering, workload), !is_http);
         let mut filters = access.filters;
         filters.push(Filter::Fault(Fault::default()));
         let listener = Listener {
             name: format!("0.0.0.0_{port}"),
             tls: self.server_tls(workload, servers),
-            connection_manager: ConnectionManager { use_remote_address: true, ..manager() },
+            connection_manager: ConnectionManager { use_remote_address: true, ..manager(&self.lowering.mesh.settings) },
             filters,
             route_config: RouteConfiguration {
                 virtual_hosts: hosts.hosts,

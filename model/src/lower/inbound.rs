@@ -12,6 +12,7 @@ use meshproof_proxy::{
 
 use super::{
     ClusterOrigin, ListenerOrigin, Lowered, Lowering, RouteOrigin,
+    attachment::Attachment,
     cluster::{apply_pool, protocol},
     index::container_port,
     mtls::{ISTIO_ALPN, MESH_CA},
@@ -29,17 +30,62 @@ impl Lowering<'_> {
     pub fn inbound(&self, server: WorkloadId) -> Lowered {
         let mut lowered = Lowered::default();
         for (port, services) in self.ports_of(server) {
-            let ((cluster, cluster_origin), (listener, origin)) = if self.is_linkerd(server) {
-                self.linkerd_inbound(server, port, &services)
-            } else {
-                (self.inbound_cluster(server, port, &services), self.inbound_listener(server, port, &services))
-            };
-            lowered.config.listeners.push(listener);
-            lowered.config.clusters.push(cluster);
-            lowered.provenance.listeners.push(origin);
-            lowered.provenance.clusters.push(cluster_origin);
+            self.add_inbound(&mut lowered, server, port, &services, spoken(&services));
         }
         lowered
+    }
+
+    /// The part of it for one port, declared or not (`PA-7`), and for connections on which this is spoken; `None`: what
+    /// is declared.
+    pub fn inbound_port(&self, server: WorkloadId, port: u16, speaking: Option<Protocol>) -> Lowered {
+        let mut lowered = Lowered::default();
+        let services = self.ports_of(server).remove(&port).unwrap_or_default();
+        let speaking = speaking.unwrap_or_else(|| spoken(&services));
+        self.add_inbound(&mut lowered, server, port, &services, speaking);
+        lowered
+    }
+
+    /// What is declared to be spoken on a port of a workload's pods.
+    pub fn spoken_on(&self, server: WorkloadId, port: u16) -> Protocol {
+        self.ports_of(server).get(&port).map_or(Protocol::Auto, |services| spoken(services))
+    }
+
+    /// Ports of a workload's pods, in order.
+    pub fn ports_of_pods(&self, server: WorkloadId) -> Vec<u16> {
+        self.ports_of(server).into_keys().collect()
+    }
+
+    /// The port of a workload's pods behind the one that clients of its services dial.
+    pub fn pod_port(&self, server: WorkloadId, dialled: u16) -> Option<u16> {
+        let ports = self.ports_of(server);
+        let leads = |services: &[(ServiceId, u16, Protocol)]| services.iter().any(|(_, port, _)| *port == dialled);
+        ports.iter().find(|(_, services)| leads(services)).map(|(port, _)| *port)
+    }
+
+    /// The ports of services that lead to a port of a workload's pods.
+    pub fn services_on(&self, server: WorkloadId, port: u16) -> Vec<(ServiceId, u16)> {
+        let services = self.ports_of(server).remove(&port).unwrap_or_default();
+        services.into_iter().map(|(service, number, _)| (service, number)).collect()
+    }
+
+    fn add_inbound(
+        &self,
+        lowered: &mut Lowered,
+        server: WorkloadId,
+        port: u16,
+        services: &[(ServiceId, u16, Protocol)],
+        speaking: Protocol,
+    ) {
+        let ((cluster, cluster_origin), (listener, origin)) = if self.is_linkerd(server) {
+            self.linkerd_inbound(server, port, services)
+        } else {
+            let cluster = self.inbound_cluster(server, port, services);
+            (cluster, self.inbound_listener(server, port, services, speaking))
+        };
+        lowered.config.listeners.push(listener);
+        lowered.config.clusters.push(cluster);
+        lowered.provenance.listeners.push(origin);
+        lowered.provenance.clusters.push(cluster_origin);
     }
 
     /// Ports of a workload's pods: those that services lead to, and those that its containers declare.
@@ -64,15 +110,17 @@ impl Lowering<'_> {
         server: WorkloadId,
         port: u16,
         services: &[(ServiceId, u16, Protocol)],
+        spoken: Protocol,
     ) -> (Listener, ListenerOrigin) {
         let workload = self.mesh.workload(server);
-        let spoken = services.first().map_or(Protocol::Auto, |(_, _, protocol)| *protocol);
         let mode = self.server_mode(server, port);
         // A ztunnel reads no HTTP; of policies only what connections show counts (`AB-2`, `AB-3`).
         let is_tcp = !spoken.is_http() || workload.proxy == ProxyMode::Ambient;
         let access = match workload.proxy {
             ProxyMode::None | ProxyMode::Linkerd => rbac::Access::default(),
-            ProxyMode::Sidecar | ProxyMode::Gateway | ProxyMode::Ambient => rbac::lower(self, server, is_tcp),
+            ProxyMode::Sidecar | ProxyMode::Gateway | ProxyMode::Ambient => {
+                rbac::lower(self, &Attachment::of(self, server), is_tcp)
+            }
         };
         // Requests that were reset before they began are sent again, unless the port is gRPC's (`RT-17`).
         let retries = if workload.proxy != ProxyMode::Sidecar || is_tcp || spoken.is_grpc() {
@@ -102,7 +150,7 @@ impl Lowering<'_> {
         let listener = Listener {
             name: format!("virtualInbound_{port}"),
             tls: self.inbound_tls(server, mode.value, is_tcp),
-            connection_manager: manager(),
+            connection_manager: manager(&self.mesh.settings),
             filters: access.filters,
             route_config: RouteConfiguration { virtual_hosts: hosts.hosts, ..RouteConfiguration::default() },
             ..Listener::default()
@@ -147,7 +195,7 @@ impl Lowering<'_> {
     ) -> (Cluster, ClusterOrigin) {
         let workload = self.mesh.workload(server);
         let settings = &self.mesh.settings;
-        let spoken = services.first().map_or(Protocol::Auto, |(_, _, protocol)| *protocol);
+        let spoken = spoken(services);
         let mut cluster = Cluster::new(
             format!("inbound|{port}||"),
             vec![Host::new(workload.full_name(), format!("127.0.0.6:{port}"))],
@@ -168,4 +216,9 @@ impl Lowering<'_> {
         origin.rules = rule.map(|(rule, _)| rule.origins()).unwrap_or_default();
         (cluster, origin)
     }
+}
+
+/// What is spoken on a port: what the first service that leads to it says, else it is found out at run time.
+fn spoken(services: &[(ServiceId, u16, Protocol)]) -> Protocol {
+    services.first().map_or(Protocol::Auto, |(_, _, protocol)| *protocol)
 }

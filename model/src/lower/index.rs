@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Located, Mesh, Meta, Service, ServiceId, ServicePort, TargetPort, Workload, WorkloadId, host_covers,
-    istio::{AuthorizationPolicy, PeerAuthentication},
+    istio::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication},
 };
 
 /// A mesh prepared for lowering. Make it once where many proxies are lowered; each proxy then costs only what it calls.
@@ -22,6 +22,7 @@ pub struct Lowering<'m> {
     first_pod: Vec<u32>,
     peers: BTreeMap<&'m str, Vec<&'m PeerAuthentication>>,
     authorizations: BTreeMap<&'m str, Vec<&'m AuthorizationPolicy>>,
+    authentications: BTreeMap<&'m str, Vec<&'m RequestAuthentication>>,
     pub(super) rules: Rules<'m>,
     pub(super) routes: Vec<Resolved<'m>>,
     pub(super) entries: Vec<Bound<'m>>,
@@ -67,6 +68,7 @@ impl<'m> Lowering<'m> {
         wildcard_hosts.sort_by_key(|(host, _)| std::cmp::Reverse(host.len()));
         let peers = by_age(&mesh.peer_authentications, |policy| &policy.meta);
         let authorizations = by_age(&mesh.authorization_policies, |policy| &policy.meta);
+        let authentications = by_age(&mesh.request_authentications, |policy| &policy.meta);
         let rules = Rules::new(mesh);
         Self {
             mesh,
@@ -76,6 +78,7 @@ impl<'m> Lowering<'m> {
             first_pod,
             peers,
             authorizations,
+            authentications,
             rules,
             routes,
             entries: gateway_api::entries(mesh),
@@ -118,6 +121,11 @@ impl<'m> Lowering<'m> {
     /// AuthorizationPolicies of a namespace, the oldest first.
     pub(super) fn authorization_policies(&self, namespace: &str) -> impl Iterator<Item = &'m AuthorizationPolicy> {
         self.authorizations.get(namespace).into_iter().flatten().copied()
+    }
+
+    /// RequestAuthentications of a namespace, the oldest first.
+    pub(super) fn request_authentications(&self, namespace: &str) -> impl Iterator<Item = &'m RequestAuthentication> {
+        self.authentications.get(namespace).into_iter().flatten().copied()
     }
 
     /// The VirtualServices of a service's host for sidecars of a namespace, in the order in which they are tried: with

@@ -3,6 +3,7 @@
 //! Every rule of the book's chapter on semantics that is applied is named by its id (`RT-11`) where it is applied, and
 //! in the table tests.
 
+mod attachment;
 mod client;
 mod cluster;
 mod delegate;
@@ -11,6 +12,7 @@ mod gateway;
 mod gateway_api;
 mod inbound;
 mod index;
+mod jwt;
 mod linkerd;
 mod mtls;
 mod outbound;
@@ -22,10 +24,14 @@ mod route;
 mod route_match;
 mod tcp;
 mod wanted;
+mod waypoint;
 
 use destination_rule::Merged;
 pub use index::Lowering;
+pub use jwt::TOKEN_KEY;
 pub use provenance::*;
+pub use rbac::{RuleName, rule_name};
+pub use waypoint::Waypoint;
 
 use crate::{Mesh, ServiceId, Sourced, WorkloadId, istio::MtlsMode};
 

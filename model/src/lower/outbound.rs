@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use meshproof_proxy::{
     Nanos,
     config::{
-        Action, Cluster, ClusterSpecifier, Config, ConnectionManager, DirectResponse, Fault, Filter, HeaderMutations,
-        LbPolicy, Listener, Route, RouteAction, RouteConfiguration, RouteMatch, Thresholds, VirtualHost,
+        Action, Cluster, ClusterSpecifier, Config, ConnectionManager, DirectResponse, EscapedSlashes, Fault, Filter,
+        HeaderMutations, LbPolicy, Listener, Route, RouteAction, RouteConfiguration, RouteMatch, Thresholds,
+        VirtualHost,
     },
 };
 
@@ -14,7 +15,10 @@ use super::{
     ClusterOrigin, ListenerOrigin, Lowered, Lowering, Provenance, RouteOrigin, client::Client, route::Made,
     route_match::Scope, wanted::Wanted,
 };
-use crate::{Origin, Protocol, ServiceId, WorkloadId};
+use crate::{
+    Origin, Protocol, ServiceId, WorkloadId,
+    istio::{MeshConfig, PathNormalization},
+};
 
 impl Lowering<'_> {
     /// A client's configuration for what it dials, seen from one of its replicas. A sidecar has one listener for each
@@ -71,7 +75,7 @@ impl Wanted<'_, '_> {
         self.other_hosts(port, &services, &mut hosts);
         let listener = Listener {
             name: format!("0.0.0.0_{port}"),
-            connection_manager: manager(),
+            connection_manager: manager(&self.lowering.mesh.settings),
             filters: vec![Filter::Fault(Fault::default())],
             route_config: RouteConfiguration {
                 virtual_hosts: hosts.hosts,
@@ -231,7 +235,19 @@ fn domains(service: &crate::Service, namespace: &str, domain: &str) -> Vec<Strin
     domains
 }
 
-/// Istio's options of the HTTP connection manager: paths are normalised, streams may idle.
-pub(super) fn manager() -> ConnectionManager {
-    ConnectionManager { normalize_path: true, stream_idle_timeout: Some(Nanos::ZERO), ..ConnectionManager::default() }
+/// Istio's options of the HTTP connection manager: paths are normalised as the mesh says (`AZ-5`), streams may idle.
+pub(super) fn manager(settings: &MeshConfig) -> ConnectionManager {
+    let how = settings.path_normalization;
+    ConnectionManager {
+        normalize_path: how != PathNormalization::None,
+        merge_slashes: matches!(how, PathNormalization::MergeSlashes | PathNormalization::DecodeAndMergeSlashes),
+        escaped_slashes: match how {
+            PathNormalization::DecodeAndMergeSlashes => EscapedSlashes::UnescapeAndForward,
+            PathNormalization::None | PathNormalization::Base | PathNormalization::MergeSlashes => {
+                EscapedSlashes::KeepUnchanged
+            }
+        },
+        stream_idle_timeout: Some(Nanos::ZERO),
+        ..ConnectionManager::default()
+    }
 }

@@ -1,38 +1,60 @@
 //! AuthorizationPolicies as access control filters (`AZ-1` to `AZ-11`).
 
-use meshproof_proxy::config::{ExtAuthz, Filter, Permission, Principal, Rbac, RbacAction, RbacPolicy, RbacRules};
+use meshproof_proxy::config::{ExtAuthz, Filter, Jwt, Permission, Principal, Rbac, RbacAction, RbacPolicy, RbacRules};
 
-use super::{Lowering, rbac_match::Terms};
+use super::{
+    Lowering,
+    attachment::{Attachment, Reach},
+    jwt,
+    rbac_match::Terms,
+};
 use crate::{
-    Location, ResourceRef, WorkloadId, is_subset,
-    istio::{AuthorizationAction, AuthorizationPolicy, AuthorizationRule},
+    Location, ResourceRef,
+    istio::{AuthorizationAction, AuthorizationPolicy, AuthorizationRule, Authorizes},
 };
 
 /// Access control of one listener.
 #[derive(Debug, Default)]
 pub(super) struct Access {
-    /// In the order in which they decide: CUSTOM, AUDIT, DENY, ALLOW (`AZ-2`).
+    /// In the order in which they decide: CUSTOM, tokens, AUDIT, DENY, ALLOW (`AZ-2`).
     pub(super) filters: Vec<Filter>,
     /// The policies, in the same order.
     pub(super) policies: Vec<(ResourceRef, Location)>,
 }
 
-/// The filters of a workload's listener; on TCP only what connections show can be asked for (`AZ-8`).
-pub(super) fn lower(lowering: &Lowering<'_>, workload: WorkloadId, is_tcp: bool) -> Access {
-    let policies = attached(lowering, workload);
+/// A rule behind a policy of an access control filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleName<'a> {
+    /// The AuthorizationPolicy's namespace.
+    pub namespace: &'a str,
+    /// The AuthorizationPolicy's name.
+    pub name: &'a str,
+    /// Which of its rules, from 0.
+    pub rule: usize,
+}
+
+/// The rule that a policy of an access control filter stands for; `None`: for none.
+pub fn rule_name(policy: &str) -> Option<RuleName<'_>> {
+    let rest = policy.strip_prefix("ns[")?.strip_suffix(']')?;
+    let (namespace, rest) = rest.split_once("]-policy[")?;
+    let (name, rule) = rest.split_once("]-rule[")?;
+    Some(RuleName { namespace, name, rule: rule.parse().ok()? })
+}
+
+/// The filters of a proxy's listener; on TCP only what connections show can be asked for (`AZ-8`).
+pub(super) fn lower(lowering: &Lowering<'_>, attachment: &Attachment<'_>, is_tcp: bool) -> Access {
+    let policies = attached(lowering, attachment);
     let mut access = Access::default();
     let of = |action| policies.iter().copied().filter(move |policy| policy.action.value == action);
-    for policy in of(AuthorizationAction::Custom) {
-        let rules = rules(lowering, RbacAction::Deny, std::iter::once(policy), is_tcp);
+    let custom: Vec<&AuthorizationPolicy> = of(AuthorizationAction::Custom).collect();
+    for policy in &custom {
         access.policies.push((policy.meta.resource.clone(), policy.meta.at.clone()));
-        access.filters.push(Filter::ExtAuthz(ExtAuthz {
-            provider: policy.provider.as_ref().map(|provider| provider.value.clone()).unwrap_or_default(),
-            filter_enabled: Some(rules),
-            // The provider's own timeout is not part of the mesh; Istio's default is ten minutes (`AZ-10`).
-            timeout: Some(meshproof_proxy::Nanos::from_secs(600)),
-            ..ExtAuthz::default()
-        }));
+        access.filters.extend(custom_filter(lowering, policy, &custom, is_tcp));
     }
+    let tokens = if is_tcp { None } else { jwt::lower(lowering, attachment) };
+    // CUSTOM never sees a verified token (`AZ-2`); a filter that asks for none marks where tokens are known.
+    let tokens = tokens.or_else(|| (!custom.is_empty() && !is_tcp).then(Jwt::default));
+    access.filters.extend(tokens.map(Filter::Jwt));
     for (action, effect) in [
         (AuthorizationAction::Audit, RbacAction::Log),
         (AuthorizationAction::Deny, RbacAction::Deny),
@@ -48,21 +70,47 @@ pub(super) fn lower(lowering: &Lowering<'_>, workload: WorkloadId, is_tcp: bool)
     access
 }
 
-/// Policies that hold for a workload (`AZ-1`): of its own namespace and of the root namespace, those without a selector
-/// or with one that its pods have. Those that name targets are for waypoints, those on trial decide nothing (`AZ-9`).
-fn attached<'m>(lowering: &Lowering<'m>, workload: WorkloadId) -> Vec<&'m AuthorizationPolicy> {
-    let workload = lowering.mesh.workload(workload);
-    let root = lowering.mesh.settings.root_namespace.value.as_str();
-    let own = workload.meta.namespace();
-    let mut namespaces = vec![root];
-    if own != root {
-        namespaces.push(own);
+/// Asks the policy's provider. Where the mesh knows none of that name, or the policies of one workload name several,
+/// what the rules match is refused instead; one that cannot judge connections is not asked about them (`AZ-10`).
+fn custom_filter(
+    lowering: &Lowering<'_>,
+    policy: &AuthorizationPolicy,
+    all: &[&AuthorizationPolicy],
+    is_tcp: bool,
+) -> Option<Filter> {
+    let settings = &lowering.mesh.settings;
+    let rules = rules(lowering, RbacAction::Deny, std::iter::once(policy), is_tcp);
+    let name = |policy: &AuthorizationPolicy| policy.provider.as_ref().map(|provider| provider.value.clone());
+    let own = name(policy).unwrap_or_default();
+    let known = settings.extension_providers.iter().find(|provider| provider.name == own);
+    let authorizes = known.and_then(|provider| provider.authorizes);
+    let several = all.iter().any(|other| name(other) != name(policy));
+    // Without the mesh's settings it is not known which providers there are.
+    if several || (settings.at.is_some() && authorizes.is_none()) {
+        return Some(Filter::Rbac(Rbac { rules: Some(rules), shadow_rules: None }));
     }
-    namespaces
+    if is_tcp && authorizes == Some(Authorizes::Requests) {
+        return None;
+    }
+    Some(Filter::ExtAuthz(ExtAuthz {
+        provider: own,
+        filter_enabled: Some(rules),
+        // The provider's own timeout is not part of the mesh; Istio's default is ten minutes (`AZ-10`).
+        timeout: Some(meshproof_proxy::Nanos::from_secs(600)),
+        ..ExtAuthz::default()
+    }))
+}
+
+/// Policies that hold for a proxy (`AZ-1`); those on trial decide nothing (`AZ-9`).
+fn attached<'m>(lowering: &Lowering<'m>, attachment: &Attachment<'m>) -> Vec<&'m AuthorizationPolicy> {
+    attachment
+        .namespaces()
         .into_iter()
         .flat_map(|namespace| lowering.authorization_policies(namespace))
-        .filter(|policy| !policy.has_target_refs && !policy.dry_run)
-        .filter(|policy| is_subset(&policy.selector, &workload.labels))
+        .filter(|policy| {
+            let (selector, target_refs) = (&policy.selector, policy.target_refs.as_slice());
+            !policy.dry_run && attachment.admits(&Reach { meta: &policy.meta, selector, target_refs })
+        })
         .collect()
 }
 

@@ -20,6 +20,9 @@ pub(super) struct Terms<'a> {
     pub(super) drops_rule: bool,
 }
 
+/// A value that cannot be asked for, in a rule that allows.
+struct DropsRule;
+
 /// The field that a value is read for.
 #[derive(Clone, Copy)]
 enum Field<'a> {
@@ -101,15 +104,49 @@ impl Terms<'_> {
             "destination.ip" => return self.permissions(Field::DestinationIp, values, not, permissions),
             "destination.port" => return self.permissions(Field::Port, values, not, permissions),
             "connection.sni" => return self.permissions(Field::ServerName, values, not, permissions),
-            _ => match (bracketed(key, "request.headers"), bracketed(key, "request.auth.claims")) {
-                (Some(name), _) => Field::Header(name),
-                (_, Some(name)) => Field::Claim(name),
-                // A key that is not known says nothing that could match.
-                (None, None) if self.drops_rule => return None,
-                (None, None) => return Some(()),
-            },
+            _ => {
+                if let Some(rest) = key.strip_prefix("experimental.envoy.filters.") {
+                    return self.metadata(rest, values, not, permissions);
+                }
+                let bracketed = |prefix: &str| key.strip_prefix(prefix).map(bracketed);
+                match (bracketed("request.headers"), bracketed("request.auth.claims")) {
+                    (Some(Some(name)), _) => Field::Header(name),
+                    (_, Some(Some(name))) => Field::Claim(name),
+                    // A name without brackets is an error of the value (`AZ-8`), an unknown key one of the rule.
+                    (Some(None), _) | (_, Some(None)) => return (!self.drops_rule).then_some(()),
+                    (None, None) => return None,
+                }
+            }
         };
         self.principals(field, values, not, principals)
+    }
+
+    /// `experimental.envoy.filters.a.b[c]`: what the filter `envoy.filters.a.b` left under `c` (`AZ-7`); `[v]` asks for
+    /// an element of a list.
+    fn metadata(
+        &self,
+        key: &str,
+        values: &[Located<String>],
+        not: &[Located<String>],
+        all: &mut Vec<Permission>,
+    ) -> Option<()> {
+        let Some((filter, key)) = key.strip_suffix(']').unwrap_or(key).split_once('[') else {
+            return (!self.drops_rule).then_some(());
+        };
+        let any = |values: &[Located<String>]| Permission::Metadata {
+            filter: format!("envoy.filters.{filter}"),
+            key: key.to_owned(),
+            any: values
+                .iter()
+                .map(|value| match value.value.strip_prefix('[').and_then(|value| value.strip_suffix(']')) {
+                    Some(element) => ClaimValueMatcher::OneOf(text(element)),
+                    None => ClaimValueMatcher::Text(text(&value.value)),
+                })
+                .collect(),
+        };
+        all.extend((!values.is_empty()).then(|| any(values)));
+        all.extend((!not.is_empty()).then(|| Permission::Not(Box::new(any(not)))));
+        Some(())
     }
 
     fn principals(
@@ -119,13 +156,9 @@ impl Terms<'_> {
         not: &[Located<String>],
         all: &mut Vec<Principal>,
     ) -> Option<()> {
-        let any = |values: &[Located<String>]| {
-            let each = values.iter().flat_map(|value| self.principal(field, &value.value)).collect();
-            Principal::AnyOf(each)
-        };
-        let (any, none) = self.both(field, values, not, any)?;
-        all.extend(any);
-        all.extend(none.map(|none| Principal::Not(Box::new(none))));
+        let each = |value: &str| self.principal(field, value);
+        all.extend(self.any(field, values, each).ok()?.map(Principal::AnyOf));
+        all.extend(self.any(field, not, each).ok()?.map(|none| Principal::Not(Box::new(Principal::AnyOf(none)))));
         Some(())
     }
 
@@ -136,76 +169,96 @@ impl Terms<'_> {
         not: &[Located<String>],
         all: &mut Vec<Permission>,
     ) -> Option<()> {
-        let any = |values: &[Located<String>]| {
-            Permission::AnyOf(values.iter().filter_map(|value| permission(field, &value.value)).collect())
-        };
-        let (any, none) = self.both(field, values, not, any)?;
-        all.extend(any);
-        all.extend(none.map(|none| Permission::Not(Box::new(none))));
+        let each = |value: &str| permission(field, value).map(|permission| vec![permission]);
+        all.extend(self.any(field, values, each).ok()?.map(Permission::AnyOf));
+        all.extend(self.any(field, not, each).ok()?.map(|none| Permission::Not(Box::new(Permission::AnyOf(none)))));
         Some(())
     }
 
-    /// Values and their negation: any of the one, and none of the other. On TCP a field of HTTP drops the rule or
-    /// itself (`AZ-8`).
-    fn both<T>(
+    /// What any of the values asks for; nothing where none is left. A value that cannot be asked for (a field of HTTP
+    /// on TCP, an address that is none) drops an ALLOW rule, and of other rules itself (`AZ-8`).
+    fn any<T>(
         &self,
         field: Field<'_>,
         values: &[Located<String>],
-        not: &[Located<String>],
-        any: impl Fn(&[Located<String>]) -> T,
-    ) -> Option<(Option<T>, Option<T>)> {
-        let is_written = !values.is_empty() || !not.is_empty();
-        if is_written && self.is_tcp && field.is_http() {
-            return if self.drops_rule { None } else { Some((None, None)) };
+        each: impl Fn(&str) -> Option<Vec<T>>,
+    ) -> Result<Option<Vec<T>>, DropsRule> {
+        let mut any = Vec::new();
+        for value in values {
+            let is_asked = !(self.is_tcp && field.is_http());
+            match is_asked.then(|| each(&value.value)).flatten() {
+                Some(terms) => any.extend(terms),
+                None if self.drops_rule => return Err(DropsRule),
+                None => {}
+            }
         }
-        let some = |values: &[Located<String>]| (!values.is_empty()).then(|| any(values));
-        Some((some(values), some(not)))
+        Ok((!any.is_empty()).then_some(any))
     }
 
-    fn principal(&self, field: Field<'_>, value: &str) -> Vec<Principal> {
+    /// `None`: the value is none of its field.
+    fn principal(&self, field: Field<'_>, value: &str) -> Option<Vec<Principal>> {
         let one = |principal| vec![principal];
-        match field {
+        Some(match field {
             Field::Principal => {
                 self.aliases(value).iter().map(|value| Principal::Authenticated(Some(spiffe(value)))).collect()
             }
             Field::Namespace => one(authenticated(&format!(".*/ns/{}/.*", glob(value)))),
             Field::ServiceAccount => {
                 let (namespace, account) = value.split_once('/').unwrap_or((self.namespace, value));
-                one(authenticated(&format!("spiffe://.+/ns/{}/sa/{}", glob(namespace), glob(account))))
+                let (namespace, account) = (escape(namespace), escape(account));
+                one(authenticated(&format!("spiffe://.+/ns/{namespace}/(.+/|)sa/{account}(/.+)?")))
             }
             Field::RequestPrincipal => one(request_principal(value)),
-            Field::IpBlock => one(Principal::DirectRemoteIp(value.to_owned())),
-            Field::RemoteIpBlock => one(Principal::RemoteIp(value.to_owned())),
-            Field::Header(name) => one(Principal::Header(header(name, text(value)))),
-            Field::Claim(name) => one(claim(name, value)),
+            Field::IpBlock => one(Principal::DirectRemoteIp(block(value)?)),
+            Field::RemoteIpBlock => one(Principal::RemoteIp(block(value)?)),
+            Field::Header(name) => one(Principal::Header(header(name, value))),
+            Field::Claim(name) => one(claim(name, text(value))),
             Field::Host | Field::Port | Field::Method | Field::Path | Field::DestinationIp | Field::ServerName => {
-                Vec::new()
+                return None;
             }
-        }
+        })
     }
 
-    /// The identity under every name of the mesh's trust domain (`AZ-11`).
+    /// The identity under every name of the mesh's trust domain (`AZ-11`); one that names no trust domain stays.
     fn aliases(&self, value: &str) -> Vec<String> {
-        let own = &self.settings.trust_domain.value;
-        let names: Vec<&String> = std::iter::once(own).chain(&self.settings.trust_domain_aliases).collect();
-        match value.split_once('/') {
-            Some((domain, rest)) if domain == "cluster.local" || names.iter().any(|name| **name == domain) => {
-                names.iter().map(|name| format!("{name}/{rest}")).collect()
-            }
-            _ => vec![value.to_owned()],
+        let own = std::iter::once(&self.settings.trust_domain.value);
+        let names: Vec<&String> = own.chain(&self.settings.trust_domain_aliases).collect();
+        let (domain, rest) = match value.split_once('/') {
+            Some((domain, rest)) if domain != "*" && rest.split('/').count() == 4 => (domain, rest),
+            _ => return vec![value.to_owned()],
+        };
+        let covers = |name: &str| match (domain.strip_prefix('*'), domain.strip_suffix('*')) {
+            (Some(suffix), _) => name.ends_with(suffix),
+            (None, Some(prefix)) => name.starts_with(prefix),
+            (None, None) => name == domain,
+        };
+        if domain != "cluster.local" && !names.iter().any(|name| covers(name)) {
+            return vec![value.to_owned()];
         }
+        let kept = |name: &str| domain.strip_prefix('*').is_some_and(|suffix| name.ends_with(suffix));
+        let mut all: Vec<String> =
+            names.iter().map(|name| if kept(name) { value.to_owned() } else { format!("{name}/{rest}") }).collect();
+        all.dedup();
+        all
     }
 }
 
+/// `None`: the value is none of its field.
 fn permission(field: Field<'_>, value: &str) -> Option<Permission> {
     Some(match field {
         // A host is compared without regard to case, and with its port if it has one (`AZ-5`).
-        Field::Host => Permission::Header(header(":authority", StringMatcher { ignore_case: true, ..text(value) })),
+        Field::Host => {
+            let mut matcher = header(":authority", value);
+            if let HeaderValueMatcher::Text(text) = &mut matcher.value {
+                text.ignore_case = true;
+            }
+            Permission::Header(matcher)
+        }
         Field::Port => Permission::DestinationPort(value.parse().ok()?),
-        Field::Method => Permission::Header(header(":method", text(value))),
-        Field::Path if value.contains('{') => Permission::PathTemplate(value.to_owned()),
+        Field::Method => Permission::Header(header(":method", value)),
+        Field::Path if value.contains("{*}") || value.contains("{**}") => Permission::PathTemplate(value.to_owned()),
         Field::Path => Permission::Path(text(value)),
-        Field::DestinationIp => Permission::DestinationIp(value.to_owned()),
+        Field::DestinationIp => Permission::DestinationIp(block(value)?),
         Field::ServerName => Permission::RequestedServerName(text(value)),
         Field::Principal
         | Field::Namespace
@@ -216,6 +269,14 @@ fn permission(field: Field<'_>, value: &str) -> Option<Permission> {
         | Field::Header(_)
         | Field::Claim(_) => return None,
     })
+}
+
+/// An address or a block of addresses; `None`: it is neither.
+fn block(value: &str) -> Option<String> {
+    let (address, length) = value.split_once('/').map_or((value, None), |(address, length)| (address, Some(length)));
+    let address: std::net::IpAddr = address.parse().ok()?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    length.is_none_or(|length| length.parse::<u8>().is_ok_and(|length| length <= longest)).then(|| value.to_owned())
 }
 
 /// Exact, `abc*`, `*abc`, or `*` for something that is not empty (`AZ-5`).
@@ -246,48 +307,47 @@ fn authenticated(pattern: &str) -> Principal {
     Principal::Authenticated(Some(StringMatcher::regex(pattern)))
 }
 
-/// `issuer/subject` of a verified token; `*` is any (`AZ-7`).
+/// `issuer/subject` of a verified token; `*` is any, and one at either end is of the issuer's beginning or the
+/// subject's end (`AZ-7`).
 fn request_principal(value: &str) -> Principal {
-    let (issuer, subject) = match value.rsplit_once('/') {
-        Some((issuer, subject)) => (issuer, subject),
-        None if value.starts_with('*') => ("*", value),
-        None => (value, "*"),
+    let any = || StringMatcher::regex(".+");
+    let exact = |value: &str| StringMatcher::exact(value);
+    let (issuer, subject) = match (value.rsplit_once('/'), value.strip_prefix('*'), value.strip_suffix('*')) {
+        (None, Some(""), _) => (any(), any()),
+        (None, Some(suffix), _) => (any(), StringMatcher::suffix(suffix)),
+        (None, None, Some(prefix)) => (StringMatcher::prefix(prefix), any()),
+        (None, None, None) => (exact(value), exact("")),
+        (Some((issuer, subject)), Some(_), _) => (text(issuer), exact(subject)),
+        (Some((issuer, subject)), None, Some(_)) => (exact(issuer), text(subject)),
+        (Some((issuer, subject)), None, None) => (exact(issuer), exact(subject)),
     };
     Principal::AllOf(vec![claim("iss", issuer), claim("sub", subject)])
 }
 
-/// A claim of the verified token; `a][b` leads into objects.
-fn claim(name: &str, value: &str) -> Principal {
+/// A claim of the verified token; `a][b` leads into objects. A list has it where one of its elements matches.
+fn claim(name: &str, value: StringMatcher) -> Principal {
     let mut path = vec!["payload".to_owned()];
     path.extend(name.split("][").map(str::to_owned));
     Principal::AnyOf(vec![
-        Principal::Claim(ClaimMatcher { path: path.clone(), value: ClaimValueMatcher::OneOf(text(value)) }),
-        Principal::Claim(ClaimMatcher { path, value: ClaimValueMatcher::Text(text(value)) }),
+        Principal::Claim(ClaimMatcher { path: path.clone(), value: ClaimValueMatcher::OneOf(value.clone()) }),
+        Principal::Claim(ClaimMatcher { path, value: ClaimValueMatcher::Text(value) }),
     ])
 }
 
-fn header(name: &str, value: StringMatcher) -> HeaderMatcher {
-    HeaderMatcher {
-        name: name.to_ascii_lowercase(),
-        value: HeaderValueMatcher::Text(value),
-        invert: false,
-        treat_missing_as_empty: false,
-    }
+/// A header that has the value; `*`: it is there, even if it is empty.
+fn header(name: &str, value: &str) -> HeaderMatcher {
+    let value = if value == "*" { HeaderValueMatcher::Present(true) } else { HeaderValueMatcher::Text(text(value)) };
+    HeaderMatcher { name: name.to_ascii_lowercase(), value, invert: false, treat_missing_as_empty: false }
 }
 
-/// `x` of `prefix[x]`.
-fn bracketed<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
-    key.strip_prefix(prefix)?.strip_prefix('[')?.strip_suffix(']')
+/// `x` of `[x]`.
+fn bracketed(name: &str) -> Option<&str> {
+    name.strip_prefix('[')?.strip_suffix(']')
 }
 
-/// A value with `*` at one end as a regular expression.
+/// A value with `*` for any characters as a regular expression.
 fn glob(value: &str) -> String {
-    match (value.strip_prefix('*'), value.strip_suffix('*')) {
-        (Some(""), _) => ".*".to_owned(),
-        (Some(suffix), _) => format!(".*{}", escape(suffix)),
-        (None, Some(prefix)) => format!("{}.*", escape(prefix)),
-        (None, None) => escape(value),
-    }
+    value.split('*').map(escape).collect::<Vec<_>>().join(".*")
 }
 
 fn escape(text: &str) -> String {

@@ -38,7 +38,7 @@ impl Wanted<'_, '_> {
         hosts.add(format!("{host}:{port}"), vec!["*".to_owned()], vec![route]);
         let listener = Listener {
             name: format!("{host}_{port}"),
-            connection_manager: manager(),
+            connection_manager: manager(&self.lowering.mesh.settings),
             route_config: RouteConfiguration { virtual_hosts: hosts.hosts, ..RouteConfiguration::default() },
             ..Listener::default()
         };

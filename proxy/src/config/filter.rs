@@ -181,6 +181,15 @@ pub enum Permission {
     DestinationIp(String),
     /// The name of the TLS connection.
     RequestedServerName(StringMatcher),
+    /// A value that another filter has left behind; some of these matches.
+    Metadata {
+        /// The filter's name.
+        filter: String,
+        /// The value's key.
+        key: String,
+        /// On the value: any of these.
+        any: Vec<ClaimValueMatcher>,
+    },
     /// All of them.
     AllOf(Vec<Permission>),
     /// Any of them.

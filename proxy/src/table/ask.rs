@@ -1,7 +1,11 @@
 //! Questions to a table outside of a running proxy: which route takes a request, and whether it may pass.
 
-use super::{Action, FilterTable, Resolution, RouteEntry, Table};
-use crate::{ClusterId, ListenerId, RequestHead, RouteId, request::Request};
+use std::{net::IpAddr, sync::Arc};
+
+use super::{Action, FilterTable, ListenerTable, Resolution, RouteEntry, Table};
+use crate::{
+    ClusterId, ListenerId, Metadata, RequestHead, RouteId, Token, config::RbacAction, redirect, request::Request,
+};
 
 /// The route of a request, and what it does with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,71 @@ pub enum Access {
     },
 }
 
+/// A request with what is known of it beyond its head.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The request.
+    pub head: RequestHead<'a>,
+    /// The client's address, whatever the headers say. `None`: as the headers say.
+    pub client: Option<IpAddr>,
+    /// The scheme, whatever the connection is. `None`: as the connection says.
+    pub scheme: Option<&'a str>,
+    /// A token that has been verified, under its metadata key.
+    pub token: Option<(&'a str, &'a Arc<Token>)>,
+    /// What filters outside of the chain have left behind.
+    pub metadata: Option<&'a Arc<Metadata>>,
+    /// Stands for the stream's random number.
+    pub stream_draw: u64,
+}
+
+/// What a listener's routes make of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Routed<'t> {
+    /// It is answered before routes are looked at.
+    Early {
+        /// 307, 400 or 404.
+        status: u16,
+        /// Envoy's `%RESPONSE_CODE_DETAILS%`.
+        details: &'static str,
+        /// Where a redirect leads.
+        location: Option<String>,
+    },
+    /// No virtual host has its authority, or no route of it takes the request: 404.
+    NotFound,
+    /// The virtual host sends clients to https: 301 to this address.
+    RequireTls(String),
+    /// A route takes it.
+    Route {
+        /// Which.
+        route: RouteRef<'t>,
+        /// Where its redirect leads.
+        location: Option<String>,
+        /// The new path, with its query, if it is another one.
+        path: Option<String>,
+        /// The new authority, if it is another one.
+        authority: Option<String>,
+    },
+}
+
+/// What one filter of a chain says of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict<'t> {
+    /// Access control.
+    Rbac {
+        /// What a match means.
+        action: RbacAction,
+        /// Every policy that matches, by name.
+        matching: Vec<&'t str>,
+    },
+    /// An external authorizer is asked.
+    Asks {
+        /// Its name.
+        provider: &'t str,
+        /// The policies because of which it is asked, by name.
+        matching: Vec<&'t str>,
+    },
+}
+
 impl Table {
     /// The route that takes a request; `None`: none does, or the request is answered before routes are looked at (a
     /// malformed head, or a virtual host that requires TLS). `stream_draw` stands for the stream's random number, which
@@ -57,17 +126,41 @@ impl Table {
     ///
     /// Envoy: `RouteMatcher::route`, first match in order.
     pub fn route(&self, listener: ListenerId, head: &RequestHead<'_>, stream_draw: u64) -> Option<RouteRef<'_>> {
+        match self.routed(listener, &Question::of(*head, stream_draw)) {
+            Routed::Route { route, .. } => Some(route),
+            Routed::Early { .. } | Routed::NotFound | Routed::RequireTls(_) => None,
+        }
+    }
+
+    /// What the routes make of a request, with the address that a redirect leads to and what the upstream would see.
+    /// Filters are not asked.
+    pub fn routed(&self, listener: ListenerId, question: &Question<'_>) -> Routed<'_> {
         let table = self.listener(listener);
-        let mut request = Request::default();
-        request.load(table, head).ok()?;
-        let id = table.routes.route(&request, stream_draw).route()?;
+        let mut request = match question.load(table) {
+            Ok(request) => request,
+            Err(early) => {
+                let (status, details, location) = (early.status, early.details, early.location);
+                return Routed::Early { status, details, location };
+            }
+        };
+        let id = match table.routes.route(&request, question.stream_draw) {
+            Resolution::NotFound => return Routed::NotFound,
+            Resolution::RequireTls => return Routed::RequireTls(redirect::https_location(&request)),
+            Resolution::Route(id) => id,
+        };
         let entry = table.routes.entry(id);
-        Some(RouteRef {
-            id,
-            name: &entry.name,
-            virtual_host: &entry.virtual_host,
-            does: self.does(entry, &request, stream_draw),
-        })
+        let does = self.does(entry, &request, question.stream_draw);
+        let route = RouteRef { id, name: &entry.name, virtual_host: &entry.virtual_host, does };
+        let location = match &entry.action {
+            Action::Redirect(redirect) => Some(redirect.location(&request)),
+            Action::Forward(_) | Action::DirectResponse(_) => None,
+        };
+        let (path, authority) = (request.path().to_owned(), request.authority().to_owned());
+        let weighted = entry.cluster(&request, question.stream_draw).and_then(|choice| choice.weighted);
+        entry.finalize_request(&mut request, weighted, &table.router);
+        let other = |new: &str, old: &str| (new != old).then(|| new.to_owned());
+        let (path, authority) = (other(request.path(), &path), other(request.authority(), &authority));
+        Routed::Route { route, location, path, authority }
     }
 
     fn does(&self, entry: &RouteEntry, request: &Request, stream_draw: u64) -> RouteDoes<'_> {
@@ -97,10 +190,7 @@ impl Table {
         if let Err(early) = request.load(table, head) {
             return Access::Denied { status: early.status, details: early.details.to_owned() };
         }
-        let route = match table.routes.route(&request, stream_draw) {
-            Resolution::Route(route) => Some(table.routes.entry(route)),
-            Resolution::NotFound | Resolution::RequireTls => None,
-        };
+        let route = table.route_of(&request, stream_draw);
         for place in 0..table.chain_len {
             let Some(filter) = table.filter(place, route) else { continue };
             let denied = match &table.filters[filter as usize] {
@@ -119,5 +209,74 @@ impl Table {
             }
         }
         Access::Allowed
+    }
+
+    /// What every filter of the chain that decides about access says of a request, in the order of the chain, whether
+    /// or not an earlier one has refused it. The question's token counts as verified from the first filter for tokens
+    /// on, or from the beginning if there is none; tokens in the request itself are not looked at.
+    ///
+    /// # Errors
+    /// The status and details of the answer that the request gets before any filter.
+    pub fn verdicts(
+        &self,
+        listener: ListenerId,
+        question: &Question<'_>,
+    ) -> Result<Vec<Verdict<'_>>, (u16, &'static str)> {
+        let table = self.listener(listener);
+        let mut request = question.load(table).map_err(|early| (early.status, early.details))?;
+        let route = table.route_of(&request, question.stream_draw);
+        let chain: Vec<&FilterTable> = (0..table.chain_len)
+            .filter_map(|place| Some(&table.filters[table.filter(place, route)? as usize]))
+            .collect();
+        let payload = question.token.map(|(key, token)| (Arc::from(key), token.clone()));
+        if !chain.iter().any(|filter| matches!(filter, FilterTable::Jwt(_))) {
+            request.payloads.extend(payload.clone());
+        }
+        let mut verdicts = Vec::new();
+        for filter in chain {
+            match filter {
+                FilterTable::Rbac(rbac) => verdicts.extend(
+                    rbac.rules()
+                        .map(|rules| Verdict::Rbac { action: rules.action(), matching: rules.matching(&request) }),
+                ),
+                FilterTable::Jwt(_) => request.payloads.extend(payload.clone()),
+                FilterTable::ExtAuthz(authorizer) => {
+                    let matching = authorizer.enabled.as_ref().map(|rules| rules.matching(&request));
+                    if matching.as_ref().is_none_or(|matching: &Vec<&str>| !matching.is_empty()) {
+                        let provider = authorizer.config.provider.as_str();
+                        verdicts.push(Verdict::Asks { provider, matching: matching.unwrap_or_default() });
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(verdicts)
+    }
+}
+
+impl<'a> Question<'a> {
+    /// A request of which nothing more is known.
+    pub const fn of(head: RequestHead<'a>, stream_draw: u64) -> Self {
+        Self { head, client: None, scheme: None, token: None, metadata: None, stream_draw }
+    }
+
+    fn load(&self, table: &ListenerTable) -> Result<Request, crate::request::EarlyReply> {
+        let mut request = Request::default();
+        request.load(table, &self.head)?;
+        if let Some(scheme) = self.scheme {
+            request.set_scheme(scheme);
+        }
+        request.trusted_address = self.client.or(request.trusted_address);
+        request.metadata = self.metadata.cloned();
+        Ok(request)
+    }
+}
+
+impl ListenerTable {
+    fn route_of(&self, request: &Request, stream_draw: u64) -> Option<&RouteEntry> {
+        match self.routes.route(request, stream_draw) {
+            Resolution::Route(route) => Some(self.routes.entry(route)),
+            Resolution::NotFound | Resolution::RequireTls => None,
+        }
     }
 }

@@ -18,7 +18,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use self::ask::{Access, RouteDoes, RouteRef};
+pub use self::ask::{Access, Question, RouteDoes, RouteRef, Routed, Verdict};
 use self::name_map::NameMap;
 pub(crate) use self::{
     filter::{ExtAuthzTable, FaultTable, FilterTable, LocalRateLimitTable},

@@ -26,11 +26,9 @@ struct Route<'a> {
 /// Judges every route of every `VirtualService`.
 pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let mut report = Report::default();
-    let routes: Vec<Route<'_>> = judge.mesh.virtual_services.iter().flat_map(routes).collect();
-    let checks = judge.each_unsatisfiable(&routes.iter().map(cut_off).collect::<Vec<_>>());
-    for (route, check) in routes.into_iter().zip(checks) {
+    for route in judge.mesh.virtual_services.iter().flat_map(routes) {
         let first_dead = first_dead(route.timeout.value, route.per_try.value);
-        match (check, first_dead <= route.count) {
+        match (judge.none_satisfiable(&[cut_off(&route)]), first_dead <= route.count) {
             (Check::Confirmed, false) => report.proofs.push(proof(&route)),
             (Check::Refuted, true) => report.findings.push(finding(&route, first_dead)),
             (Check::Undecided(reason), _) => report.undecided(&DEAD_RETRIES, route.subject, &reason),

@@ -7,14 +7,7 @@ pub(crate) mod retry_amplification;
 pub(crate) mod shadowed_route;
 pub(crate) mod timeout_inversion;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
-
 use meshproof_model::{Finding, FindingVerdict, Mesh, Nanos, Rule, Severity, Subject, Value, istio::VirtualService};
-
-use rayon::prelude::*;
 
 use crate::{
     Report, VerifyOptions,
@@ -31,8 +24,6 @@ pub(crate) struct Judge<'a> {
     pub graph: &'a Graph,
     /// What is asked.
     pub options: &'a VerifyOptions,
-    /// What Z3 has answered: many routes and links ask the same.
-    answers: Mutex<BTreeMap<Query, Check>>,
 }
 
 /// A property, with the rules that it judges.
@@ -59,16 +50,8 @@ pub(crate) enum Check {
     Refuted,
 }
 
-// BOUND: queries that share one context of Z3; making one costs more than most of them.
-const GROUP_MAX: usize = 64;
-
-impl<'a> Judge<'a> {
-    /// For one property: the answers to its questions depend on nobody else's.
-    pub(crate) fn new(mesh: &'a Mesh, graph: &'a Graph, options: &'a VerifyOptions) -> Self {
-        Self { mesh, graph, options, answers: Mutex::default() }
-    }
-
-    /// Asks Z3 about queries of which none may be satisfiable.
+impl Judge<'_> {
+    /// Asks Z3 about a group of queries of which none may be satisfiable.
     pub(crate) fn none_satisfiable(&self, queries: &[Query]) -> Check {
         let answers = self.each_unsatisfiable(queries);
         let refuted = answers.iter().find(|answer| **answer == Check::Refuted);
@@ -78,26 +61,14 @@ impl<'a> Judge<'a> {
             .unwrap_or(Check::Confirmed)
     }
 
-    /// Asks Z3 about each query whether it is unsatisfiable.
+    /// Asks Z3 about each query of a group whether it is unsatisfiable.
     pub(crate) fn each_unsatisfiable(&self, queries: &[Query]) -> Vec<Check> {
-        let lock = || self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut new: Vec<Query> = {
-            let known = lock();
-            queries.iter().filter(|query| !known.contains_key(query)).cloned().collect()
-        };
-        new.sort();
-        new.dedup();
         let check = |answer| match answer {
             Answer::Unsat => Check::Confirmed,
             Answer::Sat(_) => Check::Refuted,
             Answer::Unknown(reason) => Check::Undecided(reason),
         };
-        let groups: Vec<Vec<Answer>> =
-            new.par_chunks(GROUP_MAX).map(|group| check_all(group, self.options.rlimit)).collect();
-        let mut known = lock();
-        known.extend(new.into_iter().zip(groups.into_iter().flatten().map(check)));
-        let answer = |query| known.get(query).cloned();
-        queries.iter().map(|query| answer(query).unwrap_or(Check::Undecided("not asked".to_owned()))).collect()
+        check_all(queries, self.options.rlimit).into_iter().map(check).collect()
     }
 }
 

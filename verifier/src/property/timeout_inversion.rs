@@ -58,12 +58,7 @@ impl BusyTimes {
 
     /// The longest time of a call over one of its routes, repeated as often as it is made.
     pub(crate) fn way(&self, graph: &Graph, call: &Call, way: &Way) -> Longest {
-        self.once(graph, way).times(call.times)
-    }
-
-    /// The longest time of a single call over one of its routes.
-    pub(crate) fn once(&self, graph: &Graph, way: &Way) -> Longest {
-        longest_way(graph, way, &self.times)
+        longest_way(graph, call, way, &self.times)
     }
 }
 
@@ -74,21 +69,25 @@ fn longest_busy(graph: &Graph, node: usize, times: &[Longest]) -> Longest {
     };
     graph.nodes[node].stages.iter().fold(Longest::Time(own), |sum, stage| {
         let ways = stage.iter().flat_map(|call| call.ways.iter().map(move |way| (call, way)));
-        sum.plus(ways.fold(Longest::Time(Nanos::ZERO), |most, (call, way)| {
-            most.max(longest_way(graph, way, times).times(call.times))
-        }))
+        sum.plus(
+            ways.fold(Longest::Time(Nanos::ZERO), |most, (call, way)| most.max(longest_way(graph, call, way, times))),
+        )
     })
 }
 
-fn longest_way(graph: &Graph, way: &Way, times: &[Longest]) -> Longest {
+fn longest_way(graph: &Graph, call: &Call, way: &Way, times: &[Longest]) -> Longest {
     let all_tries = match longest_try(graph, way, times) {
         Longest::Time(one) => Longest::Time(one.times(way.retry.work()) + way.retry.back_off()),
         Longest::Open => Longest::Open,
     };
-    match (way.timeout.value, all_tries) {
+    let once = match (way.timeout.value, all_tries) {
         (Some(timeout), Longest::Time(tries)) => Longest::Time(timeout.min(tries)),
         (Some(timeout), Longest::Open) => Longest::Time(timeout),
         (None, tries) => tries,
+    };
+    match once {
+        Longest::Time(time) => Longest::Time(time.times(call.times)),
+        Longest::Open => Longest::Open,
     }
 }
 
@@ -126,14 +125,6 @@ impl Longest {
         match (self, other) {
             (Self::Time(a), Self::Time(b)) => Self::Time(a.max(b)),
             _ => Self::Open,
-        }
-    }
-
-    /// So many times.
-    fn times(self, count: u64) -> Self {
-        match self {
-            Self::Time(time) => Self::Time(time.times(count)),
-            Self::Open => Self::Open,
         }
     }
 

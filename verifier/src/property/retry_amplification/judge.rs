@@ -1,8 +1,8 @@
 //! From bounds to verdicts: who is over the limit, over which path, because of which lines.
 
-use meshproof_model::{Finding, FindingVerdict, Origin, RETRY_AMPLIFICATION, Severity, Subject, Witness, WitnessKind};
+use std::collections::BTreeMap;
 
-use rayon::prelude::*;
+use meshproof_model::{Finding, FindingVerdict, Origin, RETRY_AMPLIFICATION, Severity, Subject, Witness, WitnessKind};
 
 use super::{Certificate, Hop, Over, certificate, cycles};
 use crate::{
@@ -21,14 +21,10 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let graph = judge.graph;
     let mut report = Report::default();
     let components = components_from(graph, &graph.entries);
-    let services = (0..graph.services.len()).into_par_iter();
-    let certificates: Vec<Certificate> =
-        services.map(|service| certificate(graph, &components, service, Over::All)).collect();
-    // All at once: services ask much the same.
-    let queries: Vec<Query> = certificates.par_iter().flat_map_iter(|certificate| certificate.queries(graph)).collect();
-    judge.each_unsatisfiable(&queries);
-    for certificate in &certificates {
-        judge_service(judge, &components, certificate, &mut report);
+    let mut asked = Asked { judge, answers: BTreeMap::new() };
+    for service in 0..graph.services.len() {
+        let certificate = certificate(graph, &components, service, Over::All);
+        judge_service(&mut asked, &components, &certificate, &mut report);
     }
     report.findings.extend(cycles(graph).into_iter().map(|members| cycle(graph, &members)));
     report
@@ -47,6 +43,27 @@ fn components_from(graph: &Graph, entries: &[usize]) -> Vec<Vec<usize>> {
     components
 }
 
+/// Z3's answers; nodes that are alike ask the same.
+struct Asked<'a> {
+    judge: &'a Judge<'a>,
+    answers: BTreeMap<Query, Check>,
+}
+
+impl Asked<'_> {
+    fn none_satisfiable(&mut self, queries: &[Query]) -> Check {
+        let mut new: Vec<Query> = queries.iter().filter(|query| !self.answers.contains_key(query)).cloned().collect();
+        new.sort();
+        new.dedup();
+        for (query, answer) in new.iter().zip(self.judge.each_unsatisfiable(&new)) {
+            self.answers.insert(query.clone(), answer);
+        }
+        let answers: Vec<&Check> = queries.iter().filter_map(|query| self.answers.get(query)).collect();
+        let worst = answers.iter().find(|answer| ***answer == Check::Refuted);
+        let undecided = || answers.iter().find(|answer| ***answer != Check::Confirmed);
+        worst.or_else(undecided).map_or(Check::Confirmed, |answer| (*answer).clone())
+    }
+}
+
 /// The bound of a service, and the entry from which it is reached.
 struct Worst {
     entry: usize,
@@ -54,7 +71,8 @@ struct Worst {
     connects: u64,
 }
 
-fn judge_service(judge: &Judge<'_>, components: &[Vec<usize>], certificate: &Certificate, report: &mut Report) {
+fn judge_service(asked: &mut Asked<'_>, components: &[Vec<usize>], certificate: &Certificate, report: &mut Report) {
+    let judge = asked.judge;
     let graph = judge.graph;
     let subject = Subject::Service(graph.services[certificate.service].clone());
     let mut worst: Option<Worst> = None;
@@ -71,7 +89,7 @@ fn judge_service(judge: &Judge<'_>, components: &[Vec<usize>], certificate: &Cer
     }
     let Some(worst) = worst else { return };
     let exact = is_exact(graph, components, certificate, &worst);
-    match judge.none_satisfiable(&certificate.queries(graph)) {
+    match asked.none_satisfiable(&certificate.queries(graph)) {
         Check::Confirmed if worst.bound > judge.options.limits.retry_amplification => {
             report.findings.push(finding(judge, certificate, &worst, subject, exact));
         }

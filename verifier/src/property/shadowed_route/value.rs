@@ -54,10 +54,7 @@ pub(super) fn find(attribute: &Attribute, literals: &[Literal<'_>]) -> Found {
         }
     }
     let is_decided = |literal: &Literal<'_>| literal.is_wanted && !literal.is_folded && is_exact(literal.pattern);
-    let is_regex = |literal: &Literal<'_>| matches!(literal.pattern, Pattern::Regex(_));
-    // The case of letters is free where some pattern ignores it.
-    let has_choice = literals.iter().any(|literal| is_regex(literal) || literal.is_folded);
-    if !has_choice || literals.iter().any(is_decided) || (*attribute == Attribute::Method && tried > 0) {
+    if literals.iter().any(is_decided) || (*attribute == Attribute::Method && tried > 0) {
         return Found::Nothing;
     }
     by_automata(attribute, literals)

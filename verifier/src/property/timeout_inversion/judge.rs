@@ -133,7 +133,7 @@ impl Verdicts {
             limit: tried.limit,
             limit_at,
             lasts: match (kind, inner) {
-                (Kind::Inversion, Some((_, way))) => time(busy.once(graph, way)),
+                (Kind::Inversion, Some((call, way))) => time(busy.way(graph, &Call { times: 1, ..call.clone() }, way)),
                 (Kind::Zombie, _) => Some(known),
                 _ => None,
             },
@@ -178,7 +178,9 @@ fn calls_of<'a>(
     busy: &'a BusyTimes,
     node: usize,
 ) -> impl Iterator<Item = (&'a Call, &'a Way, Longest)> {
-    graph.calls(node).flat_map(move |call| call.ways.iter().map(move |way| (call, way, busy.once(graph, way))))
+    graph.calls(node).flat_map(move |call| {
+        call.ways.iter().map(move |way| (call, way, busy.way(graph, &Call { times: 1, ..call.clone() }, way)))
+    })
 }
 
 /// The longest of a callee's calls with a limit of its own, if it lasts as long as the caller waits.

@@ -1,0 +1,256 @@
+//! The hop to the backend: whether its two sides meet, whom the server sees, and whether it lets the request in.
+
+use std::{borrow::Cow, net::IpAddr};
+
+use meshproof_model::{Mesh, ProxyMode, ServiceId, WorkloadId};
+use meshproof_proxy::{
+    config::{Cluster, DownstreamTls, Identity, TlsMode, UpstreamTls, Validity},
+    tls::{self, Opening},
+};
+
+use super::{
+    Answer, Decider, Outcome, Principal,
+    access::Decision,
+    compiled::{Compiled, Key},
+    head::{Arrival, Head},
+};
+
+/// Who signs the certificates of the mesh, as far as decisions read it.
+const MESH_CA: &str = "mesh";
+
+/// Who sends the request on.
+pub(super) struct Hop<'q> {
+    pub(super) client: WorkloadId,
+    pub(super) principal: &'q Principal,
+    pub(super) peer: Option<IpAddr>,
+    pub(super) remote: Option<IpAddr>,
+    pub(super) is_connection: bool,
+}
+
+/// Where it arrives.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) server: WorkloadId,
+    /// The port of the pods.
+    pub(super) port: u16,
+    pub(super) address: Option<IpAddr>,
+    /// What the client speaks; `None`: plaintext.
+    pub(super) tls: Option<UpstreamTls>,
+}
+
+/// What becomes of a request at one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    link: Link,
+    decision: Decision,
+    has_proxy: bool,
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Plaintext,
+    Mutual,
+    /// TLS without a certificate of the client.
+    OneSided,
+    /// The server takes mutual TLS only.
+    Refused,
+    /// The server does not understand what the client speaks.
+    Unmatched,
+}
+
+impl Decider<'_> {
+    /// What becomes of a request at the backends that an answer names.
+    pub(super) fn arrive(
+        &self,
+        answer: &mut Answer,
+        compiled: &Compiled,
+        head: &Head<'_>,
+        hop: &Hop<'_>,
+    ) -> Result<(), Cow<'static, str>> {
+        if answer.outcome != Outcome::Route {
+            return Ok(());
+        }
+        let mut found: Vec<Found> = Vec::new();
+        let mut without_pods = Vec::new();
+        for backend in answer.backends.iter().filter(|backend| backend.host.is_some()) {
+            let clusters = compiled.lowered.config.clusters.iter().zip(&compiled.lowered.provenance.clusters);
+            let Some((cluster, origin)) = clusters.into_iter().find(|(c, _)| c.name == backend.cluster) else {
+                continue;
+            };
+            let mut seen = Vec::new();
+            for (host, endpoint) in cluster.hosts.iter().zip(&origin.endpoints) {
+                if seen.contains(&(endpoint.workload, endpoint.port)) {
+                    continue;
+                }
+                seen.push((endpoint.workload, endpoint.port));
+                let tls = tls::choose_transport(cluster, host).cloned();
+                let (server, port) = (endpoint.workload, endpoint.port);
+                let one = self.arrive_at(&Endpoint { server, port, address: None, tls }, head, hop)?;
+                if !found.contains(&one) {
+                    found.push(one);
+                }
+            }
+            if seen.is_empty() {
+                without_pods.push(cluster);
+            }
+        }
+        let proxy = self.prepared.mesh.workload(hop.client).proxy;
+        match found.as_slice() {
+            [] => {
+                // Nothing is known of what is behind it: what the client speaks decides.
+                let mutual = |cluster: &&Cluster| cluster.tls.as_ref().is_some_and(|tls| tls.identity.is_some());
+                answer.mtls = Some(!without_pods.is_empty() && without_pods.iter().all(mutual));
+            }
+            [one] => one.clone().tell(answer, proxy, hop.is_connection),
+            several => tell_several(several, answer, proxy, hop.is_connection),
+        }
+        Ok(())
+    }
+
+    /// What becomes of a request at one server.
+    pub(super) fn arrive_at(
+        &self,
+        endpoint: &Endpoint,
+        head: &Head<'_>,
+        hop: &Hop<'_>,
+    ) -> Result<Found, Cow<'static, str>> {
+        let (server, port) = (endpoint.server, endpoint.port);
+        let spoken = Self::spoken(hop.is_connection, self.lowering.spoken_on(server, port));
+        let key = Key::Inbound(server, port, spoken);
+        let compiled = self.cache.get(key, || self.lowering.inbound_port(server, port, Some(spoken)));
+        let accepts = &compiled.lowered.config.listeners[0].tls;
+        let (link, identity) = match hop.principal {
+            Principal::Plaintext => (meet(None, accepts).0, None),
+            Principal::Named(principal) => (Link::Mutual, Some(identity(principal))),
+            Principal::Derived => meet(endpoint.tls.as_ref(), accepts),
+        };
+        let arrival = Arrival {
+            identity: identity.as_ref(),
+            peer: hop.peer,
+            client: hop.remote,
+            destination: (endpoint.address, port),
+        };
+        let decision = self.decide(&compiled, 0, head, &arrival)?;
+        let has_proxy = self.prepared.mesh.workload(server).proxy != ProxyMode::None;
+        Ok(Found { link, decision, has_proxy })
+    }
+
+    /// What a client speaks to a pod's port: as to the first service that leads there, else to the pod itself.
+    pub(super) fn link_to_pod(
+        &self,
+        client: WorkloadId,
+        server: WorkloadId,
+        port: u16,
+        service: Option<(ServiceId, u16)>,
+    ) -> Option<UpstreamTls> {
+        let mesh: &Mesh = &self.prepared.mesh;
+        if let Some((service, number)) = service {
+            let key = Key::Outbound(client, number, Some(service));
+            let compiled = self.cache.get(key, || self.lowering.outbound(client, 0, &[(service, number)]));
+            let name = format!("outbound|{number}||{}", mesh.service(service).host);
+            let clusters = compiled.lowered.config.clusters.iter().zip(&compiled.lowered.provenance.clusters);
+            for (cluster, origin) in clusters.filter(|(cluster, _)| cluster.name == name) {
+                let pod = origin.endpoints.iter().position(|end| end.workload == server);
+                if let Some(host) = pod.and_then(|pod| cluster.hosts.get(pod)) {
+                    return tls::choose_transport(cluster, host).cloned();
+                }
+            }
+        }
+        let has_mtls = |id: WorkloadId| !matches!(mesh.workload(id).proxy, ProxyMode::None);
+        let accepts = self.lowering.server_mode(server, port).value != meshproof_model::istio::MtlsMode::Disable;
+        (has_mtls(client) && has_mtls(server) && accepts && mesh.settings.enable_auto_mtls.value).then(|| UpstreamTls {
+            identity: Some(signed(self.lowering.spiffe(client))),
+            trusted_ca: Some(MESH_CA.to_owned()),
+            alpn: vec!["istio-peer-exchange".to_owned(), "istio".to_owned()],
+            ..UpstreamTls::default()
+        })
+    }
+}
+
+impl Found {
+    /// Writes it into an answer.
+    pub(super) fn tell(self, answer: &mut Answer, client: ProxyMode, is_connection: bool) {
+        answer.mtls = Some(self.link == Link::Mutual);
+        let told = |why: &str, text: &str| if why.is_empty() { text.to_owned() } else { format!("{why}; {text}") };
+        // A client's proxy answers for a connection that fails; without one, the client sees the connection close.
+        let status = (client != ProxyMode::None && !is_connection).then_some(503);
+        match self.link {
+            Link::Refused => {
+                answer.why = told(&answer.why, "the server takes mutual TLS only, and the client speaks plaintext");
+                (answer.allowed, answer.outcome, answer.status) = (Some(false), Outcome::Denied, status);
+                answer.by.clear();
+            }
+            Link::Unmatched => {
+                answer.why = told(&answer.why, "the server does not take the TLS that the client speaks");
+                (answer.allowed, answer.outcome, answer.status) = (Some(false), Outcome::NoBackend, status);
+                answer.by.clear();
+            }
+            Link::Plaintext | Link::Mutual | Link::OneSided => {
+                let at = if self.has_proxy { "the server" } else { "the server, which has no proxy" };
+                self.decision.tell(answer, is_connection, at);
+            }
+        }
+    }
+}
+
+/// Several servers of one route: what they agree on, else it cannot be said.
+fn tell_several(found: &[Found], answer: &mut Answer, client: ProxyMode, is_connection: bool) {
+    let mut each = found.iter().map(|found| {
+        let mut one = answer.clone();
+        found.clone().tell(&mut one, client, is_connection);
+        one
+    });
+    let Some(mut all) = each.next() else { return };
+    for one in each {
+        let differs = all.allowed != one.allowed || all.outcome != one.outcome;
+        if all.mtls != one.mtls {
+            all.mtls = Some(false);
+        }
+        all.by.extend(one.by);
+        if differs {
+            all.allowed = None;
+            all.outcome = Outcome::Unknown;
+            all.status = None;
+            all.why = format!("{}; the backends do not agree: {}", all.why, one.why);
+        }
+    }
+    all.by.sort();
+    all.by.dedup();
+    *answer = all;
+}
+
+/// What becomes of a connection, and whom the server sees.
+fn meet(client: Option<&UpstreamTls>, server: &DownstreamTls) -> (Link, Option<Identity>) {
+    let handshake = tls::handshake(client, server);
+    match handshake.opening {
+        Opening::Open => {
+            let identity = handshake.peer();
+            let link = match &identity {
+                None => Link::Plaintext,
+                Some(identity) if identity.ca.is_empty() => Link::OneSided,
+                Some(_) => Link::Mutual,
+            };
+            (link, identity)
+        }
+        Opening::Doomed | Opening::Failed(_) if client.is_none() => (Link::Refused, None),
+        Opening::Doomed | Opening::Failed(_) => (Link::Unmatched, None),
+    }
+}
+
+/// A peer of the mesh, by its identity without `spiffe://`.
+pub(super) fn identity(principal: &str) -> Identity {
+    let name = if principal.starts_with("spiffe://") { principal.to_owned() } else { format!("spiffe://{principal}") };
+    signed(name)
+}
+
+fn signed(name: String) -> Identity {
+    Identity { ca: MESH_CA.to_owned(), uri_sans: vec![name], dns_sans: Vec::new(), validity: Validity::Valid }
+}
+
+/// A client that speaks TLS and shows no certificate, where a listener wants TLS.
+pub(super) fn anonymous(listener: &DownstreamTls) -> Option<Identity> {
+    let wants_tls = matches!(listener.mode, TlsMode::Simple | TlsMode::Strict);
+    let nobody = Identity { ca: String::new(), uri_sans: Vec::new(), dns_sans: Vec::new(), validity: Validity::Valid };
+    wants_tls.then_some(nobody)
+}
