@@ -232,6 +232,24 @@ impl World<'_> {
         }
     }
 
+    /// Whether the client has as much body as `content-length` says, on a connection of its own.
+    pub(crate) fn is_satisfied(&self, exchange: usize) -> bool {
+        let this = &self.exchanges[exchange];
+        let length = this.headers.iter().find(|(name, _)| name == "content-length");
+        let length = length.and_then(|(_, length)| length.parse::<u64>().ok());
+        let is_own = this.worker.is_none() && self.case.requests[this.request].connection.is_none();
+        is_own && length.is_some_and(|length| this.body_bytes >= length)
+    }
+
+    /// A client that has everything closes its connection, even if the proxy still waits for the end of the answer.
+    pub(crate) fn close_satisfied(&mut self, exchange: usize, flow: usize) {
+        if !self.flows[flow].ended && !self.exchanges[exchange].is_over {
+            self.exchanges[exchange].is_complete = true;
+            self.finish(exchange);
+            self.leave(flow, true);
+        }
+    }
+
     /// An exchange is over; the worker of a closed loop goes on.
     fn finish(&mut self, exchange: usize) {
         let this = &mut self.exchanges[exchange];

@@ -167,7 +167,12 @@ impl World<'_> {
     fn respond_body(&mut self, node: usize, stream: StreamId, bytes: u64) {
         let Some(flow) = self.flow_of(node, stream) else { return };
         match self.flows[flow].origin {
-            Origin::Client(exchange) => self.exchanges[exchange].body_bytes += bytes,
+            Origin::Client(exchange) => {
+                self.exchanges[exchange].body_bytes += bytes;
+                if !self.flows[flow].http2 && self.is_satisfied(exchange) {
+                    self.after_timers(Event::Satisfied { exchange, flow });
+                }
+            }
             Origin::Leg(_) => self.answer(flow, Step::Body { bytes, end: false }),
             Origin::Shadow(_) => {}
         }

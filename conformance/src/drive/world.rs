@@ -74,6 +74,8 @@ pub(crate) enum Event {
     Chunk { flow: usize, bytes: u64, end: bool },
     /// The client has waited long enough.
     GiveUp(usize),
+    /// The client has the whole body, by its length.
+    Satisfied { exchange: usize, flow: usize },
     /// The connection of an exchange is closed.
     Cut(usize),
     /// A connection is open.
@@ -261,6 +263,7 @@ impl<'c> World<'c> {
             Event::Send { request, worker } => self.send(request, worker),
             Event::Chunk { flow, bytes, end } => self.request_body(flow, bytes, end),
             Event::GiveUp(exchange) => self.give_up(exchange),
+            Event::Satisfied { exchange, flow } => self.close_satisfied(exchange, flow),
             Event::Cut(exchange) => self.cut(exchange),
             Event::LinkUp(link) => self.link_up(link),
             Event::LinkFailed(link) => self.link_failed(link),

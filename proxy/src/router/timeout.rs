@@ -2,7 +2,7 @@
 
 use super::retry::Verdict;
 use crate::{
-    AttemptId, ResetReason, ResponseFlag, StreamId,
+    AttemptId, Effect, ResetReason, ResponseFlag, StreamId, TimerId,
     machine::Machine,
     reply::Reply,
     retry::Decision,
@@ -36,14 +36,17 @@ impl Machine<'_, '_> {
         self.reply_timeout(id, "response_timeout");
     }
 
-    /// The limit on one try. Too late once the answer has begun.
+    /// The limit on one try. Once the answer has begun it only ends the limit on silence (measured).
     pub(crate) fn per_try_timeout(&mut self, id: AttemptId) {
         let now = self.cx.now;
         let Some(stream) = self.core.streams.get_mut(id.stream) else { return };
         let response_started = stream.response_started;
-        let rings = stream.attempt_mut(id.number).is_some_and(|attempt| attempt.per_try.ring(now));
-        if rings && !response_started {
+        let Some(attempt) = stream.attempt_mut(id.number).filter(|attempt| attempt.per_try.is_due(now)) else { return };
+        attempt.per_try.clear();
+        if !response_started {
             self.try_timeout(id, ClusterCounter::UpstreamRqPerTryTimeout, "upstream_per_try_timeout");
+        } else if attempt.idle.alarm.clear() {
+            self.emit(Effect::ClearTimer(TimerId::PerTryIdle(id)));
         }
     }
 
@@ -53,7 +56,7 @@ impl Machine<'_, '_> {
         let Some(stream) = self.core.streams.get_mut(id.stream) else { return };
         match stream.attempt_mut(id.number).map_or(Silence::Late, |attempt| attempt.idle.ring(now)) {
             Silence::Late => {}
-            Silence::Until(at) => self.set_timer(crate::TimerId::PerTryIdle(id), at),
+            Silence::Until(at) => self.set_timer(TimerId::PerTryIdle(id), at),
             Silence::TooLong => {
                 let counter = ClusterCounter::UpstreamRqPerTryIdleTimeout;
                 self.try_timeout(id, counter, "upstream_per_try_idle_timeout");
