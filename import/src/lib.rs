@@ -23,7 +23,7 @@ mod suppression;
 mod unmodelled;
 mod yaml;
 
-use meshproof_model::{Finding, Mesh, Sources};
+use meshproof_model::{Finding, Mesh, Sources, gateway_api::Implementation};
 
 pub use suppression::{Suppression, SuppressionScope};
 
@@ -38,16 +38,19 @@ pub struct ImportOptions {
     pub istio_version: Option<String>,
     /// What full host names end in, after `.svc.`.
     pub cluster_domain: String,
+    /// Who carries Gateway API out: what the API leaves open, each decides for itself.
+    pub gateway_impl: Implementation,
 }
 
 impl Default for ImportOptions {
-    /// `default`, lenient, the newest Istio, `cluster.local`.
+    /// `default`, lenient, the newest Istio, `cluster.local`, Gateway API by Istio.
     fn default() -> Self {
         Self {
             default_namespace: "default".to_owned(),
             strict: false,
             istio_version: None,
             cluster_domain: "cluster.local".to_owned(),
+            gateway_impl: Implementation::Istio,
         }
     }
 }

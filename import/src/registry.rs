@@ -320,6 +320,11 @@ impl<'o> Reader<'o> {
         mesh.unmodelled.extend(assumed.into_values());
         gateways::promote(mesh);
         gateways::stand_in(mesh, &self.options.cluster_domain);
+        mesh.gateway_api.implementation = self.options.gateway_impl;
+        let (found, gaps) = gateway_api::references::check(mesh);
+        self.out.findings.extend(found);
+        mesh.unmodelled.extend(gaps);
+        mesh.unmodelled.extend(gateway_api::references::open_values(mesh));
         gateway_api::stand_in::promote(mesh);
         gateway_api::stand_in::add(mesh);
         mention_namespaces(mesh);

@@ -75,6 +75,15 @@ rules! {
     CONFLICTING_OBJECTS = "MP0205" "conflicting-objects" Warning Some("IST0109"),
         "objects about one host or scope of which only one counts",
         "which one counts depends on their age and names, and the others do nothing";
+    UNATTACHED_ROUTE = "MP0240" "unattached-route" Warning None,
+        "a route of Gateway API that its parent does not take",
+        "no request gets to it there, and those that it was written for are answered 404";
+    UNDEFINED_BACKEND = "MP0241" "undefined-backend" Error None,
+        "a backend of Gateway API or an Ingress whose Service or port is not defined",
+        "its share of the requests is answered 500 or 503 by the proxy";
+    MISSING_GRANT = "MP0242" "missing-grant" Warning None,
+        "a backend in another namespace that no ReferenceGrant there permits",
+        "its share of the requests is answered 500 by the proxy";
     SHADOWED_ROUTE = "MP0301" "shadowed-route" Warning Some("IST0130"),
         "a route that earlier routes leave no request for",
         "it never acts, though whoever wrote it believes it does";

@@ -15,6 +15,7 @@ use std::{fs, io::Write as _, panic};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use meshproof_import::ImportOptions;
+use meshproof_model::gateway_api::Implementation;
 
 use crate::{InputError, InternalError, Project};
 
@@ -78,12 +79,23 @@ struct InputArgs {
     /// Unknown fields and kinds, and what is not modelled, are errors.
     #[arg(long)]
     strict: bool,
+    /// Who carries Gateway API out: istio, linkerd, envoy-gateway or generic.
+    #[arg(long, value_name = "NAME", default_value = "istio", value_parser = gateway_impl)]
+    gateway_impl: Implementation,
+}
+
+fn gateway_impl(name: &str) -> Result<Implementation, String> {
+    Implementation::find(name).ok_or_else(|| "it is istio, linkerd, envoy-gateway or generic".to_owned())
 }
 
 impl InputArgs {
     fn read(&self, paths: &[String]) -> Result<Project, InputError> {
         let here = [".".to_owned()];
-        let options = ImportOptions { default_namespace: self.default_namespace.clone(), ..ImportOptions::default() };
+        let options = ImportOptions {
+            default_namespace: self.default_namespace.clone(),
+            gateway_impl: self.gateway_impl,
+            ..ImportOptions::default()
+        };
         Project::read(if paths.is_empty() { &here } else { paths }, &options)
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod duration;
 pub(crate) mod filter;
 pub(crate) mod gateway;
 pub(crate) mod policy;
+pub(crate) mod references;
 pub(crate) mod refs;
 pub(crate) mod route;
 pub(crate) mod stand_in;

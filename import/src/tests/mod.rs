@@ -5,6 +5,7 @@ mod calls;
 mod findings;
 mod fuzz;
 mod gateway_api;
+mod gateway_references;
 mod injection;
 mod kinds;
 mod linkerd;
