@@ -16,23 +16,33 @@ pub(crate) struct Field<'a> {
     node: &'a Node<'a>,
     mark: Mark,
     path: Arc<str>,
+    /// Reading leaves no mark: what is read is kept, and verdicts do not see it.
+    quiet: bool,
 }
 
 impl<'a> Field<'a> {
     /// The whole object.
     pub(crate) fn root(file: FileId, node: &'a Node<'a>, path: Arc<str>) -> Self {
-        Self { file, node, mark: head(node), path }
+        Self { file, node, mark: head(node), path, quiet: false }
+    }
+
+    /// The same, read without a mark: it stays among what is not modelled.
+    pub(crate) fn quietly(&self) -> Self {
+        Self { quiet: true, ..self.clone() }
     }
 
     /// The field of that name, unless it is absent or null.
     pub(crate) fn get(&self, key: &str) -> Option<Self> {
         let entry = self.node.entry(key)?;
-        entry.read.set(true);
+        if !self.quiet {
+            entry.read.set(true);
+        }
         (!entry.value.is_null()).then(|| Self {
             file: self.file,
             node: &entry.value,
             mark: entry_mark(entry),
             path: join(&self.path, key),
+            quiet: self.quiet,
         })
     }
 
@@ -43,12 +53,13 @@ impl<'a> Field<'a> {
 
     /// The items of a list; of anything else none.
     pub(crate) fn items(&self) -> impl Iterator<Item = Self> + use<'a> {
-        let (file, path) = (self.file, self.path.clone());
+        let (file, path, quiet) = (self.file, self.path.clone(), self.quiet);
         self.node.items().iter().enumerate().map(move |(i, node)| Self {
             file,
             node,
             mark: head(node),
             path: Arc::from(format!("{path}[{i}]")),
+            quiet,
         })
     }
 
@@ -59,10 +70,13 @@ impl<'a> Field<'a> {
 
     /// The fields of an object with keys of the user's choice, null ones too.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&'a str, Self)> + use<'a> {
-        let (file, path) = (self.file, self.path.clone());
+        let (file, path, quiet) = (self.file, self.path.clone(), self.quiet);
         self.node.entries().iter().map(move |entry| {
-            entry.read.set(true);
-            let field = Self { file, node: &entry.value, mark: entry_mark(entry), path: join(&path, &entry.key) };
+            if !quiet {
+                entry.read.set(true);
+            }
+            let field =
+                Self { file, node: &entry.value, mark: entry_mark(entry), path: join(&path, &entry.key), quiet };
             (entry.key.as_ref(), field)
         })
     }
@@ -151,7 +165,7 @@ impl<'a> Field<'a> {
 
     /// Its labels; they count as read.
     pub(crate) fn labels(&self) -> Labels {
-        for entry in self.node.entries() {
+        for entry in self.node.entries().iter().filter(|_| !self.quiet) {
             entry.read.set(true);
         }
         labels(self.node)

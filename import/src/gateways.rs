@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use meshproof_model::{
     ContainerPort, Labels, Located, Mesh, Meta, ProxyMode, Resolution, ResourceRef, Service, ServicePort, TargetPort,
-    Unmodelled, Workload, istio, linkerd::ProxyOptions,
+    Unmodelled, Workload, istio,
+    kubernetes::{PodLife, ServiceOptions},
+    linkerd::ProxyOptions,
 };
 
 use crate::kubernetes::{protocol, workload::selects};
@@ -80,6 +82,7 @@ fn stand_in_for(
         proxy: ProxyMode::Gateway,
         proxy_at: at.clone(),
         host_network: false,
+        life: PodLife::default(),
         linkerd: ProxyOptions::default(),
     };
     let service = (mesh.find_service(&namespace, &name).is_none()).then(|| Service {
@@ -90,6 +93,7 @@ fn stand_in_for(
         ports,
         selector: selector.clone(),
         export_to: Vec::new(),
+        options: ServiceOptions::default(),
         linkerd: ProxyOptions::default(),
     });
     let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();

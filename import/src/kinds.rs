@@ -21,6 +21,8 @@ pub(crate) enum Reading {
     ConfigMap,
     /// Linkerd's own kinds.
     Linkerd,
+    /// Kinds of Kubernetes that are kept, and that verdicts do not see; why that matters.
+    Kubernetes(&'static str),
     /// A list of objects.
     List,
     /// Known, and not part of the model; why that matters.
@@ -105,7 +107,6 @@ const TRAFFIC: &str = "gateway.networking.x-k8s.io/XBackendTrafficPolicy";
 
 const NO_TRAFFIC: &str = "it carries no requests and decides about none";
 const ROLLOUT: &str = "it changes what runs over time; verdicts are about what the manifests start with";
-const ROUTES: &str = "its routes are not modelled: requests that it would route are judged without it";
 const ACCESS: &str = "it decides about access, and verdicts are made without it";
 const SCOPES: &str = "scopes are not modelled: every workload sees every host, as without it";
 const PATCHES: &str = "it patches the proxies that it selects; what it changes there is not judged";
@@ -146,7 +147,7 @@ static KINDS: &[Kind] = kinds! {
     "", "Namespace", Some("Namespace"), Reading::Namespace;
     "", "ConfigMap", Some("ConfigMap"), Reading::ConfigMap;
     "", "ServiceAccount", Some("ServiceAccount"), Reading::ServiceAccount;
-    "", "Endpoints", Some("Endpoints"), Reading::Not(ENDPOINTS);
+    "", "Endpoints", Some("Endpoints"), Reading::Kubernetes(ENDPOINTS);
     "", "Secret", None, Reading::Not(NO_TRAFFIC);
     "", "PersistentVolume", None, Reading::Not(NO_TRAFFIC);
     "", "PersistentVolumeClaim", None, Reading::Not(NO_TRAFFIC);
@@ -167,13 +168,13 @@ static KINDS: &[Kind] = kinds! {
     "extensions", "Deployment", Some("Deployment"), Reading::Workload;
     "extensions", "DaemonSet", Some("DaemonSet"), Reading::Workload;
     "extensions", "Ingress", None, Reading::Ingress;
-    "autoscaling", "HorizontalPodAutoscaler", Some("HorizontalPodAutoscaler"), Reading::Not(ROLLOUT);
-    "policy", "PodDisruptionBudget", Some("PodDisruptionBudget"), Reading::Not(ROLLOUT);
+    "autoscaling", "HorizontalPodAutoscaler", Some("HorizontalPodAutoscaler"), Reading::Kubernetes(ROLLOUT);
+    "policy", "PodDisruptionBudget", Some("PodDisruptionBudget"), Reading::Kubernetes(ROLLOUT);
     "policy", "PodSecurityPolicy", None, Reading::Not(NO_TRAFFIC);
-    "networking.k8s.io", "NetworkPolicy", Some("NetworkPolicy"), Reading::Not(ACCESS);
+    "networking.k8s.io", "NetworkPolicy", Some("NetworkPolicy"), Reading::Kubernetes(ACCESS);
     "networking.k8s.io", "Ingress", Some("Ingress"), Reading::Ingress;
     "networking.k8s.io", "IngressClass", None, Reading::Not(NO_TRAFFIC);
-    "discovery.k8s.io", "EndpointSlice", Some("EndpointSlice"), Reading::Not(ENDPOINTS);
+    "discovery.k8s.io", "EndpointSlice", Some("EndpointSlice"), Reading::Kubernetes(ENDPOINTS);
     "rbac.authorization.k8s.io", "Role", None, Reading::Not(NO_TRAFFIC);
     "rbac.authorization.k8s.io", "RoleBinding", None, Reading::Not(NO_TRAFFIC);
     "rbac.authorization.k8s.io", "ClusterRole", None, Reading::Not(NO_TRAFFIC);
@@ -209,7 +210,7 @@ static KINDS: &[Kind] = kinds! {
     GATEWAY_API_X, "XMesh", None, Reading::Not(PROCESS);
 
     LINKERD, "ServiceProfile", Some("ServiceProfile"), Reading::Linkerd;
-    LINKERD_POLICY, "HTTPRoute", None, Reading::Not(ROUTES);
+    LINKERD_POLICY, "HTTPRoute", Some("gateway.networking.k8s.io/HTTPRoute"), Reading::Linkerd;
     LINKERD_POLICY, "Server", Some("policy.linkerd.io/Server"), Reading::Linkerd;
     LINKERD_POLICY, "ServerAuthorization", Some("ServerAuthorization"), Reading::Linkerd;
     LINKERD_POLICY, "AuthorizationPolicy", Some("policy.linkerd.io/AuthorizationPolicy"), Reading::Linkerd;
@@ -220,18 +221,18 @@ static KINDS: &[Kind] = kinds! {
     LINKERD_POLICY, "HTTPLocalRateLimitPolicy", Some("HTTPLocalRateLimitPolicy"), Reading::Linkerd;
     "split.smi-spec.io", "TrafficSplit", Some("TrafficSplit"), Reading::Linkerd;
 
-    "argoproj.io", "Rollout", None, Reading::Workload;
-    "argoproj.io", "AnalysisTemplate", None, Reading::Not(ROLLOUT);
-    "argoproj.io", "ClusterAnalysisTemplate", None, Reading::Not(ROLLOUT);
+    "argoproj.io", "Rollout", Some("Rollout"), Reading::Workload;
+    "argoproj.io", "AnalysisTemplate", Some("AnalysisTemplate"), Reading::Not(ROLLOUT);
+    "argoproj.io", "ClusterAnalysisTemplate", Some("AnalysisTemplate"), Reading::Not(ROLLOUT);
     "argoproj.io", "AnalysisRun", None, Reading::Not(ROLLOUT);
     "argoproj.io", "Experiment", None, Reading::Not(ROLLOUT);
     "argoproj.io", "Application", None, Reading::Not(DEPLOYS);
     "argoproj.io", "ApplicationSet", None, Reading::Not(DEPLOYS);
     "argoproj.io", "AppProject", None, Reading::Not(NO_TRAFFIC);
-    "flagger.app", "Canary", None, Reading::Not(ROLLOUT);
+    "flagger.app", "Canary", Some("Canary"), Reading::Not(ROLLOUT);
     "flagger.app", "MetricTemplate", None, Reading::Not(ROLLOUT);
     "flagger.app", "AlertProvider", None, Reading::Not(NO_TRAFFIC);
-    "keda.sh", "ScaledObject", None, Reading::Not(ROLLOUT);
+    "keda.sh", "ScaledObject", Some("ScaledObject"), Reading::Not(ROLLOUT);
     "keda.sh", "ScaledJob", None, Reading::Not(ROLLOUT);
     "keda.sh", "TriggerAuthentication", None, Reading::Not(NO_TRAFFIC);
     "kustomize.config.k8s.io", "Kustomization", None, Reading::Not(MAKES);

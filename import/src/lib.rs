@@ -5,6 +5,7 @@
 
 mod calls;
 mod cx;
+mod delivery;
 mod duration;
 mod field;
 mod gateway_api;

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::{
     ImportOptions, Imported, calls,
     cx::Cx,
-    gateway_api, gateways, helm, istio,
+    delivery, gateway_api, gateways, helm, istio,
     kinds::{self, GatewayKind, Kind, Reading},
     kubernetes::{self, injection, workload},
     linkerd, lints,
@@ -204,6 +204,7 @@ impl<'o> Reader<'o> {
         self.has_linkerd |= object.group.ends_with("linkerd.io");
         let mut cx = Cx::new(object);
         let mesh = &mut self.out.mesh;
+        delivery::read(object, mesh, &mut cx);
         mesh.linkerd.policies.extend(linkerd::annotations::policy(object, &mut cx));
         match kind.reading {
             Reading::VirtualService => mesh.virtual_services.extend(istio::virtual_service::read(object, &mut cx)),
@@ -238,6 +239,10 @@ impl<'o> Reader<'o> {
                     istio::mesh_config::read_field(&config, mesh, &mut cx);
                 }
             }
+            Reading::Kubernetes(reason) => {
+                kubernetes::read(object, mesh, &mut cx);
+                mesh.unmodelled.push(unmodelled::whole(object, reason));
+            }
             Reading::Linkerd => linkerd::read(object, mesh, &mut cx),
             Reading::ConfigMap => return self.config_map(object),
             Reading::Not(reason) => mesh.unmodelled.push(unmodelled::whole(object, reason)),
@@ -249,7 +254,7 @@ impl<'o> Reader<'o> {
             self.out.findings.push(Finding::new(&INVALID_VALUE, subject, message).at(object.meta.at.clone()));
         }
         self.out.findings.append(&mut cx.findings);
-        if !matches!(kind.reading, Reading::Not(_)) {
+        if !matches!(kind.reading, Reading::Not(_) | Reading::Kubernetes(_)) {
             self.out.mesh.unmodelled.extend(unmodelled::fields(object));
         }
     }

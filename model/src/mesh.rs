@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Behaviour, Located, Location, ResourceRef, delivery::Delivery, gateway_api::GatewayApi, istio,
+    Behaviour, Located, Location, ResourceRef, delivery::Delivery, gateway_api::GatewayApi, istio, kubernetes,
     kubernetes::Kubernetes, linkerd, linkerd::Linkerd,
 };
 
@@ -110,7 +110,7 @@ pub struct Namespace {
 }
 
 /// A host that can be called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Service {
     /// The object that defines it; `kind` is `Service` or `ServiceEntry`.
     pub meta: Meta,
@@ -126,6 +126,8 @@ pub struct Service {
     pub selector: Labels,
     /// Namespaces that see it; empty: all.
     pub export_to: Vec<String>,
+    /// How its endpoints are chosen beside readiness.
+    pub options: kubernetes::ServiceOptions,
     /// What Linkerd's annotations say, its namespace's where it says nothing.
     pub linkerd: linkerd::ProxyOptions,
 }
@@ -212,7 +214,7 @@ impl Protocol {
 }
 
 /// Something that runs: the pods of one template.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
     /// The object that defines it, such as a Deployment.
     pub meta: Meta,
@@ -234,6 +236,8 @@ pub struct Workload {
     pub proxy_at: Location,
     /// Whether the pods share the node's network.
     pub host_network: bool,
+    /// Probes, hooks, and how pods are replaced.
+    pub life: kubernetes::PodLife,
     /// What Linkerd's annotations say, its namespace's where it says nothing.
     pub linkerd: linkerd::ProxyOptions,
 }

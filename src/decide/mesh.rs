@@ -111,6 +111,7 @@ fn workload(namespace: &str, name: &str, labels: Labels, proxy: ProxyMode, at: L
         proxy,
         proxy_at: at,
         host_network: false,
+        life: meshproof_model::kubernetes::PodLife::default(),
         linkerd: meshproof_model::linkerd::ProxyOptions::default(),
     }
 }

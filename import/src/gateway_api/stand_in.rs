@@ -6,6 +6,7 @@ use meshproof_model::{
     ContainerPort, GATEWAY_NAME, Labels, Located, Mesh, Meta, ProxyMode, Resolution, ResourceRef, Service, ServicePort,
     TargetPort, Unmodelled, Workload, complete_host,
     gateway_api::{Address, Gateway},
+    kubernetes::{PodLife, ServiceOptions},
     linkerd::ProxyOptions,
 };
 
@@ -92,6 +93,7 @@ fn add_for(gateway: &Gateway, mesh: &mut Mesh) {
         proxy: ProxyMode::Gateway,
         proxy_at: at.clone(),
         host_network: false,
+        life: PodLife::default(),
         linkerd: ProxyOptions::default(),
     };
     let service = Service {
@@ -102,6 +104,7 @@ fn add_for(gateway: &Gateway, mesh: &mut Mesh) {
         ports,
         selector,
         export_to: Vec::new(),
+        options: ServiceOptions::default(),
         linkerd: ProxyOptions::default(),
     };
     let is_known = mesh.find_host(&service.host).is_some();

@@ -1,6 +1,8 @@
 //! Istio: networking.v1.ServiceEntry.
 
-use meshproof_model::{Resolution, Service, ServicePort, TargetPort, linkerd::ProxyOptions};
+use meshproof_model::{
+    Resolution, Service, ServicePort, TargetPort, kubernetes::ServiceOptions, linkerd::ProxyOptions,
+};
 
 use crate::{cx::Cx, field::Field, kubernetes::protocol, object::Object};
 
@@ -28,6 +30,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Vec<Service> {
         ports: ports.clone(),
         selector: selector.clone(),
         export_to: export_to.clone(),
+        options: ServiceOptions::default(),
         linkerd: ProxyOptions::default(),
     };
     spec.texts("hosts").into_iter().map(|host| service(host.value)).collect()

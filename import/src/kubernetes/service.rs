@@ -1,6 +1,9 @@
 //! Kubernetes: v1.Service.
 
-use meshproof_model::{Resolution, Service, ServicePort, TargetPort};
+use meshproof_model::{
+    Located, Nanos, Resolution, Service, ServicePort, TargetPort,
+    kubernetes::{ServiceOptions, TrafficDistribution},
+};
 
 use super::protocol;
 use crate::{cx::Cx, field::Field, linkerd::annotations, object::Object, yaml::Plain};
@@ -17,9 +20,35 @@ pub(crate) fn read(object: &Object<'_>, cluster_domain: &str, cx: &mut Cx) -> Op
         ports: spec.list("ports").filter_map(|entry| port(&entry, cx)).collect(),
         selector: spec.labels_at("selector"),
         export_to: exported(object),
+        options: options(&spec.quietly(), cx),
         linkerd: annotations::options(object.get("metadata").as_ref(), cx),
         meta: object.meta.clone(),
     })
+}
+
+/// What chooses endpoints beside readiness. Verdicts do not see it: it stays among what is not modelled.
+fn options(spec: &Field<'_>, cx: &mut Cx) -> ServiceOptions {
+    let local = |key: &str| Cx::word(spec, key, &[("Local", true), ("Cluster", false)]);
+    let distribution = [
+        ("PreferClose", TrafficDistribution::SameZone),
+        ("PreferSameZone", TrafficDistribution::SameZone),
+        ("PreferSameNode", TrafficDistribution::SameNode),
+    ];
+    let affinity = Cx::word(spec, "sessionAffinity", &[("ClientIP", ())]).map(|affinity| {
+        let client = spec.get("sessionAffinityConfig").and_then(|config| config.get("clientIP"));
+        let seconds = client.and_then(|client| cx.count(&client, "timeoutSeconds"));
+        let default = Located::new(10_800, affinity.at);
+        seconds.unwrap_or(default).map(|seconds| Nanos::from_secs(seconds.into()))
+    });
+    let external = spec.text_at("type").is_some_and(|kind| kind == "ExternalName");
+    ServiceOptions {
+        external_name: spec.located_text("externalName").filter(|_| external),
+        traffic_distribution: Cx::word(spec, "trafficDistribution", &distribution),
+        internal_local: local("internalTrafficPolicy"),
+        external_local: local("externalTrafficPolicy"),
+        client_affinity: affinity,
+        publish_not_ready: spec.get("publishNotReadyAddresses").and_then(|on| Some(on.located(on.bool()?))),
+    }
 }
 
 /// Annotation `networking.istio.io/exportTo`.

@@ -3,6 +3,7 @@
 
 use meshproof_model::{ContainerPort, Labels, Located, Location, ProxyMode, Workload};
 
+use super::life;
 use crate::{cx::Cx, field::Field, linkerd::annotations, object::Object};
 
 /// A workload before it is known who gets a proxy.
@@ -73,6 +74,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Read> {
         env: containers.iter().flat_map(env).collect(),
         proxy: ProxyMode::None,
         proxy_at: at,
+        life: life::read(spec.as_ref(), &pod, cx),
         host_network: pod.bool_at("hostNetwork").unwrap_or(false),
         linkerd: annotations::options(metadata.as_ref(), cx),
     };

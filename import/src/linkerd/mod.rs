@@ -10,7 +10,7 @@ use meshproof_model::{
     linkerd::{HttpLocalRateLimitPolicy, TrafficSplit},
 };
 
-use crate::{cx::Cx, field::Field, object::Object, unmodelled};
+use crate::{cx::Cx, field::Field, gateway_api, object::Object, unmodelled};
 
 /// Reads an object of `linkerd.io`, `policy.linkerd.io` or `split.smi-spec.io` into the mesh.
 pub(crate) fn read(object: &Object<'_>, mesh: &mut Mesh, cx: &mut Cx) {
@@ -24,6 +24,7 @@ pub(crate) fn read(object: &Object<'_>, mesh: &mut Mesh, cx: &mut Cx) {
         "ServerAuthorization" => linkerd.server_authorizations.extend(authorization::of_server(object, &spec)),
         "MeshTLSAuthentication" => linkerd.mesh_tls_authentications.push(authorization::mesh_tls(object, &spec)),
         "NetworkAuthentication" => linkerd.network_authentications.push(authorization::network(object, &spec)),
+        "HTTPRoute" => linkerd.http_routes.extend(gateway_api::route::http(object, cx)),
         "TrafficSplit" => linkerd.traffic_splits.extend(traffic_split(object, &spec, cx)),
         _ => {}
     }
@@ -54,10 +55,6 @@ fn gaps(object: &Object<'_>, mesh: &Mesh) -> Option<&'static str> {
             .last()
             .filter(|split| split.has_matches)
             .map(|_| "`matches` are not modelled: all requests are split"),
-        "AuthorizationPolicy" => linkerd.authorization_policies.last().and_then(|policy| {
-            matches!(policy.target.value.kind.as_str(), "HTTPRoute" | "GRPCRoute")
-                .then_some("authorizations of single routes are not modelled: its route is judged without it")
-        }),
         _ => None,
     }
 }
@@ -82,7 +79,7 @@ fn traffic_split(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> Option<T
 }
 
 /// A quantity of Kubernetes in thousandths: `1`, `0.5`, `500m`; `None` for any other.
-fn quantity_milli(text: &str) -> Option<u64> {
+pub(crate) fn quantity_milli(text: &str) -> Option<u64> {
     if let Some(milli) = text.strip_suffix('m') {
         return milli.parse().ok();
     }

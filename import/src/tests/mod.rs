@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod calls;
+mod delivery;
 mod findings;
 mod fuzz;
 mod gateway_api;
 mod gateway_references;
 mod injection;
 mod kinds;
+mod kubernetes;
 mod linkerd;
 mod lints;
 mod references;

@@ -15,6 +15,8 @@ pub use proxy::*;
 pub use route::*;
 pub use server::*;
 
+use crate::gateway_api::HttpRoute;
+
 /// Everything that is Linkerd's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Linkerd {
@@ -24,6 +26,8 @@ pub struct Linkerd {
     pub profiles: Vec<ServiceProfile>,
     /// Retries, timeouts and breakers that annotations of an object ask for (`L-5`, `L-7`).
     pub policies: Vec<AnnotatedPolicy>,
+    /// HTTPRoutes of `policy.linkerd.io`, of the same form as Gateway API's.
+    pub http_routes: Vec<HttpRoute>,
     /// Ports of servers with a policy (`L-9`).
     pub servers: Vec<Server>,
     /// Who may call, in the older form (`L-9`).

@@ -354,3 +354,136 @@ fn l1_opaque_ports_and_skipped_ports_have_no_routes() {
     let to = cluster(&lowered, BOOKS);
     assert_eq!((&to.lb_policy, to.transport_matches.len()), (&LbPolicy::Random, 0));
 }
+
+/// An HTTPRoute of `books` in this group and namespace.
+fn http_route(api: &str, namespace: &str, annotations: &str, rest: &str) -> String {
+    format!(
+        "apiVersion: {api}\nkind: HTTPRoute\nmetadata: {{name: r, namespace: {namespace}, annotations: {{{annotations}}}}}\nspec:\n  \
+         parentRefs: [{{group: '', kind: Service, name: books, namespace: lk}}]\n  {rest}\n---\n"
+    )
+}
+
+const POLICY: &str = "policy.linkerd.io/v1beta3";
+const GATEWAY: &str = "gateway.networking.k8s.io/v1";
+
+#[test]
+fn l4_l5_routes_decide_and_keep_what_they_do_not_set() {
+    let to = |name: &str, weight: u32| format!("{{name: {name}, port: 80, weight: {weight}}}");
+    let retry = "retry.linkerd.io/http: '503'";
+    let v2 = "outbound|80||books-v2.lk~";
+    for api in [POLICY, GATEWAY] {
+        let split = format!("rules: [{{backendRefs: [{}, {}]}}]", to("books", 9), to("books-v2", 1));
+        assert_eq!(
+            routes(&calls(&(books("") + &http_route(api, "lk", "", &split))), "*"),
+            [format!("prefix / -> {BOOKS}:9 {v2}:1 timeout=0s no-retries")],
+            "L-8 {api}"
+        );
+        let plain = http_route(api, "lk", "timeout.linkerd.io/request: 1s", "rules: [{}]");
+        assert_eq!(
+            routes(&calls(&(books(&format!("{retry}, timeout.linkerd.io/request: 9s")) + &plain)), "*"),
+            [format!("prefix / -> {BOOKS} timeout=1s retries=1 on refused-stream,retriable-status-codes [503]")],
+            "T48 L-5 retries are still the Service's, {api}"
+        );
+        let timeouts = http_route(api, "lk", "", "rules: [{timeouts: {request: 2s}}]");
+        assert_eq!(
+            routes(&calls(&(books("timeout.linkerd.io/response: 1s") + &timeouts)), "*"),
+            [format!("prefix / -> {BOOKS} timeout=2s no-retries")],
+            "L-5 a rule's own limit hides the Service's, {api}"
+        );
+        let consumer = http_route(api, "shop", "", "rules: [{timeouts: {request: 3s}}]");
+        let producer = http_route(api, "lk", "", "rules: [{timeouts: {request: 4s}}]");
+        assert_eq!(
+            routes(&calls(&(books("") + &consumer + &producer)), "*"),
+            [format!("prefix / -> {BOOKS} timeout=4s no-retries")],
+            "G-10 a consumer's routes are for its own namespace, {api}"
+        );
+        let mirrored = format!(
+            "rules: [{{filters: [{{type: RequestMirror, requestMirror: {{backendRef: {}}}}}]}}]",
+            to("books", 1)
+        );
+        assert_eq!(
+            routes(&calls(&(books("") + &http_route(api, "lk", "", &mirrored.replace(", weight: 1", "")))), "*"),
+            [format!("prefix / -> {BOOKS} timeout=0s no-retries")],
+            "L-4 a filter that Linkerd does not know makes it leave the route out, {api}"
+        );
+    }
+    let profile = profile("{routes: [{name: get, condition: {method: GET}}]}");
+    let both = books("") + &http_route(POLICY, "lk", "", "rules: [{timeouts: {request: 1s}}]") + &profile;
+    assert_eq!(routes(&calls(&both), "*").len(), 2, "L-4 the profile decides before routes");
+}
+
+#[test]
+fn l4_routes_are_ordered_and_answer_what_none_takes() {
+    let rules = "hostnames: [books.example.com, '*.example.com']\n  rules:\n  - matches: [{path: {value: /a}, method: GET}, {path: {type: Exact, value: /a}}]\n    \
+                 backendRefs: [{name: books, port: 80}]\n  - matches: [{path: {value: /a/b/}, headers: [{name: X, value: y}]}]\n    \
+                 backendRefs: [{name: none, port: 80}, {name: books, weight: 0, port: 80}]\n    \
+                 filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: Z, value: z}]}}]\n  \
+                 - matches: [{path: {type: RegularExpression, value: /r.*}}]\n    filters: [{type: RequestRedirect, requestRedirect: {hostname: other}}]\n";
+    let lowered = calls(&(books("") + &http_route(GATEWAY, "lk", "", rules)));
+    let shown: Vec<String> = routes(&lowered, "*").into_iter().map(|route| route.replace("(?i)", "")).collect();
+    let exact = ":authority=/books\\.example\\.com(?::[0-9]+)?/";
+    assert_eq!(
+        shown[..4],
+        [
+            format!("exact /a {exact} -> {BOOKS} timeout=0s no-retries"),
+            format!("segments /a/b {exact} x=y -> outbound|80||none.lk~ timeout=0s no-retries"),
+            format!("segments /a {exact} :method=GET -> {BOOKS} timeout=0s no-retries"),
+            format!("regex /r.* {exact} redirect 302"),
+        ],
+        "G-3"
+    );
+    assert_eq!(shown.len(), 8);
+    assert!(shown[4].starts_with("exact /a :authority=/.+\\.example\\.com"), "G-2 {}", shown[4]);
+    let route = &lowered.config.listeners[0].route_config.virtual_hosts[0].routes[1];
+    let Action::Forward(action) = &route.action else { panic!() };
+    assert_eq!((action.cluster_not_found_status, route.headers.request_to_add.len()), (500, 1), "G-5");
+    let none = "rules: [{backendRefs: [{name: books, port: 80, weight: 0}]}]";
+    assert_eq!(
+        routes(&calls(&(books("") + &http_route(GATEWAY, "lk", "", none))), "*"),
+        ["prefix / answer 500"],
+        "G-5"
+    );
+}
+
+#[test]
+fn l9_routes_of_a_server_and_their_own_policies() {
+    let text = "apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: {name: s, namespace: lk}
+spec: {podSelector: {matchLabels: {app: books}}, port: 8080}
+---
+apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: {name: health, namespace: lk}
+spec: {parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /health}}]}]}
+---
+apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: {name: api, namespace: lk}
+spec: {parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /api}}]}]}
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: {name: p, namespace: lk}
+spec: {targetRef: {group: policy.linkerd.io, kind: HTTPRoute, name: health}, requiredAuthenticationRefs: []}
+";
+    let mesh = fixture(&(books("") + text));
+    let lowered = checked(mesh.inbound(workload(&mesh, "lk/books")));
+    let listener = &lowered.config.listeners[0];
+    let routes = &listener.route_config.virtual_hosts[0].routes;
+    let shown: Vec<(String, usize)> =
+        routes.iter().map(|route| (show_route(route), route.filter_overrides.len())).collect();
+    assert_eq!(
+        shown,
+        [
+            ("segments /health -> inbound|8080|| timeout=0s no-retries".to_owned(), 1),
+            ("segments /api -> inbound|8080|| timeout=0s no-retries".to_owned(), 0),
+        ],
+        "L-9 a route's policies add to the Server's"
+    );
+    assert_eq!(
+        routes[0].filter_overrides,
+        [meshproof_proxy::config::FilterOverride::Rbac(None)],
+        "L-9 an empty list admits anyone"
+    );
+}

@@ -14,6 +14,7 @@ mod inbound;
 mod intents;
 mod linkerd;
 mod mtls;
+mod network;
 mod provenance;
 mod routes;
 mod scenarios;

@@ -10,7 +10,9 @@ use meshproof_proxy::{
 
 use super::super::Lowering;
 use crate::{
-    Located, Location, Origin, ResourceRef, WorkloadId, is_subset,
+    Located, Location, Origin, ResourceRef, WorkloadId,
+    gateway_api::HttpRoute,
+    is_subset,
     linkerd::{
         AuthenticationRef, AuthorizationPolicy, ClientRef, InboundPolicy, Network, Server, ServerAuthorization,
         ServerRef,
@@ -80,6 +82,17 @@ impl Lowering<'_> {
         grants.extend(policies.filter_map(|policy| self.of_policy(policy)));
         let at = server.access_policy.as_ref().map_or(&server.meta.at, |policy| &policy.at);
         Access { grants, origin: Origin::Written(at.clone()) }
+    }
+
+    /// What a route of a Server grants beside the Server's own authorizations.
+    pub(super) fn route_grants(&self, route: &HttpRoute) -> Vec<Grant> {
+        let policies = self.mesh.linkerd.authorization_policies.iter();
+        let of_route = policies.filter(|policy| {
+            policy.meta.namespace() == route.meta.namespace()
+                && policy.target.value.kind == route.meta.resource.kind
+                && policy.target.value.name == route.meta.name()
+        });
+        of_route.filter_map(|policy| self.of_policy(policy)).collect()
     }
 
     /// What a policy grants; `None` if it names something that does not exist, which makes Linkerd ignore it.

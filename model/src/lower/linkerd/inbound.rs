@@ -2,16 +2,20 @@
 
 use meshproof_proxy::{
     Nanos,
-    config::{Cluster, Host, LbPolicy, Listener, RouteConfiguration, RouteMatch, Thresholds, UpstreamProtocol},
+    config::{
+        Cluster, Filter, FilterOverride, Host, LbPolicy, Listener, Route, RouteConfiguration, RouteMatch, Thresholds,
+        UpstreamProtocol,
+    },
 };
 
 use super::{
     super::{
-        ClusterOrigin, DestinationOrigin, ListenerOrigin, Lowering, cluster::protocol, outbound::Routing,
-        retry::Lowered,
+        ClusterOrigin, DestinationOrigin, ListenerOrigin, Lowering, RouteOrigin, cluster::protocol, outbound::Routing,
+        retry::Lowered, route::Made,
     },
-    access,
+    access::{self, Access, Grant},
     outbound::{made, manager},
+    routes::{self, Entry},
 };
 use crate::{
     Origin, Protocol, WorkloadId,
@@ -44,8 +48,8 @@ impl Lowering<'_> {
         let mode = self.linkerd_mode(server, port);
         let mut filters = Vec::new();
         let mut policies = Vec::new();
+        let access = self.linkerd_access(server, port);
         if mode.value != MtlsMode::Disable {
-            let access = self.linkerd_access(server, port);
             filters.extend(access::filter(&access.grants));
             policies.extend(access.grants.iter().filter_map(|grant| grant.policy.clone()));
             if let Some((limit, resource, at)) = rule.and_then(|rule| self.rate_limit(rule)) {
@@ -66,8 +70,15 @@ impl Lowering<'_> {
         let (route, mut route_origin) =
             made(RouteMatch::prefix("/"), vec![(destination, 1)], &Timeouts::default(), Lowered::none("L-3"), "L-3");
         route_origin.destinations = Vec::new();
+        let bound = rule.map(|rule| self.routes_of_server(rule.meta.namespace(), rule.meta.name()));
+        let bound = bound.unwrap_or_default();
+        let routes = match bound.as_slice() {
+            [] => vec![(route, route_origin)],
+            // Requests that no route takes are answered 404.
+            bound => routes::entries(bound).iter().map(|entry| self.inbound_route(entry, &route, &access)).collect(),
+        };
         let mut hosts = Routing::default();
-        hosts.add(format!("inbound|http|{port}"), vec!["*".to_owned()], vec![(route, route_origin)]);
+        hosts.add(format!("inbound|http|{port}"), vec!["*".to_owned()], routes);
         let listener = Listener {
             name: format!("linkerdInbound_{port}"),
             tls: self.linkerd_downstream(workload, mode.value),
@@ -103,5 +114,29 @@ impl Lowering<'_> {
             ..Thresholds::default()
         }];
         ((cluster, ClusterOrigin::new(None, port, connect)), (listener, origin))
+    }
+
+    /// A route of a Server: whom the Server admits, and whom policies of the route admit beside them.
+    fn inbound_route(&self, entry: &Entry<'_>, to: &Route, access: &Access) -> Made {
+        let mut route = Route { matches: entry.matches.clone(), ..to.clone() };
+        let own = self.route_grants(entry.route);
+        if !own.is_empty() && access::filter(&access.grants).is_some() {
+            let grants: Vec<Grant> = access.grants.iter().chain(&own).cloned().collect();
+            let filter = access::filter(&grants).and_then(|filter| match filter {
+                Filter::Rbac(rbac) => Some(rbac),
+                _ => None,
+            });
+            route.filter_overrides.push(FilterOverride::Rbac(filter));
+        }
+        let rule = &entry.route.rules[entry.rule];
+        route.name = rule.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
+        let origin = RouteOrigin {
+            resource: Some(entry.route.meta.resource.clone()),
+            rule: entry.rule,
+            match_block: entry.block,
+            route: Origin::Written(entry.block.map_or(&rule.at, |block| &rule.matches[block].at).clone()),
+            ..RouteOrigin::plain("*", "L-9")
+        };
+        (route, origin)
     }
 }

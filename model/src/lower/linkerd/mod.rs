@@ -7,6 +7,7 @@ mod mtls;
 mod outbound;
 mod profile;
 mod retry;
+mod routes;
 
 use super::{Lowering, index::age};
 use crate::{

@@ -80,6 +80,10 @@ impl Wanted<'_, '_> {
         if is_headless(target) {
             policy = RoutePolicy::default();
         }
+        let routes = self.api_routes(service, port, &policy);
+        if !routes.is_empty() {
+            return routes;
+        }
         let destinations = self.backends(service, port);
         self.break_circuits(&policy, &destinations);
         let retries = of_route(policy.retry.as_ref());

@@ -1,0 +1,49 @@
+//! Flagger: Canary (`FL-1` to `FL-4`).
+
+use meshproof_model::delivery::{Canary, CanaryAnalysis, CanaryService};
+
+use super::duration;
+use crate::{cx::Cx, field::Field, istio::retries, object::Object};
+
+pub(super) fn read(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> Option<Canary> {
+    let target = spec.get("targetRef")?;
+    let name = (target.text_at("kind")?, target.text_at("name")?);
+    let analysis = spec.get("analysis").or_else(|| spec.get("canaryAnalysis"));
+    Some(Canary {
+        meta: object.meta.clone(),
+        target: target.located(name),
+        provider: spec.located_text("provider"),
+        service: spec.get("service").map(|service| self::service(&service, cx)).unwrap_or_default(),
+        analysis: analysis.map(|analysis| self::analysis(&analysis, cx)).unwrap_or_default(),
+        progress_deadline: cx.count(spec, "progressDeadlineSeconds"),
+        skip_analysis: spec.bool_at("skipAnalysis").unwrap_or(false),
+    })
+}
+
+fn service(field: &Field<'_>, cx: &mut Cx) -> CanaryService {
+    CanaryService {
+        name: field.located_text("name"),
+        port: cx.port(field, "port"),
+        port_name: field.text_at("portName"),
+        hosts: field.texts("hosts"),
+        gateways: field.texts("gateways"),
+        timeout: duration(field, "timeout", cx),
+        retries: field.get("retries").map(|written| retries::read(&written, cx)),
+    }
+}
+
+fn analysis(field: &Field<'_>, cx: &mut Cx) -> CanaryAnalysis {
+    let weights = field.list("stepWeights").filter_map(|weight| weight.int().and_then(|n| u32::try_from(n).ok()));
+    CanaryAnalysis {
+        at: Some(field.at()),
+        interval: duration(field, "interval", cx),
+        threshold: cx.count(field, "threshold"),
+        max_weight: cx.count(field, "maxWeight"),
+        step_weight: cx.count(field, "stepWeight"),
+        step_weights: weights.collect(),
+        step_weight_promotion: cx.count(field, "stepWeightPromotion"),
+        iterations: cx.count(field, "iterations"),
+        mirror: field.bool_at("mirror").unwrap_or(false),
+        metrics: field.list("metrics").filter_map(|metric| metric.located_text("name")).collect(),
+    }
+}
