@@ -20,6 +20,14 @@ pub(crate) fn action(object: &Object<'_>) -> Option<Location> {
     find(&spec.value).map(|mark| object.location(mark, "spec"))
 }
 
+/// The hooks of an object that belongs to a chart's tests, deletion or rollback only (`GO-3`).
+pub(crate) fn unapplied_hook<'o>(object: &'o Object<'_>) -> Option<&'o str> {
+    let hooks = object.meta.annotations.get("helm.sh/hook")?;
+    let elsewhere =
+        ["test", "test-success", "test-failure", "pre-delete", "post-delete", "pre-rollback", "post-rollback"];
+    hooks.split(',').all(|hook| elsewhere.contains(&hook.trim())).then_some(hooks)
+}
+
 fn find(node: &Node<'_>) -> Option<yaml::Mark> {
     match &node.value {
         Value::Scalar { text, .. } => yaml::template_in_scalar(text).then_some(node.mark),

@@ -21,6 +21,7 @@ mod references;
 mod registry;
 mod schema;
 mod suppression;
+mod terraform;
 mod unmodelled;
 mod yaml;
 

@@ -18,7 +18,9 @@ use crate::{
     kubernetes::{self, injection, workload},
     linkerd, lints,
     object::{NoObject, Object, head, locate},
-    references, schema, suppression, unmodelled,
+    references, schema, suppression,
+    terraform::{self, Planned},
+    unmodelled,
     yaml::{self, Document, Node, Parsed},
 };
 
@@ -111,7 +113,25 @@ impl<'o> Reader<'o> {
         }
     }
 
+    /// The manifests of a Terraform plan.
+    fn planned<'a>(&mut self, file: FileId, planned: Vec<Planned<'a, 'a>>, objects: &mut Vec<Known<'a>>) {
+        for resource in planned {
+            match resource.manifest {
+                Some((manifest, path)) => self.tree(file, manifest, &Arc::from(path), objects),
+                None => self.out.mesh.unmodelled.push(Unmodelled {
+                    at: locate(file, head(resource.node), &resource.path),
+                    reason: "of a plan only `kubernetes_manifest` resources are read".to_owned(),
+                    matters: resource.kind.starts_with("kubernetes_") || resource.kind == "helm_release",
+                    resource: ResourceRef { kind: resource.kind, namespace: String::new(), name: resource.address },
+                }),
+            }
+        }
+    }
+
     fn tree<'a>(&mut self, file: FileId, root: &'a Node<'a>, path: &Arc<str>, objects: &mut Vec<Known<'a>>) {
+        if let Some(planned) = terraform::resources(root) {
+            return self.planned(file, planned, objects);
+        }
         let object = match Object::new(file, root, path.clone(), &self.options.default_namespace) {
             Ok(object) => object,
             Err(reason) => return self.no_object(file, root, path, &reason),
@@ -134,6 +154,10 @@ impl<'o> Reader<'o> {
             self.out.unreadable = true;
             self.out.findings.push(unrendered(at));
             return;
+        }
+        if let Some(hook) = helm::unapplied_hook(&object) {
+            let reason = format!("a Helm hook that no install or upgrade applies: `{hook}`");
+            return self.out.mesh.unmodelled.push(Unmodelled { matters: false, ..unmodelled::whole(&object, reason) });
         }
         if object.meta.resource.name.is_empty() {
             if kind.is_some_and(|kind| kind.schema.is_some()) {

@@ -92,3 +92,46 @@ fn strict_makes_gaps_errors() {
     let [finding] = imported.findings.as_slice() else { panic!("one finding") };
     assert_eq!((finding.rule.code, finding.severity), ("MP0102", meshproof_model::Severity::Error));
 }
+
+#[test]
+fn hooks_that_no_install_applies_are_no_part_of_the_mesh() {
+    let pod = |name: &str, hook: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, annotations: {{helm.sh/hook: '{hook}'}}}}\nspec: \
+             {{containers: [{{name: c}}]}}\n---\n"
+        )
+    };
+    let read = read(&(pod("a", "test") + &pod("b", "pre-install, test") + &pod("c", "post-delete,pre-rollback")));
+    let names: Vec<&str> = read.mesh.workloads.iter().map(|workload| workload.meta.name()).collect();
+    assert_eq!(names, ["b"]);
+    let reasons = read.mesh.unmodelled.iter().map(|gap| gap.reason.as_str());
+    assert_eq!(
+        reasons.filter(|reason| reason.contains("hook")).collect::<Vec<_>>(),
+        [
+            "a Helm hook that no install or upgrade applies: `test`",
+            "a Helm hook that no install or upgrade applies: `post-delete,pre-rollback`",
+        ]
+    );
+}
+
+#[test]
+fn manifests_of_a_terraform_plan_are_read_and_the_rest_is_named() {
+    let plan = r#"{"format_version": "1.2", "terraform_version": "1.9.0", "planned_values": {"root_module": {
+  "resources": [
+    {"address": "kubernetes_manifest.web", "mode": "managed", "type": "kubernetes_manifest", "name": "web", "values": {
+      "manifest": {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"ports": [{"name": "http", "port": 80}], "selector": {"app": "web"}}}, "wait": null}},
+    {"address": "aws_s3_bucket.b", "type": "aws_s3_bucket", "values": {"bucket": "b"}}],
+  "child_modules": [{"address": "module.x", "resources": [
+    {"address": "module.x.helm_release.r", "type": "helm_release", "values": {"chart": "c"}},
+    {"address": "module.x.kubernetes_manifest.v", "type": "kubernetes_manifest", "values": {"manifest": {
+      "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "v", "namespace": "shop"},
+      "spec": {"hosts": ["web"], "http": [{"timeuot": "1s", "route": [{"destination": {"host": "web"}}]}]}}}}]}]}}}"#;
+    let read = read(plan);
+    assert_eq!((read.mesh.services.len(), read.mesh.virtual_services.len()), (1, 1));
+    let paths: Vec<String> = read.findings.iter().map(|finding| place(finding.location.as_ref().unwrap())).collect();
+    let field = "planned_values.root_module.child_modules[0].resources[1].values.manifest.spec.http[0].timeuot";
+    assert_eq!(paths, [format!("11:44 {field}")]);
+    let gaps: Vec<_> = read.mesh.unmodelled.iter().map(|gap| (gap.resource.name.as_str(), gap.matters)).collect();
+    assert_eq!(gaps, [("aws_s3_bucket.b", false), ("module.x.helm_release.r", true)]);
+}
