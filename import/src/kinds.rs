@@ -19,6 +19,10 @@ pub(crate) enum Reading {
     /// Its name is an identity, which the workloads give.
     ServiceAccount,
     ConfigMap,
+    EnvoyFilter,
+    /// Kept, and that verdicts do not see; why that matters not.
+    ProxyConfig(&'static str),
+    Telemetry(&'static str),
     /// Linkerd's own kinds.
     Linkerd,
     /// Kinds of Kubernetes that are kept, and that verdicts do not see; why that matters.
@@ -30,6 +34,14 @@ pub(crate) enum Reading {
 }
 
 impl Reading {
+    /// Whether verdicts see what such an object says, so that what nobody read of it is named field by field.
+    pub(crate) const fn is_judged(self) -> bool {
+        !matches!(
+            self,
+            Self::Not(_) | Self::Kubernetes(_) | Self::ProxyConfig(_) | Self::Telemetry(_) | Self::EnvoyFilter
+        )
+    }
+
     /// Whether an object without a `spec` is a mistake: these have nothing to say by default.
     pub(crate) const fn needs_spec(self) -> bool {
         matches!(
@@ -109,7 +121,6 @@ const NO_TRAFFIC: &str = "it carries no requests and decides about none";
 const ROLLOUT: &str = "it changes what runs over time; verdicts are about what the manifests start with";
 const ACCESS: &str = "it decides about access, and verdicts are made without it";
 const SCOPES: &str = "scopes are not modelled: every workload sees every host, as without it";
-const PATCHES: &str = "it patches the proxies that it selects; what it changes there is not judged";
 const EXTENDS: &str = "extensions of proxies are not modelled: what it does to requests is not judged";
 const MAKES: &str = "it says how manifests are made; run `kubectl kustomize` and read what it prints";
 const DEPLOYS: &str = "what it deploys is not in this manifest; render it and read that";
@@ -132,12 +143,12 @@ static KINDS: &[Kind] = kinds! {
     NETWORKING, "Sidecar", Some("Sidecar"), Reading::Not(SCOPES);
     NETWORKING, "WorkloadEntry", Some("WorkloadEntry"), Reading::Not(ENDPOINTS);
     NETWORKING, "WorkloadGroup", Some("WorkloadGroup"), Reading::Not(ENDPOINTS);
-    NETWORKING, "EnvoyFilter", Some("EnvoyFilter"), Reading::Not(PATCHES);
-    NETWORKING, "ProxyConfig", Some("ProxyConfig"), Reading::Not(PROCESS);
+    NETWORKING, "EnvoyFilter", Some("EnvoyFilter"), Reading::EnvoyFilter;
+    NETWORKING, "ProxyConfig", Some("ProxyConfig"), Reading::ProxyConfig(PROCESS);
     SECURITY, "PeerAuthentication", Some("PeerAuthentication"), Reading::PeerAuthentication;
     SECURITY, "AuthorizationPolicy", Some("AuthorizationPolicy"), Reading::AuthorizationPolicy;
     SECURITY, "RequestAuthentication", Some("RequestAuthentication"), Reading::RequestAuthentication;
-    TELEMETRY, "Telemetry", Some("Telemetry"), Reading::Not(RECORDS);
+    TELEMETRY, "Telemetry", Some("Telemetry"), Reading::Telemetry(RECORDS);
     "extensions.istio.io", "WasmPlugin", Some("WasmPlugin"), Reading::Not(EXTENDS);
     "install.istio.io", "IstioOperator", None, Reading::IstioOperator;
 

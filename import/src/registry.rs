@@ -263,6 +263,15 @@ impl<'o> Reader<'o> {
                     istio::mesh_config::read_field(&config, mesh, &mut cx);
                 }
             }
+            Reading::EnvoyFilter => mesh.envoy_filters.extend(istio::envoy_filter::read(object, &mut cx)),
+            Reading::ProxyConfig(reason) => {
+                mesh.proxy_configs.extend(istio::envoy_filter::proxy_config(object, &mut cx));
+                mesh.unmodelled.push(unmodelled::whole(object, reason));
+            }
+            Reading::Telemetry(reason) => {
+                mesh.telemetries.extend(istio::envoy_filter::telemetry(object));
+                mesh.unmodelled.push(unmodelled::whole(object, reason));
+            }
             Reading::Kubernetes(reason) => {
                 kubernetes::read(object, mesh, &mut cx);
                 mesh.unmodelled.push(unmodelled::whole(object, reason));
@@ -278,7 +287,7 @@ impl<'o> Reader<'o> {
             self.out.findings.push(Finding::new(&INVALID_VALUE, subject, message).at(object.meta.at.clone()));
         }
         self.out.findings.append(&mut cx.findings);
-        if !matches!(kind.reading, Reading::Not(_) | Reading::Kubernetes(_)) {
+        if kind.reading.is_judged() {
             self.out.mesh.unmodelled.extend(unmodelled::fields(object));
         }
     }
@@ -347,6 +356,8 @@ impl<'o> Reader<'o> {
         self.out.findings.extend(lints::check(&self.out.mesh, &self.options.cluster_domain));
         let mesh = &mut self.out.mesh;
         mesh.unmodelled.extend(assumed.into_values());
+        istio::envoy_filter::sort(&mut mesh.envoy_filters);
+        mesh.unmodelled.extend(istio::envoy_filter::taints(mesh));
         gateways::promote(mesh);
         gateways::stand_in(mesh, &self.options.cluster_domain);
         mesh.gateway_api.implementation = self.options.gateway_impl;

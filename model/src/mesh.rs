@@ -32,6 +32,12 @@ pub struct Mesh {
     pub request_authentications: Vec<istio::RequestAuthentication>,
     /// Who may call what.
     pub authorization_policies: Vec<istio::AuthorizationPolicy>,
+    /// Patches of proxies' configurations, in the order in which they are applied.
+    pub envoy_filters: Vec<istio::EnvoyFilter>,
+    /// Settings of proxies' processes.
+    pub proxy_configs: Vec<istio::ProxyConfig>,
+    /// What is recorded.
+    pub telemetries: Vec<istio::Telemetry>,
     /// Linkerd's objects.
     pub linkerd: Linkerd,
     /// Kubernetes' objects that are neither services nor workloads.

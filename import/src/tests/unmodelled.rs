@@ -61,7 +61,7 @@ fn every_object_is_read_or_named() {
     let rows = [
         ("v1", "Secret"),
         ("apps/v1", "ControllerRevision"),
-        ("networking.istio.io/v1alpha3", "EnvoyFilter"),
+        ("networking.istio.io/v1alpha3", "ProxyConfig"),
         ("gateway.networking.x-k8s.io/v1alpha1", "XMesh"),
         ("policy.linkerd.io/v1alpha1", "EgressNetwork"),
         ("example.com/v1", "Whatever"),

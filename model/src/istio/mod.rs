@@ -3,6 +3,7 @@
 
 mod authorization_policy;
 mod destination_rule;
+mod envoy_filter;
 mod gateway;
 mod mesh_config;
 mod peer_authentication;
@@ -11,6 +12,7 @@ mod virtual_service;
 
 pub use authorization_policy::*;
 pub use destination_rule::*;
+pub use envoy_filter::*;
 pub use gateway::*;
 pub use mesh_config::*;
 pub use peer_authentication::*;

@@ -116,12 +116,18 @@ impl Lowering<'_> {
         let mode = self.server_mode(server, port);
         // A ztunnel reads no HTTP; of policies only what connections show counts (`AB-2`, `AB-3`).
         let is_tcp = !spoken.is_http() || workload.proxy == ProxyMode::Ambient;
-        let access = match workload.proxy {
+        let mut access = match workload.proxy {
             ProxyMode::None | ProxyMode::Linkerd => rbac::Access::default(),
             ProxyMode::Sidecar | ProxyMode::Gateway | ProxyMode::Ambient => {
                 rbac::lower(self, &Attachment::of(self, server), is_tcp)
             }
         };
+        if workload.proxy == ProxyMode::Sidecar && !is_tcp {
+            for (limit, resource, at) in self.local_rate_limits(workload, port) {
+                access.filters.push(limit);
+                access.policies.push((resource, at));
+            }
+        }
         // Requests that were reset before they began are sent again, unless the port is gRPC's (`RT-17`).
         let retries = if workload.proxy != ProxyMode::Sidecar || is_tcp || spoken.is_grpc() {
             retry::Lowered::none("RT-17")

@@ -17,6 +17,7 @@ mod linkerd;
 mod mtls;
 mod outbound;
 mod provenance;
+mod rate_limit;
 mod rbac;
 mod rbac_match;
 mod retry;

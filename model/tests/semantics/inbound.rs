@@ -77,3 +77,33 @@ fn pa5_listeners_accept_what_the_mode_says() {
         assert_eq!(origin.origin.location().map(|at| at.line), Some(4), "the policy's own line");
     }
 }
+
+#[test]
+fn rl3_a_local_rate_limit_stands_in_the_servers_own_proxy() {
+    use meshproof_proxy::config::Filter;
+    let filter = |context: &str, port: &str, share: u32| {
+        format!(
+            "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: limit, namespace: shop}}\nspec:\n  \
+             workloadSelector: {{labels: {{app: reviews}}}}\n  configPatches:\n  - applyTo: HTTP_FILTER\n    \
+             match: {{context: {context}{port}}}\n    patch:\n      operation: INSERT_BEFORE\n      value:\n        typed_config:\n          \
+             '@type': type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit\n          \
+             token_bucket: {{max_tokens: 10, tokens_per_fill: 5, fill_interval: 1s}}\n          \
+             filter_enabled: {{default_value: {{numerator: {share}}}}}\n          filter_enforced: {{default_value: {{numerator: 100}}}}\n"
+        )
+    };
+    for (case, text, limit) in [
+        ("inbound", filter("SIDECAR_INBOUND", "", 100), Some(10)),
+        ("its port", filter("ANY", ", listener: {portNumber: 9080}", 100), Some(10)),
+        ("another port", filter("ANY", ", listener: {portNumber: 80}", 100), None),
+        ("outbound", filter("SIDECAR_OUTBOUND", "", 100), None),
+        ("never", filter("SIDECAR_INBOUND", "", 0), None),
+    ] {
+        let mesh = crate::fixture::mesh(&text);
+        let lowered = crate::fixture::checked(mesh.inbound(crate::fixture::workload(&mesh, "shop/reviews-v1")));
+        let found = lowered.config.listeners[0].filters.iter().find_map(|filter| match filter {
+            Filter::LocalRateLimit(limit) => Some(limit.bucket.max_tokens),
+            _ => None,
+        });
+        assert_eq!(found, limit, "RL-3 {case}");
+    }
+}

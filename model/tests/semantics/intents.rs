@@ -98,6 +98,16 @@ fn gateway_api(rules: &str) -> String {
     )
 }
 
+/// An HTTPRoute of Linkerd's own for `reviews`.
+fn linkerd(rules: &str) -> String {
+    if rules.starts_with("apiVersion") {
+        return rules.to_owned();
+    }
+    format!(
+        "apiVersion: policy.linkerd.io/v1beta3\nkind: HTTPRoute\nmetadata: {{name: i, namespace: shop}}\nspec:\n  parentRefs: [{{group: '', kind: Service, name: reviews, port: 9080}}]\n  rules:\n{rules}"
+    )
+}
+
 const STRICT: &str = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: shop}\nspec: {mtls: {mode: STRICT}}\n";
 
 const V1: &str = "100% reviews-v1";
@@ -112,7 +122,11 @@ static INTENTS: &[Intent] = &[
         gateway_api: "  - {matches: [{headers: [{name: x-tester, value: 'yes'}]}], backendRefs: [{name: reviews-v2, port: 9080}]}
   - {backendRefs: [{name: reviews-v1, port: 9080}]}
 ",
-        linkerd: None,
+        linkerd: Some(
+            "  - {matches: [{headers: [{name: x-tester, value: 'yes'}]}], backendRefs: [{name: reviews-v2, port: 9080}]}
+  - {backendRefs: [{name: reviews-v1, port: 9080}]}
+",
+        ),
         asked: &[
             ("GET /", &[("x-tester", "yes")], About::To, V2),
             ("GET /", &[("x-tester", "no")], About::To, V1),
@@ -127,7 +141,11 @@ static INTENTS: &[Intent] = &[
         gateway_api: "  - {matches: [{path: {type: PathPrefix, value: /new}}], backendRefs: [{name: reviews-v2, port: 9080}]}
   - {backendRefs: [{name: reviews-v1, port: 9080}]}
 ",
-        linkerd: None,
+        linkerd: Some(
+            "  - {matches: [{path: {type: PathPrefix, value: /new}}], backendRefs: [{name: reviews-v2, port: 9080}]}
+  - {backendRefs: [{name: reviews-v1, port: 9080}]}
+",
+        ),
         asked: &[("GET /new/x", &[], About::To, V2), ("GET /newer", &[], About::To, V1), ("GET /", &[], About::To, V1)],
     },
     Intent {
@@ -138,7 +156,11 @@ static INTENTS: &[Intent] = &[
         gateway_api: "  - {matches: [{method: POST}], backendRefs: [{name: reviews-v2, port: 9080}]}
   - {backendRefs: [{name: reviews-v1, port: 9080}]}
 ",
-        linkerd: None,
+        linkerd: Some(
+            "  - {matches: [{method: POST}], backendRefs: [{name: reviews-v2, port: 9080}]}
+  - {backendRefs: [{name: reviews-v1, port: 9080}]}
+",
+        ),
         asked: &[("POST /", &[], About::To, V2), ("GET /", &[], About::To, V1)],
     },
     Intent {
@@ -147,7 +169,16 @@ static INTENTS: &[Intent] = &[
 ",
         gateway_api: "  - {backendRefs: [{name: reviews-v1, port: 9080, weight: 90}, {name: reviews-v2, port: 9080, weight: 10}]}
 ",
-        linkerd: None,
+        linkerd: Some(
+            "apiVersion: linkerd.io/v1alpha2
+kind: ServiceProfile
+metadata: {name: reviews.shop.svc.cluster.local, namespace: shop}
+spec:
+  dstOverrides:
+  - {authority: 'reviews-v1.shop.svc.cluster.local:9080', weight: 90}
+  - {authority: 'reviews-v2.shop.svc.cluster.local:9080', weight: 10}
+",
+        ),
         asked: &[("GET /", &[], About::To, "90% reviews-v1, 10% reviews-v2")],
     },
     Intent {
@@ -156,7 +187,15 @@ static INTENTS: &[Intent] = &[
 ",
         gateway_api: "  - {timeouts: {request: 2s}, backendRefs: [{name: reviews-v1, port: 9080}]}
 ",
-        linkerd: None,
+        linkerd: Some(
+            "apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: {name: i, namespace: shop, annotations: {timeout.linkerd.io/request: 2s}}
+spec:
+  parentRefs: [{group: '', kind: Service, name: reviews}]
+  rules: [{backendRefs: [{name: reviews-v1, port: 9080}]}]
+",
+        ),
         asked: &[("GET /", &[], About::Timeout, "2s"), ("GET /", &[], About::To, V1)],
     },
     Intent {
@@ -165,7 +204,15 @@ static INTENTS: &[Intent] = &[
 ",
         gateway_api: "  - {retry: {attempts: 2, codes: [503]}, backendRefs: [{name: reviews-v1, port: 9080}]}
 ",
-        linkerd: None,
+        linkerd: Some(
+            "apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: {name: i, namespace: shop, annotations: {retry.linkerd.io/http: '503', retry.linkerd.io/limit: '2'}}
+spec:
+  parentRefs: [{group: '', kind: Service, name: reviews}]
+  rules: [{backendRefs: [{name: reviews-v1, port: 9080}]}]
+",
+        ),
         asked: &[("GET /", &[], About::Retries, "2")],
     },
     Intent {
@@ -177,7 +224,12 @@ static INTENTS: &[Intent] = &[
     filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplaceFullPath, replaceFullPath: /new}, statusCode: 301}}]
   - {backendRefs: [{name: reviews-v1, port: 9080}]}
 ",
-        linkerd: None,
+        linkerd: Some(
+            "  - matches: [{path: {type: Exact, value: /old}}]
+    filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplaceFullPath, replaceFullPath: /new}, statusCode: 301}}]
+  - {backendRefs: [{name: reviews-v1, port: 9080}]}
+",
+        ),
         asked: &[("GET /old", &[], About::Redirect, "301 /new"), ("GET /older", &[], About::To, V1)],
     },
     Intent {
@@ -187,7 +239,11 @@ static INTENTS: &[Intent] = &[
         gateway_api: "  - filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-version, value: v1}]}}]
     backendRefs: [{name: reviews-v1, port: 9080}]
 ",
-        linkerd: None,
+        linkerd: Some(
+            "  - filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-version, value: v1}]}}]
+    backendRefs: [{name: reviews-v1, port: 9080}]
+",
+        ),
         asked: &[("GET /", &[], About::Headers, "x-version=v1"), ("GET /", &[], About::To, V1)],
     },
     Intent {
@@ -196,7 +252,10 @@ static INTENTS: &[Intent] = &[
 ",
         gateway_api: "  - {matches: [{path: {type: PathPrefix, value: /api/}}, {path: {type: Exact, value: /health}}], backendRefs: [{name: reviews-v1, port: 9080}]}
 ",
-        linkerd: None,
+        linkerd: Some(
+            "  - {matches: [{path: {type: PathPrefix, value: /api/}}, {path: {type: Exact, value: /health}}], backendRefs: [{name: reviews-v1, port: 9080}]}
+",
+        ),
         asked: &[
             ("GET /api/x", &[], About::To, V1),
             ("GET /health", &[], About::To, V1),
@@ -207,7 +266,13 @@ static INTENTS: &[Intent] = &[
         name: "whoever calls shows a certificate",
         istio: STRICT,
         gateway_api: STRICT,
-        linkerd: None,
+        linkerd: Some(
+            "apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: {name: http, namespace: shop}
+spec: {podSelector: {}, port: 9080, accessPolicy: all-authenticated}
+",
+        ),
         asked: &[("GET /", &[], About::Mtls, "yes")],
     },
     Intent {
@@ -335,10 +400,10 @@ fn the_same_intents_decide_the_same_in_every_dialect() {
         check(intent, "Istio", ISTIO, &istio(intent.istio));
         check(intent, "Gateway API", ISTIO, &gateway_api(intent.gateway_api));
         if let Some(manifests) = intent.linkerd {
-            check(intent, "Linkerd", LINKERD, manifests);
+            check(intent, "Linkerd", LINKERD, &linkerd(manifests));
         }
     }
-    assert!(INTENTS.len() >= 10);
+    assert!(INTENTS.iter().filter(|intent| intent.linkerd.is_some()).count() >= 10);
 }
 
 #[test]
