@@ -367,6 +367,7 @@ impl<'o> Reader<'o> {
         mesh.unmodelled.extend(gateway_api::references::open_values(mesh));
         gateway_api::stand_in::promote(mesh);
         gateway_api::stand_in::add(mesh);
+        kubernetes::ingress_proxy::add(mesh);
         mention_namespaces(mesh);
         mesh.inferred_calls = calls::infer(mesh, &self.options.cluster_domain);
         let place = |at: &Location| (at.file, at.line, at.column);

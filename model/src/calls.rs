@@ -221,14 +221,7 @@ impl Mesh {
         if !self.behaviour.clients.is_empty() {
             return (0..self.behaviour.clients.len()).map(Entry::Client).collect();
         }
-        let gateways: Vec<Entry> = self
-            .workload_ids()
-            .filter(|id| {
-                self.gateways.iter().any(|gateway| self.selects(gateway, *id))
-                    || self.gateway_api.gateways.iter().any(|gateway| self.serves(gateway, *id))
-            })
-            .map(Entry::Gateway)
-            .collect();
+        let gateways: Vec<Entry> = self.workload_ids().filter(|id| self.is_entry(*id)).map(Entry::Gateway).collect();
         if !gateways.is_empty() {
             return gateways;
         }
@@ -245,33 +238,6 @@ impl Mesh {
     pub fn selects(&self, gateway: &crate::istio::Gateway, workload: WorkloadId) -> bool {
         let workload = self.workload(workload);
         workload.proxy == crate::ProxyMode::Gateway && crate::is_subset(&gateway.selector, &workload.labels)
-    }
-}
-
-/// The label by which the pods of a Gateway of Gateway API know it.
-pub const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
-
-impl Mesh {
-    /// Whether a workload serves a Gateway of Gateway API: its pods are behind the Service that the Gateway names as
-    /// its address, else they have the label with the Gateway's name, in its namespace.
-    pub fn serves(&self, gateway: &crate::gateway_api::Gateway, workload: WorkloadId) -> bool {
-        let candidate = self.workload(workload);
-        if candidate.proxy != crate::ProxyMode::Gateway {
-            return false;
-        }
-        let namespace = gateway.meta.namespace();
-        let mut named = gateway.addresses.iter().filter_map(|address| match &address.value {
-            crate::gateway_api::Address::Hostname(host) => Some(crate::complete_host(host, namespace, self.domain())),
-            _ => None,
-        });
-        if let Some(first) = named.next() {
-            let mut hosts = std::iter::once(first).chain(named);
-            return hosts.any(|host| {
-                self.find_host(&host).is_some_and(|service| self.workloads_of(service).any(|id| id == workload))
-            });
-        }
-        candidate.meta.namespace() == namespace
-            && candidate.labels.get(GATEWAY_NAME).is_some_and(|name| name == gateway.meta.name())
     }
 }
 

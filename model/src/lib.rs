@@ -30,6 +30,7 @@ pub use call_graph::*;
 pub use calls::*;
 pub use check::*;
 pub use finding::*;
+pub use gateway_api::{GATEWAY_NAME, INGRESS_CLASS};
 pub use lower::*;
 pub use mesh::*;
 pub use meshproof_proxy::{Nanos, Time};

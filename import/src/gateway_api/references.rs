@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use meshproof_model::{
-    Finding, Location, MISSING_GRANT, Mesh, Meta, Missing, Rule, Subject, UNATTACHED_ROUTE, UNDEFINED_BACKEND,
-    Unmodelled,
+    Finding, INEFFECTIVE_SETTING, Location, MISSING_GRANT, Mesh, Meta, Missing, Rule, Subject, UNATTACHED_ROUTE,
+    UNDEFINED_BACKEND, Unmodelled,
     gateway_api::{
         AnyRoute, Attachment, BackendRef, Filter, FilterAction, IngressBackend, IngressPort, Place, Refusal,
     },
@@ -50,6 +50,11 @@ pub(crate) fn check(mesh: &Mesh) -> (Vec<Finding>, Vec<Unmodelled>) {
         let paths = ingress.rules.iter().flat_map(|rule| &rule.paths).map(|path| &path.backend);
         for backend in ingress.default_backend.iter().chain(paths) {
             check.ingress_backend(&ingress.meta, backend);
+        }
+        if let Some(backend) = ingress.default_backend.as_ref().filter(|_| ingress.class_name() == "istio") {
+            let message = "Istio ignores the default backend of an Ingress".to_owned();
+            let help = "add a rule without host for the path `/`".to_owned();
+            check.report(&INEFFECTIVE_SETTING, &ingress.meta, &backend.at, message, help);
         }
     }
     (check.findings, check.unmodelled)

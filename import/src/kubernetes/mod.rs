@@ -3,6 +3,7 @@
 mod autoscaler;
 mod endpoints;
 pub(crate) mod ingress;
+pub(crate) mod ingress_proxy;
 pub(crate) mod injection;
 mod life;
 pub(crate) use life::int_or_percent;

@@ -17,6 +17,13 @@ pub struct Ingress {
     pub tls: Vec<IngressTls>,
 }
 
+impl Ingress {
+    /// The name of its class; empty: it names none.
+    pub fn class_name(&self) -> &str {
+        self.class.as_ref().map_or("", |class| class.value.as_str())
+    }
+}
+
 /// Paths of a host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IngressRule {

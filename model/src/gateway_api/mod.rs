@@ -6,12 +6,14 @@ mod ingress;
 mod policy;
 mod reference;
 mod route;
+mod serving;
 
 pub use attach::*;
 pub use gateway::*;
 pub use ingress::*;
 pub use policy::*;
 pub use route::*;
+pub use serving::*;
 
 use crate::Meta;
 

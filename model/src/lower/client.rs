@@ -38,12 +38,12 @@ impl<'m> Client<'m> {
     }
 
     /// Whether its requests go through routes and policies; a ztunnel has neither (`AB-2`).
-    pub(super) const fn has_policy(&self) -> bool {
-        matches!(self.workload.proxy, ProxyMode::Sidecar | ProxyMode::Gateway)
+    pub(super) fn has_policy(&self) -> bool {
+        matches!(self.workload.proxy, ProxyMode::Sidecar | ProxyMode::Gateway) && !self.workload.is_foreign_ingress()
     }
 
     /// Whether something in front of it can speak mutual TLS.
-    pub(super) const fn has_mtls(&self) -> bool {
-        !matches!(self.workload.proxy, ProxyMode::None)
+    pub(super) fn has_mtls(&self) -> bool {
+        !matches!(self.workload.proxy, ProxyMode::None) && !self.workload.is_foreign_ingress()
     }
 }

@@ -56,10 +56,10 @@ impl Lowering<'_> {
                 ports.entry(server.port.value).or_default().push(served);
             }
         }
-        for entry in self.entries.iter().filter(|entry| self.mesh.serves(entry.gateway, gateway)) {
-            let (namespace, server) = (entry.gateway.meta.namespace(), &entry.server);
+        for entry in self.entries.iter().filter(|entry| entry.owner.is_served_by(self.mesh, gateway)) {
+            let (namespace, server) = (entry.owner.meta().namespace(), &entry.server);
             let on_port = ports.entry(server.port.value).or_default();
-            on_port.push(Served { name: entry.name.clone(), namespace, server, is_isolated: true });
+            on_port.push(Served { name: entry.name.clone(), namespace, server, is_isolated: entry.owner.is_gateway() });
         }
         let (listeners, origins) =
             ports.into_iter().map(|(port, servers)| wanted.gateway_listener(gateway, port, &servers)).unzip();

@@ -41,6 +41,7 @@ impl Lowering<'_> {
         };
         match workload.proxy {
             ProxyMode::None => return Sourced::written(Transport::Plaintext, workload.proxy_at.clone()),
+            _ if workload.is_foreign_ingress() => return Sourced::default(Transport::Plaintext, "IN-1"),
             ProxyMode::Ambient => return self.automatic(service, port, endpoint),
             ProxyMode::Linkerd => return self.linkerd_transport(workload, service, port, endpoint),
             ProxyMode::Sidecar | ProxyMode::Gateway => {}

@@ -133,7 +133,7 @@ impl Wanted<'_, '_> {
             // Envoy's own 15 s are overridden: no timeout is none, and a `grpc-timeout` counts up to it (`RT-10`).
             action.timeout = timeout;
             action.max_grpc_timeout = timeout;
-            action.cluster_not_found_status = if beyond.is_some() { 500 } else { 503 };
+            action.cluster_not_found_status = beyond.map_or(503, |beyond| beyond.not_found);
             action.retry.clone_from(&retries.policy);
             action.hash_policy = hashes;
             action.host_rewrite = host_header(&written.headers.request);

@@ -11,6 +11,7 @@ mod fixture;
 mod gateway_api;
 mod gateways;
 mod inbound;
+mod ingress;
 mod intents;
 mod linkerd;
 mod mtls;

@@ -1,7 +1,7 @@
 //! Listeners in the terms of Istio: each is a server of its own.
 
 use crate::{
-    Located, Mesh,
+    Located, Mesh, Meta, WorkloadId,
     gateway_api::{Entry, Gateway},
     istio::{Server, ServerTls},
 };
@@ -11,16 +11,46 @@ use crate::{
 pub(in crate::lower) struct Bound<'m> {
     /// What routes bind to.
     pub(in crate::lower) name: String,
-    pub(in crate::lower) gateway: &'m Gateway,
+    pub(in crate::lower) owner: Owner<'m>,
     pub(in crate::lower) server: Server,
 }
 
-/// Every listener of every Gateway.
+/// Whose server it is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::lower) enum Owner<'m> {
+    Gateway(&'m Gateway),
+    /// The object, and the name of its class.
+    Ingress(&'m Meta, &'m str),
+}
+
+impl<'m> Owner<'m> {
+    pub(in crate::lower) fn is_served_by(self, mesh: &Mesh, workload: WorkloadId) -> bool {
+        match self {
+            Self::Gateway(gateway) => mesh.serves(gateway, workload),
+            Self::Ingress(_, class) => mesh.serves_ingress(class, workload),
+        }
+    }
+
+    pub(in crate::lower) const fn meta(self) -> &'m Meta {
+        match self {
+            Self::Gateway(gateway) => &gateway.meta,
+            Self::Ingress(meta, _) => meta,
+        }
+    }
+
+    pub(in crate::lower) const fn is_gateway(self) -> bool {
+        matches!(self, Self::Gateway(_))
+    }
+}
+
+/// Every listener of every Gateway, and the ports of Ingresses.
 pub(in crate::lower) fn entries(mesh: &Mesh) -> Vec<Bound<'_>> {
     let mut gateways: Vec<&Gateway> = mesh.gateway_api.gateways.iter().collect();
     gateways.sort_by_key(|gateway| crate::gateway_api::age(&gateway.meta));
     let entries = gateways.into_iter().flat_map(|gateway| mesh.listeners(gateway));
-    entries.map(|entry| Bound { name: entry.name(), gateway: entry.gateway, server: server(&entry) }).collect()
+    let listeners =
+        entries.map(|entry| Bound { name: entry.name(), owner: Owner::Gateway(entry.gateway), server: server(&entry) });
+    listeners.chain(super::ingress::entries(mesh)).collect()
 }
 
 fn server(entry: &Entry<'_>) -> Server {

@@ -1,5 +1,6 @@
 //! Gateway API in the terms of Istio: listeners as servers, routes as rules, in the order in which they decide (`G-3`).
 
+mod ingress;
 mod listener;
 mod order;
 mod rewrite;
@@ -10,6 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use listener::Owner;
 pub(super) use listener::{Bound, entries};
 use order::Precedence;
 pub(super) use rule::Beyond;
@@ -49,7 +51,8 @@ pub(super) fn resolve(mesh: &Mesh) -> Vec<Resolved<'_>> {
             group.add(mesh, &attachment, &host);
         }
     }
-    groups.into_iter().map(|((gateway, host, _), group)| group.finish(gateway, host)).collect()
+    let routes = groups.into_iter().map(|((gateway, host, _), group)| group.finish(gateway, host));
+    routes.chain(ingress::resolve(mesh)).collect()
 }
 
 /// Where a route holds: what it binds to, the host, and who sees it.

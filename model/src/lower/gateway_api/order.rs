@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use crate::Meta;
 use crate::gateway_api::{HttpRoute, Implementation, PathMatch, RouteMatch, age};
 
 /// The place of a match among all of one host; less is earlier.
@@ -16,6 +17,11 @@ pub(super) struct Precedence<'m> {
 }
 
 impl<'m> Precedence<'m> {
+    /// The place of a path of an Ingress.
+    pub(super) fn of(meta: &'m Meta, asks: [usize; 5], rule: usize, block: usize) -> Self {
+        Self { asks: Reverse(asks), age: age(meta), rule, block }
+    }
+
     pub(super) fn new(
         route: &'m HttpRoute,
         rule: usize,

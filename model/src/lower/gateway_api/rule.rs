@@ -29,10 +29,26 @@ pub(in crate::lower) struct Beyond<'m> {
     pub(in crate::lower) invalid: Option<Invalid>,
     retry: Option<&'m Retry>,
     per_try: Option<&'m Located<Nanos>>,
+    /// The status where a destination does not exist.
+    pub(in crate::lower) not_found: u16,
     implementation: Implementation,
 }
 
 impl Beyond<'_> {
+    /// What an Ingress says.
+    pub(super) fn of_ingress(block: Option<usize>, refused: Option<Missing>, is_istio: bool) -> Self {
+        Self {
+            block,
+            refused: vec![refused],
+            redirect: None,
+            invalid: None,
+            retry: None,
+            per_try: None,
+            not_found: 503,
+            implementation: if is_istio { Implementation::Istio } else { Implementation::Generic },
+        }
+    }
+
     /// The retries of the rule (`G-7`); without a stanza what the implementation does (`G-13`).
     pub(in crate::lower) fn retries(&self, mesh: Option<&Retries>, hashes: bool) -> retry::Lowered {
         match (self.retry, self.implementation) {
@@ -92,6 +108,7 @@ pub(super) fn connection<'m>(mesh: &Mesh, route: &'m ConnectionRoute, is_mesh: b
         invalid: None,
         retry: None,
         per_try: None,
+        not_found: 500,
         implementation: mesh.gateway_api.implementation,
     };
     let written = L4Route { at: rule.at.clone(), matches: Vec::new(), route: backends.destinations };
@@ -170,6 +187,7 @@ impl<'m> Translated<'_, 'm> {
             invalid: None,
             retry: rule.retry.as_ref(),
             per_try: rule.backend_timeout.as_ref(),
+            not_found: 500,
             implementation: self.mesh.gateway_api.implementation,
         };
         let mut written = IstioRule {
