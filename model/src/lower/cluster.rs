@@ -42,6 +42,7 @@ impl Lowering<'_> {
         let rule =
             client.has_policy().then(|| self.rule_for(client.namespace(), Some(client.labels()), target)).flatten();
         let policy = rule.map(|rule| rule.policy(subset, number)).unwrap_or_default();
+        let policy = self.beneath.complete(policy, client, service, &port.name);
         let labels = subset.and_then(|name| rule?.subset(name)).map(|subset| &subset.labels);
         let (hosts, endpoints) = self.hosts(client, service, port, labels, &policy);
         let mut cluster = Cluster::new(name(number, subset, &target.host), hosts);

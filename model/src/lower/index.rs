@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     delegate::{self, Resolved},
     destination_rule::{HostRules, Rules},
-    gateway_api::{self, Bound},
+    gateway_api::{self, Beneath, Bound},
 };
 use crate::{
     Located, Mesh, Meta, Service, ServiceId, ServicePort, TargetPort, Workload, WorkloadId, host_covers,
@@ -26,6 +26,7 @@ pub struct Lowering<'m> {
     pub(super) rules: Rules<'m>,
     pub(super) routes: Vec<Resolved<'m>>,
     pub(super) entries: Vec<Bound<'m>>,
+    pub(super) beneath: Beneath,
     exact_hosts: BTreeMap<String, Vec<usize>>,
     wildcard_hosts: Vec<(String, usize)>,
 }
@@ -82,6 +83,7 @@ impl<'m> Lowering<'m> {
             rules,
             routes,
             entries: gateway_api::entries(mesh),
+            beneath: Beneath::new(mesh),
             exact_hosts,
             wildcard_hosts,
         }

@@ -458,3 +458,51 @@ fn an_address_names_the_service_of_the_proxies() {
     let lowered = checked(mesh.gateway(workload(&mesh, "istio-system/istio-ingressgateway")));
     assert_eq!(decides(&lowered, "GET x/"), "shop/r 0");
 }
+
+#[test]
+fn g11_tls_to_a_backend_is_for_gateways_and_beneath_destination_rules() {
+    let policy = |namespace: &str, section: &str| {
+        object(
+            "BackendTLSPolicy",
+            namespace,
+            "b",
+            &format!(
+                "{{targetRefs: [{{group: '', kind: Service, name: reviews{section}}}], validation: {{hostname: reviews.example, wellKnownCACertificates: System}}}}"
+            ),
+        )
+    };
+    let to = route("r", "[]", &format!("[{{backendRefs: [{REVIEWS}]}}]"));
+    let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: d, namespace: shop}\nspec: {host: reviews, trafficPolicy: {tls: {mode: DISABLE}}}\n---\n";
+    for (case, more, expect) in [
+        ("no policy", String::new(), None),
+        ("for the service", policy("shop", ""), Some("reviews.example")),
+        ("for its port", policy("shop", ", sectionName: http"), Some("reviews.example")),
+        ("for another port", policy("shop", ", sectionName: grpc"), None),
+        ("of another namespace", policy("pay", ""), None),
+        ("a DestinationRule says otherwise", format!("{}{rule}", policy("shop", "")), None),
+    ] {
+        let mesh = mesh(&format!("{}{to}{more}", gateway(HTTP)));
+        let lowered = lower_edge(&mesh);
+        let sni = lowered.config.clusters[0].tls.as_ref().and_then(|tls| tls.sni.clone());
+        assert_eq!(sni.as_deref(), expect, "{case}");
+        let sidecar = outbound(&mesh, "shop/web", "shop/reviews", 9080);
+        assert!(sidecar.config.clusters.iter().all(|cluster| cluster.tls.is_none()), "{case}");
+    }
+}
+
+#[test]
+fn g12_a_budget_for_retries() {
+    let budget = object(
+        "XBackendTrafficPolicy",
+        "shop",
+        "b",
+        "{targetRefs: [{group: '', kind: Service, name: reviews}], retryConstraint: {budget: {percent: 25}, minRetryRate: {count: 4, interval: 1s}}}",
+    );
+    let budget = budget.replace("gateway.networking.k8s.io/v1", "gateway.networking.x-k8s.io/v1alpha1");
+    let mesh = mesh(&budget);
+    let lowered = outbound(&mesh, "shop/web", "shop/reviews", 9080);
+    let cluster = crate::fixture::cluster(&lowered, "outbound|9080||reviews.shop~");
+    let made = cluster.thresholds[0].retry_budget.as_ref().unwrap();
+    assert_eq!(made.min_retry_concurrency, Some(4));
+    assert!(lowered.provenance.clusters.iter().any(|origin| origin.retry_budget.is_some()));
+}
