@@ -7,6 +7,7 @@ mod calls;
 mod cx;
 mod delivery;
 mod duration;
+mod envoy;
 mod field;
 mod gateway_api;
 mod gateways;

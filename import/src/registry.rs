@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::{
     ImportOptions, Imported, calls,
     cx::Cx,
-    delivery, gateway_api, gateways, helm, istio,
+    delivery, envoy, gateway_api, gateways, helm, istio,
     kinds::{self, GatewayKind, Kind, Reading},
     kubernetes::{self, injection, workload},
     linkerd, lints,
@@ -175,6 +175,10 @@ impl<'o> Reader<'o> {
     fn no_object(&mut self, file: FileId, root: &Node<'_>, path: &str, reason: &NoObject) {
         let at = locate(file, head(root), path);
         match reason {
+            NoObject::Other if envoy::is_dump(root) => {
+                let name = self.sources.path(file).to_owned();
+                envoy::read(file, root, &name, &mut self.out.mesh);
+            }
             NoObject::Other => {
                 let resource = ResourceRef {
                     kind: "Document".to_owned(),

@@ -38,6 +38,8 @@ pub struct Mesh {
     pub proxy_configs: Vec<istio::ProxyConfig>,
     /// What is recorded.
     pub telemetries: Vec<istio::Telemetry>,
+    /// What proxies had when they were asked.
+    pub envoy_dumps: Vec<crate::envoy::EnvoyDump>,
     /// Linkerd's objects.
     pub linkerd: Linkerd,
     /// Kubernetes' objects that are neither services nor workloads.

@@ -3,6 +3,7 @@
 
 mod calls;
 mod delivery;
+mod envoy;
 mod envoy_filter;
 mod findings;
 mod fuzz;
