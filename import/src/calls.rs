@@ -7,6 +7,7 @@ use meshproof_model::{
     ContainerPort, InferredCall, Labels, Location, Mesh, ProxyMode, ServiceId, ServicePort, TargetPort, Workload,
     WorkloadId,
     istio::{AuthorizationAction, AuthorizationPolicy},
+    linkerd::{AuthenticationRef, Server},
 };
 
 use crate::kubernetes::workload::selects;
@@ -18,6 +19,7 @@ pub(crate) fn infer(mesh: &Mesh, cluster_domain: &str) -> Vec<InferredCall> {
     from_env(&names, &mut calls);
     from_source_labels(&names, &mut calls);
     from_policies(&names, &mut calls);
+    from_linkerd(&names, &mut calls);
     let mut seen = BTreeSet::new();
     calls.retain(|call: &InferredCall| {
         !names.serves(call.from, call.to) && seen.insert((call.from, call.to, call.port))
@@ -170,6 +172,60 @@ fn from_policies(names: &Names<'_>, calls: &mut Vec<InferredCall>) {
             }
         }
     }
+}
+
+/// Linkerd's policies that name callers: the workloads with these identities call the services of the Server's pods.
+fn from_linkerd(names: &Names<'_>, calls: &mut Vec<InferredCall>) {
+    let linkerd = &names.mesh.linkerd;
+    for policy in linkerd.authorization_policies.iter().filter(|policy| policy.target.value.kind == "Server") {
+        let namespace = policy.meta.namespace();
+        let is_target =
+            |server: &&Server| server.meta.name() == policy.target.value.name && server.meta.namespace() == namespace;
+        let Some(server) = linkerd.servers.iter().find(is_target) else { continue };
+        let Some(pods) = &server.pods else { continue };
+        let selected: Vec<WorkloadId> =
+            names.workloads(namespace).filter(|id| pods.matches(&names.mesh.workload(*id).labels)).collect();
+        let ports: Vec<u16> = match &server.port.value {
+            TargetPort::Number(number) => vec![*number],
+            TargetPort::Name(name) => {
+                let declared = selected.iter().flat_map(|id| &names.mesh.workload(*id).ports);
+                declared.filter(|port| port.name == *name).map(|port| port.number).collect()
+            }
+        };
+        let services: Vec<ServiceId> = names
+            .services(namespace)
+            .filter(|to| selected.iter().any(|workload| names.serves(*workload, *to)))
+            .collect();
+        for required in &policy.required {
+            for (namespace, account) in accounts(names.mesh, &required.value, namespace) {
+                let is_caller = |id: &WorkloadId| names.mesh.workload(*id).service_account.value == account;
+                for from in names.workloads(&namespace).filter(is_caller) {
+                    for to in services.iter().filter(|_| !ports.is_empty()) {
+                        let because = "`requiredAuthenticationRefs` of an AuthorizationPolicy";
+                        push(names, from, *to, &ports, because, &required.at, calls);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The accounts, namespace and name, that a policy asks for by name.
+fn accounts(mesh: &Mesh, required: &AuthenticationRef, own: &str) -> Vec<(String, String)> {
+    let namespace = required.namespace.as_deref().unwrap_or(own);
+    if required.kind == "ServiceAccount" {
+        return vec![(namespace.to_owned(), required.name.clone())];
+    }
+    let known = mesh.linkerd.mesh_tls_authentications.iter();
+    let mut known = known.filter(|known| known.meta.name() == required.name && known.meta.namespace() == namespace);
+    let Some(found) = known.next() else { return Vec::new() };
+    let of_name = |identity: &meshproof_model::Located<String>| {
+        let (account, rest) = identity.value.split_once('.')?;
+        let (namespace, _) = rest.split_once(".serviceaccount.")?;
+        (account != "*").then(|| (namespace.to_owned(), account.to_owned()))
+    };
+    let named = found.accounts.iter().filter(|(_, account)| !account.is_empty()).cloned();
+    named.chain(found.identities.iter().filter_map(of_name)).collect()
 }
 
 /// The services whose pods a policy selects.

@@ -191,3 +191,36 @@ fn l9_l8_policies_and_splits_are_read() {
     assert_eq!(linkerd.rate_limits[0].overrides[0].0, ["ns/c"]);
     assert_eq!(linkerd.traffic_splits[0].backends[1].1.value, 10_000);
 }
+
+#[test]
+fn l9_policies_suggest_who_calls() {
+    let deployment = |name: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: ns}}\nspec: {{template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{serviceAccountName: {name}, containers: [{{name: c, ports: [{{containerPort: 8080, name: web}}]}}]}}}}}}\n---\n"
+        )
+    };
+    let policy = |kind: &str, name: &str, spec: &str| {
+        format!(
+            "apiVersion: policy.linkerd.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, namespace: ns}}\nspec: {spec}\n---\n"
+        )
+    };
+    let text = deployment("a")
+        + &deployment("b")
+        + &deployment("c")
+        + "apiVersion: v1\nkind: Service\nmetadata: {name: c, namespace: ns}\nspec: {selector: {app: c}, ports: [{port: 80, targetPort: web}]}\n---\n"
+        + &policy("Server", "s", "{podSelector: {matchLabels: {app: c}}, port: web}")
+        + &policy(
+            "MeshTLSAuthentication",
+            "m",
+            "{identities: [a.ns.serviceaccount.identity.linkerd.cluster.local], identityRefs: [{kind: ServiceAccount, name: b}]}",
+        )
+        + &policy(
+            "AuthorizationPolicy",
+            "p",
+            "{targetRef: {group: policy.linkerd.io, kind: Server, name: s}, requiredAuthenticationRefs: [{kind: MeshTLSAuthentication, name: m}]}",
+        );
+    let mesh = read_clean(&text).mesh;
+    let calls: Vec<(String, u16)> =
+        mesh.inferred_calls.iter().map(|call| (mesh.workload(call.from).full_name(), call.port)).collect();
+    assert_eq!(calls, [("ns/b".to_owned(), 80), ("ns/a".to_owned(), 80)]);
+}

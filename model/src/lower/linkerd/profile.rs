@@ -88,7 +88,7 @@ fn retries(route: &ProfileRoute, budget: TokenBudget, budget_at: &Origin) -> Low
             ..RetryPolicy::default()
         }),
         retries: at.clone(),
-        attempts: budget_at.clone(),
+        attempts: if budget_at.location().is_some() { budget_at.clone() } else { at.clone() },
         retry_on: at,
         per_try_timeout: Origin::Default("L-6"),
         back_off: Origin::Default("L-6"),

@@ -41,7 +41,8 @@ pub(super) fn of_route(written: Option<&Retry>) -> Lowered {
     Lowered {
         policy: Some(policy),
         retries: at(Some(&retry.at)),
-        attempts: at(retry.limit.as_ref().map(|limit| &limit.at)),
+        // A limit that is not written is 1 as soon as any of the annotations is.
+        attempts: at(Some(retry.limit.as_ref().map_or(&retry.at, |limit| &limit.at))),
         retry_on: at(retry.http.as_ref().map(|on| &on.at).or(retry.grpc.as_ref().map(|on| &on.at))),
         per_try_timeout: at(retry.timeout.as_ref().map(|limit| &limit.at)),
         back_off: at(None),

@@ -235,6 +235,8 @@ impl<'a> Verdicts<'a> {
         let why = match (&open.mode, &open.origin) {
             (None, _) if workload.proxy == ProxyMode::None || workload.host_network => "it has no sidecar",
             (None, _) => "an annotation takes the port away from its sidecar",
+            (Some(_), Origin::Default(_)) if workload.proxy == ProxyMode::Linkerd => "no policy asks for an identity",
+            (Some(_), _) if workload.proxy == ProxyMode::Linkerd => "its policy admits clients without an identity",
             (Some(_), Origin::Default(_)) => "no PeerAuthentication is for it",
             (Some(MtlsMode::Disable), _) => "mode DISABLE",
             (Some(_), _) => "mode PERMISSIVE",
@@ -356,13 +358,19 @@ fn nobody_asks(mesh: &Mesh, open: &BTreeMap<(Option<Location>, WorkloadId), Open
     }
     let remark = |(namespace, workloads): (&str, BTreeSet<WorkloadId>)| {
         let names: Vec<String> = workloads.iter().map(|id| format!("`{}`", mesh.workload(*id).full_name())).collect();
-        let message = format!(
-            "{} accept{} plaintext: nobody asks for STRICT",
-            listed(&few(&names)),
-            if names.len() == 1 { "s" } else { "" }
-        );
+        let is_linkerd = workloads.iter().all(|id| mesh.workload(*id).proxy == ProxyMode::Linkerd);
+        let (why, how) = if is_linkerd {
+            (
+                "no policy asks for an identity",
+                "a `config.linkerd.io/default-inbound-policy` of `all-authenticated` closes all of them",
+            )
+        } else {
+            ("nobody asks for STRICT", "a PeerAuthentication with mode STRICT in the root namespace closes all of them")
+        };
+        let message =
+            format!("{} accept{} plaintext: {why}", listed(&few(&names)), if names.len() == 1 { "s" } else { "" });
         let mut finding = Finding::new(&PLAINTEXT_PATH, Subject::Namespace(namespace.to_owned()), message)
-            .help("a PeerAuthentication with mode STRICT in the root namespace closes all of them")
+            .help(how)
             .value("workloads", names.len() as u64);
         finding.severity = Severity::Info;
         finding.location = mesh.namespaces.get(namespace).and_then(|known| known.at.clone());
