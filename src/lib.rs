@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod decide;
+pub mod explain;
 mod fingerprint;
 #[cfg(feature = "lsp")]
 pub mod lsp;

@@ -8,6 +8,8 @@ pub(crate) enum Reading {
     Gateway,
     ServiceEntry,
     PeerAuthentication,
+    Sidecar,
+    WorkloadEntry,
     AuthorizationPolicy,
     RequestAuthentication,
     IstioOperator,
@@ -120,7 +122,6 @@ const TRAFFIC: &str = "gateway.networking.x-k8s.io/XBackendTrafficPolicy";
 const NO_TRAFFIC: &str = "it carries no requests and decides about none";
 const ROLLOUT: &str = "it changes what runs over time; verdicts are about what the manifests start with";
 const ACCESS: &str = "it decides about access, and verdicts are made without it";
-const SCOPES: &str = "scopes are not modelled: every workload sees every host, as without it";
 const EXTENDS: &str = "extensions of proxies are not modelled: what it does to requests is not judged";
 const MAKES: &str = "it says how manifests are made; run `kubectl kustomize` and read what it prints";
 const DEPLOYS: &str = "what it deploys is not in this manifest; render it and read that";
@@ -140,8 +141,8 @@ static KINDS: &[Kind] = kinds! {
     NETWORKING, "DestinationRule", Some("DestinationRule"), Reading::DestinationRule;
     NETWORKING, "Gateway", Some("Gateway"), Reading::Gateway;
     NETWORKING, "ServiceEntry", Some("ServiceEntry"), Reading::ServiceEntry;
-    NETWORKING, "Sidecar", Some("Sidecar"), Reading::Not(SCOPES);
-    NETWORKING, "WorkloadEntry", Some("WorkloadEntry"), Reading::Not(ENDPOINTS);
+    NETWORKING, "Sidecar", Some("Sidecar"), Reading::Sidecar;
+    NETWORKING, "WorkloadEntry", Some("WorkloadEntry"), Reading::WorkloadEntry;
     NETWORKING, "WorkloadGroup", Some("WorkloadGroup"), Reading::Not(ENDPOINTS);
     NETWORKING, "EnvoyFilter", Some("EnvoyFilter"), Reading::EnvoyFilter;
     NETWORKING, "ProxyConfig", Some("ProxyConfig"), Reading::ProxyConfig(PROCESS);

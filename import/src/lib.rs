@@ -26,7 +26,7 @@ mod terraform;
 mod unmodelled;
 mod yaml;
 
-use meshproof_model::{Finding, Mesh, Sources, gateway_api::Implementation};
+use meshproof_model::{Finding, IstioVersion, Mesh, Sources, gateway_api::Implementation};
 
 pub use suppression::{Suppression, SuppressionScope};
 
@@ -37,8 +37,8 @@ pub struct ImportOptions {
     pub default_namespace: String,
     /// Whether unknown fields and kinds, and what is not modelled, are errors.
     pub strict: bool,
-    /// The version of Istio whose defaults count; absent: the newest.
-    pub istio_version: Option<String>,
+    /// The version of Istio whose defaults count.
+    pub istio_version: IstioVersion,
     /// What full host names end in, after `.svc.`.
     pub cluster_domain: String,
     /// Who carries Gateway API out: what the API leaves open, each decides for itself.
@@ -51,7 +51,7 @@ impl Default for ImportOptions {
         Self {
             default_namespace: "default".to_owned(),
             strict: false,
-            istio_version: None,
+            istio_version: IstioVersion::NEWEST,
             cluster_domain: "cluster.local".to_owned(),
             gateway_impl: Implementation::Istio,
         }

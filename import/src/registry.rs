@@ -245,6 +245,8 @@ impl<'o> Reader<'o> {
             Reading::AuthorizationPolicy => mesh.authorization_policies.push(istio::authorization_policy::read(object)),
             Reading::GatewayApi(kind) => read_gateway_api(kind, object, &mut mesh.gateway_api, &mut cx),
             Reading::Ingress => mesh.gateway_api.ingresses.extend(kubernetes::ingress::read(object, &mut cx)),
+            Reading::Sidecar => mesh.sidecars.push(istio::sidecar::read(object, &mut cx)),
+            Reading::WorkloadEntry => mesh.workloads.extend(istio::workload_entry::read(object, &mut cx)),
             Reading::RequestAuthentication => {
                 mesh.request_authentications.push(istio::request_authentication::read(object));
             }
@@ -334,6 +336,7 @@ impl<'o> Reader<'o> {
 
     /// What the objects mean to each other.
     fn finish(mut self) -> Imported {
+        self.out.mesh.settings.istio_version = self.options.istio_version;
         let is_istio = |gateway: &Gateway| gateway.class.value.starts_with("istio");
         self.has_istio |=
             self.out.mesh.settings.at.is_some() || self.out.mesh.gateway_api.gateways.iter().any(is_istio);

@@ -28,6 +28,8 @@ pub struct Mesh {
     pub gateway_api: GatewayApi,
     /// What servers accept.
     pub peer_authentications: Vec<istio::PeerAuthentication>,
+    /// What sidecars know.
+    pub sidecars: Vec<istio::Sidecar>,
     /// Which tokens servers accept.
     pub request_authentications: Vec<istio::RequestAuthentication>,
     /// Who may call what.

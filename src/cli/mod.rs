@@ -15,7 +15,7 @@ use std::{fs, io::Write as _, panic};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use meshproof_import::ImportOptions;
-use meshproof_model::gateway_api::Implementation;
+use meshproof_model::{IstioVersion, gateway_api::Implementation};
 
 use crate::{InputError, InternalError, Project};
 
@@ -49,7 +49,7 @@ enum Command {
     Simulate(simulate::Args),
     /// Run a scenario on two meshes under the same draws and print the differences.
     Compare(compare::Args),
-    /// Print a rule's page.
+    /// Print the effective policy of a call, or a rule's page.
     Explain(explain::Args),
     /// Answer questions to the effective policy: JSON lines in, JSON lines out.
     Decide(decide::Args),
@@ -79,6 +79,9 @@ struct InputArgs {
     /// Unknown fields and kinds, and what is not modelled, are errors.
     #[arg(long)]
     strict: bool,
+    /// The version of Istio whose defaults hold, such as 1.24; absent: the newest known.
+    #[arg(long, value_name = "1.2x", default_value_t)]
+    istio_version: IstioVersion,
     /// Who carries Gateway API out: istio, linkerd, envoy-gateway or generic.
     #[arg(long, value_name = "NAME", default_value = "istio", value_parser = gateway_impl)]
     gateway_impl: Implementation,
@@ -93,6 +96,7 @@ impl InputArgs {
         let here = [".".to_owned()];
         let options = ImportOptions {
             default_namespace: self.default_namespace.clone(),
+            istio_version: self.istio_version,
             gateway_impl: self.gateway_impl,
             ..ImportOptions::default()
         };

@@ -19,6 +19,7 @@ use super::{
 const MESH_CA: &str = "mesh";
 
 /// Who sends the request on.
+#[derive(Clone, Copy)]
 pub(super) struct Hop<'q> {
     pub(super) client: WorkloadId,
     pub(super) principal: &'q Principal,
@@ -102,10 +103,71 @@ impl Decider<'_> {
                 let mutual = |cluster: &&Cluster| cluster.tls.as_ref().is_some_and(|tls| tls.identity.is_some());
                 answer.mtls = Some(!without_pods.is_empty() && without_pods.iter().all(mutual));
             }
-            [one] => one.clone().tell(answer, proxy, hop.is_connection),
-            several => tell_several(several, answer, proxy, hop.is_connection),
+            found => tell_all(found, answer, proxy, hop.is_connection),
         }
         Ok(())
+    }
+
+    /// What becomes of a request that passes through to a service as it is, without TLS of the mesh (`SC-3`).
+    pub(super) fn pass_through(
+        &self,
+        answer: &mut Answer,
+        service: ServiceId,
+        port: u16,
+        head: &Head<'_>,
+        hop: &Hop<'_>,
+    ) -> Result<(), Cow<'static, str>> {
+        if answer.outcome != Outcome::Route {
+            return Ok(());
+        }
+        let mut found: Vec<Found> = Vec::new();
+        for server in self.lowering.workloads_of(service) {
+            let leads = |of_pod: &u16| self.lowering.services_on(server, *of_pod).contains(&(service, port));
+            let Some(port) = self.lowering.ports_of_pods(server).into_iter().find(leads) else { continue };
+            let one = self.arrive_at(&Endpoint { server, port, address: None, tls: None }, head, hop)?;
+            if !found.contains(&one) {
+                found.push(one);
+            }
+        }
+        let proxy = self.prepared.mesh.workload(hop.client).proxy;
+        tell_all(&found, answer, proxy, hop.is_connection);
+        Ok(())
+    }
+
+    /// The same, through the waypoint of the service if it has one and the client's traffic passes it: a sidecar's and a
+    /// gateway's does not (`AB-4`). Servers then see the waypoint as their peer.
+    pub(super) fn pass_waypoint(
+        &self,
+        answer: &mut Answer,
+        compiled: &Compiled,
+        head: &Head<'_>,
+        hop: &Hop<'_>,
+    ) -> Result<(), Cow<'static, str>> {
+        let proxy = self.prepared.mesh.workload(hop.client).proxy;
+        let target = answer.backends.first().and_then(|backend| Some((backend.host.as_deref()?, backend.port?)));
+        let service = target.and_then(|(host, port)| Some((self.lowering.service_of(host)?, port)));
+        let waypoint = service.and_then(|(service, _)| self.lowering.waypoint_of(service));
+        let (Some((service, port)), Some(waypoint)) = (service, waypoint.filter(|_| proxy == ProxyMode::Ambient))
+        else {
+            return self.arrive(answer, compiled, head, hop);
+        };
+        let access =
+            self.cache.get(Key::Waypoint(service, port), || self.lowering.waypoint_access(waypoint, service, port));
+        let own = match hop.principal {
+            Principal::Named(principal) => Some(identity(principal)),
+            Principal::Derived => Some(signed(self.lowering.spiffe(hop.client))),
+            Principal::Plaintext => None,
+        };
+        let arrival = Arrival { identity: own.as_ref(), peer: hop.peer, client: hop.remote, destination: (None, port) };
+        let decision = self.decide(&access, 0, head, &arrival)?;
+        decision.tell(answer, hop.is_connection, "the waypoint");
+        if answer.outcome != Outcome::Route {
+            answer.mtls = Some(own.is_some());
+            return Ok(());
+        }
+        let seen = Principal::Named(self.lowering.spiffe_of_waypoint(waypoint));
+        let hop = Hop { principal: &seen, peer: None, remote: hop.remote.or(hop.peer), ..*hop };
+        self.arrive(answer, compiled, head, &hop)
     }
 
     /// What becomes of a request at one server.
@@ -194,8 +256,8 @@ impl Found {
     }
 }
 
-/// Several servers of one route: what they agree on, else it cannot be said.
-fn tell_several(found: &[Found], answer: &mut Answer, client: ProxyMode, is_connection: bool) {
+/// The servers of one route: what they agree on, else it cannot be said.
+fn tell_all(found: &[Found], answer: &mut Answer, client: ProxyMode, is_connection: bool) {
     let mut each = found.iter().map(|found| {
         let mut one = answer.clone();
         found.clone().tell(&mut one, client, is_connection);

@@ -16,6 +16,8 @@ pub(super) enum Key {
     Outbound(WorkloadId, u16, Option<ServiceId>),
     /// A gateway's.
     Gateway(WorkloadId),
+    /// A waypoint's, for a service's port.
+    Waypoint(ServiceId, u16),
     /// A server's own, for a port and what is spoken there.
     Inbound(WorkloadId, u16, Protocol),
 }

@@ -77,7 +77,9 @@ impl<'m> Decider<'m> {
             Some(service) => compiled.lowered.provenance.listener(service, port),
             None => compiled.shared_listener(port),
         };
-        let Some(listener) = listener else { return Ok(self.not_listened(client, &host, port)) };
+        let imported = service.is_none_or(|id| self.lowering.imports(client, mesh.service(id), port));
+        let closes = !imported && !self.shares_port(client, port);
+        let Some(listener) = listener.filter(|_| !closes) else { return Ok(self.not_listened(client, &host, port)) };
         let authority = known.map_or(host.as_str(), |service| service.host.as_str());
         let head = Head::new(question, if question.request.host.is_some() { "" } else { authority }, is_connection);
         let arrival = Arrival {
@@ -88,7 +90,7 @@ impl<'m> Decider<'m> {
         };
         let mut answer = self.routed(&compiled, listener, &head, &arrival)?;
         if answer.backends.iter().any(|backend| backend.cluster == "PassthroughCluster") {
-            return Ok(passed_through(&host, port));
+            answer = passed_through(&host, port);
         }
         let hop = backend::Hop {
             client,
@@ -97,7 +99,12 @@ impl<'m> Decider<'m> {
             remote: question.from.remote_ip,
             is_connection,
         };
-        self.arrive(&mut answer, &compiled, &head, &hop)?;
+        if !imported && let Some(service) = service {
+            self.pass_through(&mut answer, service, port, &head, &hop)?;
+            answer.not_modelled = self.not_modelled(&answer, &[namespace]);
+            return Ok(answer);
+        }
+        self.pass_waypoint(&mut answer, &compiled, &head, &hop)?;
         answer.not_modelled = self.not_modelled(&answer, &[namespace]);
         Ok(answer)
     }
@@ -229,6 +236,12 @@ impl<'m> Decider<'m> {
         mesh.service_ids().filter(speaks).map(|id| (id, port)).collect()
     }
 
+    /// Whether a client's sidecar takes requests on a port: it imports some service that speaks HTTP there (`SC-3`).
+    fn shares_port(&self, client: WorkloadId, port: u16) -> bool {
+        let mesh = &self.prepared.mesh;
+        self.on_port(port).iter().any(|(id, _)| self.lowering.imports(client, mesh.service(*id), port))
+    }
+
     /// The port of a gateway's pods behind the one that clients dial.
     fn pod_port(&self, gateway: WorkloadId, port: u16) -> u16 {
         self.lowering.pod_port(gateway, port).unwrap_or(port)
@@ -238,7 +251,7 @@ impl<'m> Decider<'m> {
     fn not_listened(&self, client: WorkloadId, host: &str, port: u16) -> Answer {
         let mesh = &self.prepared.mesh;
         let has_proxy = mesh.workload(client).proxy == meshproof_model::ProxyMode::Sidecar;
-        if has_proxy && !mesh.settings.outbound_allow_any.value {
+        if has_proxy && !self.lowering.allows_any(client).value {
             let why = format!("no host of the mesh is `{host}:{port}`, and the mesh lets nothing else out (SC-3)");
             return Answer { outcome: Outcome::NoBackend, allowed: Some(false), why, ..Answer::default() };
         }

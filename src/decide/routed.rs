@@ -177,6 +177,8 @@ fn retries(action: &RouteAction, origin: &RouteOrigin) -> Retries {
     let is_marker =
         |condition: &str| condition == "retriable-status-codes" && !policy.retriable_status_codes.is_empty();
     let conditions: Vec<String> = match origin.retry_on {
+        // Gateway API has codes only; what Istio adds to them is not written.
+        Origin::Written(_) if origin.resource.as_ref().is_some_and(|of| of.kind != "VirtualService") => Vec::new(),
         Origin::Written(_) => policy.retry_on.iter().filter(|condition| !is_marker(condition)).cloned().collect(),
         Origin::Default(_) => Vec::new(),
     };

@@ -119,7 +119,7 @@ fn proof(proof: &Proof) -> Json {
     })
 }
 
-fn location(sources: &Sources, at: &Location) -> Json {
+pub(crate) fn location(sources: &Sources, at: &Location) -> Json {
     json!({"file": sources.path(at.file), "line": at.line, "column": at.column, "path": &*at.path})
 }
 

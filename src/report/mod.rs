@@ -9,6 +9,7 @@ mod simulation;
 mod table;
 
 pub use full::severity;
+pub(crate) use json::location;
 pub use json::witness_names;
 use meshproof_model::{Finding, FindingVerdict, Mesh, Severity, Sources};
 use meshproof_verifier::{Assumption, Proof};

@@ -8,8 +8,7 @@ use meshproof_model::{
     Finding, INEFFECTIVE_SETTING, Location, MISSING_GRANT, Mesh, Meta, Missing, Rule, Subject, UNATTACHED_ROUTE,
     UNDEFINED_BACKEND, Unmodelled,
     gateway_api::{
-        AnyRoute, Attachment, BackendRef, Filter, FilterAction, IngressBackend, IngressPort, Place, PolicyTarget,
-        Refusal,
+        AnyRoute, Attachment, BackendRef, Filter, FilterAction, IngressBackend, IngressPort, Place, Refusal,
     },
 };
 
@@ -46,11 +45,6 @@ pub(crate) fn check(mesh: &Mesh) -> (Vec<Finding>, Vec<Unmodelled>) {
         for backend in route.rules.iter().flat_map(|rule| &rule.backends) {
             check.backend(&route.meta, backend, granted);
         }
-    }
-    let tls = mesh.gateway_api.backend_tls.iter().map(|policy| (&policy.meta, &policy.targets));
-    let traffic = mesh.gateway_api.backend_traffic.iter().map(|policy| (&policy.meta, &policy.targets));
-    for (meta, target) in tls.chain(traffic).flat_map(|(meta, targets)| targets.iter().map(move |t| (meta, t))) {
-        check.target(meta, target);
     }
     for ingress in &mesh.gateway_api.ingresses {
         let paths = ingress.rules.iter().flat_map(|rule| &rule.paths).map(|path| &path.backend);
@@ -215,17 +209,6 @@ impl Check<'_> {
         let at = backend.port.as_ref().map_or(&backend.at, |port| &port.at).clone();
         let help = self.ports(self.mesh.find_service(meta.namespace(), &service.value));
         self.report(&UNDEFINED_BACKEND, meta, &at, message, help);
-    }
-
-    /// What a policy is about: a Service of its own namespace.
-    fn target(&mut self, meta: &Meta, target: &PolicyTarget) {
-        if target.kind != "Service" || !target.group.is_empty() {
-            let reason = format!("what it says of a `{}` is not modelled", target.kind);
-            let (resource, at) = (meta.resource.clone(), target.at.clone());
-            self.unmodelled.push(Unmodelled { resource, at, reason, matters: true });
-        } else if self.mesh.find_service(meta.namespace(), &target.name.value).is_none() {
-            self.no_service(meta, &target.name.at, meta.namespace(), &target.name.value);
-        }
     }
 
     fn no_service(&mut self, meta: &Meta, at: &Location, namespace: &str, name: &str) {

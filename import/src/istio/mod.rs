@@ -9,4 +9,6 @@ pub(crate) mod peer_authentication;
 pub(crate) mod request_authentication;
 pub(crate) mod retries;
 pub(crate) mod service_entry;
+pub(crate) mod sidecar;
 pub(crate) mod virtual_service;
+pub(crate) mod workload_entry;

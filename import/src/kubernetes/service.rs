@@ -11,12 +11,18 @@ use crate::{cx::Cx, field::Field, linkerd::annotations, object::Object, yaml::Pl
 /// Reads one.
 pub(crate) fn read(object: &Object<'_>, cluster_domain: &str, cx: &mut Cx) -> Option<Service> {
     let spec = object.get("spec")?;
+    // An alias of a host elsewhere (`EN-1`).
+    let is_alias = spec.text_at("type").is_some_and(|kind| kind == "ExternalName");
     let headless = spec.text_at("clusterIP").is_some_and(|ip| ip == "None");
     let host = format!("{}.{}.svc.{cluster_domain}", object.meta.name(), object.meta.namespace());
     Some(Service {
         host,
-        external: false,
-        resolution: if headless { Resolution::Passthrough } else { Resolution::Balanced },
+        external: is_alias,
+        resolution: match (is_alias, headless) {
+            (true, _) => Resolution::Dns,
+            (false, true) => Resolution::Passthrough,
+            (false, false) => Resolution::Balanced,
+        },
         ports: spec.list("ports").filter_map(|entry| port(&entry, cx)).collect(),
         selector: spec.labels_at("selector"),
         export_to: exported(object),

@@ -142,20 +142,3 @@ fn backends_of_an_ingress() {
         assert!(found.starts_with(expect) && found.is_empty() == expect.is_empty(), "{service}: {found}");
     }
 }
-
-#[test]
-fn policies_for_services_that_do_not_exist() {
-    let policy = |target: &str| {
-        format!(
-            "{BASE}apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {{name: b, namespace: shop}}\nspec: {{targetRefs: [{{group: '', {target}}}], validation: {{hostname: a.example, wellKnownCACertificates: System}}}}\n"
-        )
-    };
-    assert_eq!(only(&policy("kind: Service, name: web")).0, "");
-    let (found, help) = only(&policy("kind: Service, name: wbe"));
-    assert!(
-        found.starts_with("MP0241 19:48 no Service `shop/wbe`") && help.starts_with("did you mean `web`?"),
-        "{found}"
-    );
-    let unmodelled = read(&policy("kind: Bucket, name: b")).mesh.unmodelled;
-    assert!(unmodelled.iter().any(|gap| gap.reason == "what it says of a `Bucket` is not modelled"));
-}

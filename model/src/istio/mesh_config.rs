@@ -3,7 +3,7 @@
 use meshproof_proxy::Nanos;
 
 use super::Retries;
-use crate::{Location, Sourced};
+use crate::{IstioVersion, Location, Sourced};
 
 /// Mesh-wide settings with their defaults (`MC-1`).
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct MeshConfig {
     pub default_virtual_service_export_to: Vec<String>,
     /// Visibility of DestinationRules that say nothing.
     pub default_destination_rule_export_to: Vec<String>,
+    /// The version whose defaults hold.
+    pub istio_version: IstioVersion,
     /// Services that policies may name (`AZ-10`).
     pub extension_providers: Vec<ExtensionProvider>,
     /// What servers make of a path before policies read it (`AZ-5`).
@@ -87,6 +89,7 @@ impl Default for MeshConfig {
             default_inbound_http_retry_policy: None,
             default_virtual_service_export_to: vec!["*".to_owned()],
             default_destination_rule_export_to: vec!["*".to_owned()],
+            istio_version: IstioVersion::NEWEST,
             extension_providers: Vec::new(),
             path_normalization: PathNormalization::Base,
         }

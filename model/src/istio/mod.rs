@@ -8,6 +8,7 @@ mod gateway;
 mod mesh_config;
 mod peer_authentication;
 mod request_authentication;
+mod sidecar;
 mod virtual_service;
 
 pub use authorization_policy::*;
@@ -17,4 +18,5 @@ pub use gateway::*;
 pub use mesh_config::*;
 pub use peer_authentication::*;
 pub use request_authentication::*;
+pub use sidecar::*;
 pub use virtual_service::*;

@@ -13,7 +13,7 @@ use super::{
     index::container_port,
 };
 use crate::{
-    Location, Origin, Protocol, Resolution, ServiceId, ServicePort, is_subset,
+    IstioVersion, Location, Origin, Protocol, Resolution, ServiceId, ServicePort, is_subset,
     istio::{self, ClientTls, ClientTlsMode, ConnectionPool, SimpleLb},
 };
 
@@ -42,7 +42,6 @@ impl Lowering<'_> {
         let rule =
             client.has_policy().then(|| self.rule_for(client.namespace(), Some(client.labels()), target)).flatten();
         let policy = rule.map(|rule| rule.policy(subset, number)).unwrap_or_default();
-        let policy = self.beneath.complete(policy, client, service, &port.name);
         let labels = subset.and_then(|name| rule?.subset(name)).map(|subset| &subset.labels);
         let (hosts, endpoints) = self.hosts(client, service, port, labels, &policy);
         let mut cluster = Cluster::new(name(number, subset, &target.host), hosts);
@@ -55,7 +54,8 @@ impl Lowering<'_> {
         cluster.thresholds = vec![Thresholds::default()];
         apply_pool(policy.pool, port.protocol, &mut cluster, &mut origin);
         apply_budget(policy.retry_budget, &mut cluster, &mut origin);
-        apply_outlier(policy.outlier, &mut cluster, &mut origin);
+        let version = self.mesh.settings.istio_version;
+        apply_outlier(policy.outlier, version, &mut cluster, &mut origin);
         apply_balancer(&policy, &mut cluster, &mut origin);
         let is_headless = target.resolution == Resolution::Passthrough && !client.is_gateway();
         if client.has_policy() && (is_headless || cluster.lb_policy == LbPolicy::OriginalDst) {
@@ -228,11 +228,21 @@ fn apply_budget(budget: Option<&istio::RetryBudget>, cluster: &mut Cluster, orig
 }
 
 /// Outlier detection as Istio translates it: thresholds of zero switch off, success rates never count.
-fn apply_outlier(outlier: Option<&istio::OutlierDetection>, cluster: &mut Cluster, origin: &mut ClusterOrigin) {
+fn apply_outlier(
+    outlier: Option<&istio::OutlierDetection>,
+    version: IstioVersion,
+    cluster: &mut Cluster,
+    origin: &mut ClusterOrigin,
+) {
     let panic = |percent| CommonLb { healthy_panic_threshold: Some(Percent::new(percent)), ..CommonLb::default() };
     // Without outlier detection panic is off: pods that are not ready are sent to clients, and never used (`DR-19`).
     cluster.common_lb = panic(0);
-    let Some(written) = outlier else { return };
+    let Some(written) = outlier else {
+        if !version.follows("DR-19") {
+            cluster.common_lb = CommonLb::default();
+        }
+        return;
+    };
     let value = |field: &Option<crate::Located<u32>>| field.as_ref().map(|field| field.value);
     let enforcing = |field: &Option<crate::Located<u32>>| value(field).map(|n| if n > 0 { 100 } else { 0 });
     let time = |field: &Option<crate::Located<Nanos>>| field.as_ref().map(|field| field.value);

@@ -132,7 +132,7 @@ impl Lowering<'_> {
         let retries = if workload.proxy != ProxyMode::Sidecar || is_tcp || spoken.is_grpc() {
             retry::Lowered::none("RT-17")
         } else {
-            retry::inbound(self.mesh.settings.default_inbound_http_retry_policy.as_ref())
+            retry::inbound(&self.mesh.settings)
         };
         let mut action = RouteAction::to(ClusterSpecifier::Cluster(format!("inbound|{port}||")));
         action.timeout = Some(Nanos::ZERO);

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    client::Client,
     delegate::{self, Resolved},
     destination_rule::{HostRules, Rules},
-    gateway_api::{self, Beneath, Bound},
+    gateway_api::{self, Bound},
+    scope,
 };
 use crate::{
     Located, Mesh, Meta, Service, ServiceId, ServicePort, TargetPort, Workload, WorkloadId, host_covers,
+    host_intersection,
     istio::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication},
 };
 
@@ -26,7 +29,6 @@ pub struct Lowering<'m> {
     pub(super) rules: Rules<'m>,
     pub(super) routes: Vec<Resolved<'m>>,
     pub(super) entries: Vec<Bound<'m>>,
-    pub(super) beneath: Beneath,
     exact_hosts: BTreeMap<String, Vec<usize>>,
     wildcard_hosts: Vec<(String, usize)>,
 }
@@ -83,7 +85,6 @@ impl<'m> Lowering<'m> {
             rules,
             routes,
             entries: gateway_api::entries(mesh),
-            beneath: Beneath::new(mesh),
             exact_hosts,
             wildcard_hosts,
         }
@@ -132,9 +133,19 @@ impl<'m> Lowering<'m> {
 
     /// The VirtualServices of a service's host for sidecars of a namespace, in the order in which they are tried: with
     /// that host, or one with the most specific wildcard (`VS-3`, `VS-7`).
-    pub(super) fn routes_for(&self, host: &str, namespace: &str) -> Vec<&Resolved<'m>> {
+    pub(super) fn routes_for(&self, host: &str, client: &Client<'_>) -> Vec<&Resolved<'m>> {
+        let namespace = client.namespace();
+        let sidecar = self.sidecar_of(client.workload());
+        let imported = |route: &Resolved<'m>| {
+            sidecar.is_none_or(|sidecar| {
+                let covers = |pattern: &str| route.hosts.iter().any(|host| host_intersection(pattern, host).is_some());
+                scope::admits(sidecar, route.meta.namespace(), &covers, &|_| true)
+            })
+        };
         let for_mesh = |route: &&Resolved<'m>| {
-            route.gateways.iter().any(|gateway| gateway == "mesh") && route.visibility(namespace).is_some()
+            route.gateways.iter().any(|gateway| gateway == "mesh")
+                && route.visibility(namespace).is_some()
+                && imported(route)
         };
         let exact = self.exact_hosts.get(host).map_or(&[][..], Vec::as_slice);
         let mut found: Vec<&Resolved<'m>> = exact.iter().map(|number| &self.routes[*number]).filter(for_mesh).collect();

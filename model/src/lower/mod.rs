@@ -23,6 +23,7 @@ mod rbac_match;
 mod retry;
 mod route;
 mod route_match;
+mod scope;
 mod tcp;
 mod wanted;
 mod waypoint;

@@ -2,7 +2,7 @@
 
 use meshproof_proxy::config::{Identity, SanMatcher, StringMatcher, UpstreamTls, Validity};
 
-use super::{Transport, client::Client, destination_rule::written_tls, index::Lowering};
+use super::{Transport, destination_rule::written_tls, index::Lowering};
 use crate::{
     ProxyMode, Resolution, ServiceId, Sourced, WorkloadId, is_subset,
     istio::{ClientTlsMode, MtlsMode, PeerAuthentication},
@@ -36,8 +36,9 @@ impl Lowering<'_> {
         port: u16,
         endpoint: WorkloadId,
     ) -> Sourced<Transport> {
-        let Some(client) = client else { return Sourced::default(Transport::Plaintext, "2.2") };
-        let workload = self.mesh.workload(client);
+        let Some(workload) = client.map(|id| self.mesh.workload(id)) else {
+            return Sourced::default(Transport::Plaintext, "2.2");
+        };
         match workload.proxy {
             ProxyMode::None => return Sourced::written(Transport::Plaintext, workload.proxy_at.clone()),
             _ if workload.is_foreign_ingress() => return Sourced::default(Transport::Plaintext, "IN-1"),
@@ -48,8 +49,6 @@ impl Lowering<'_> {
         let namespace = workload.meta.namespace();
         let rule = self.rule_for(namespace, Some(&workload.labels), self.mesh.service(service));
         let policy = rule.map(|rule| rule.policy(None, port)).unwrap_or_default();
-        let name = self.mesh.service(service).port(port).map_or("", |port| port.name.as_str());
-        let policy = self.beneath.complete(policy, &Client::new(self.mesh, client, 0), service, name);
         self.transport(&policy, service, port, endpoint, workload.proxy == ProxyMode::Gateway)
     }
 

@@ -69,7 +69,11 @@ impl Lowering<'_> {
 impl Wanted<'_, '_> {
     fn http_listener(&mut self, port: u16, services: Vec<ServiceId>) -> (Listener, ListenerOrigin) {
         let mut hosts = Routing::default();
-        for service in &services {
+        let lowering = self.lowering;
+        let is_imported =
+            |service: &&ServiceId| lowering.imports(self.client.workload(), lowering.mesh.service(**service), port);
+        let imported: Vec<ServiceId> = services.iter().filter(is_imported).copied().collect();
+        for service in &imported {
             self.service_host(*service, port, &mut hosts);
         }
         self.other_hosts(port, &services, &mut hosts);
@@ -92,7 +96,7 @@ impl Wanted<'_, '_> {
     fn service_host(&mut self, service: ServiceId, port: u16, hosts: &mut Routing) {
         let target = self.lowering.mesh.service(service);
         let scope = Scope { client: self.client, port, gateway: "mesh" };
-        let candidates = self.lowering.routes_for(&target.host, self.client.namespace());
+        let candidates = self.lowering.routes_for(&target.host, self.client);
         let found = candidates.into_iter().find_map(|resolved| {
             let routes = self.routes(resolved, &scope, &target.host);
             (!routes.is_empty()).then_some((resolved, routes))
@@ -115,7 +119,7 @@ impl Wanted<'_, '_> {
     /// What happens to requests for hosts that nobody defines: they pass through to where they were sent, without
     /// policy and without TLS of the mesh, or are answered 502 (`SC-3`).
     fn other_hosts(&mut self, port: u16, services: &[ServiceId], hosts: &mut Routing) {
-        let allow = self.lowering.mesh.settings.outbound_allow_any.clone();
+        let allow = self.lowering.allows_any(self.client.workload());
         let action = if allow.value {
             let (cluster, origin) = self.passthrough(port, services);
             let mut action = RouteAction::to(ClusterSpecifier::Cluster(cluster.name.clone()));

@@ -2,7 +2,11 @@
 
 use meshproof_proxy::config::RetryPolicy;
 
-use crate::{Located, Nanos, Origin, gateway_api::Retry, istio::Retries};
+use crate::{
+    Located, Nanos, Origin,
+    gateway_api::Retry,
+    istio::{MeshConfig, Retries},
+};
 
 /// Conditions where nothing else is said (`RT-11`); the list of codes is empty, so 503 is not among them.
 pub(super) const DEFAULT_ON: [&str; 5] =
@@ -40,12 +44,13 @@ impl Lowered {
 
 /// The retries of a route: its own, else the mesh's as a whole (`RT-12`), else Istio's default (`RT-11`). Hosts that
 /// were tried are avoided unless the route says otherwise or hashes (`RT-16`).
-pub(super) fn of_route(own: Option<&Retries>, mesh: Option<&Retries>, hashes: bool) -> Lowered {
-    if let Some(written) = own.or(mesh) {
+pub(super) fn of_route(own: Option<&Retries>, settings: &MeshConfig, hashes: bool) -> Lowered {
+    if let Some(written) = own.or(settings.default_http_retry_policy.as_ref()) {
         return of_written(written, hashes);
     }
     let conditions = DEFAULT_ON.map(str::to_owned).to_vec();
-    let policy = RetryPolicy { num_retries: Some(2), ..base(conditions, !hashes) };
+    let retriable_status_codes = if settings.istio_version.follows("RT-11") { Vec::new() } else { vec![503] };
+    let policy = RetryPolicy { num_retries: Some(2), retriable_status_codes, ..base(conditions, !hashes) };
     Lowered { per_try_timeout: Origin::Default("RT-15"), ..Lowered::all(Some(policy), "RT-11") }
 }
 
@@ -82,9 +87,10 @@ pub(super) fn of_stanza(written: &Retry, per_try: Option<&Located<Nanos>>, hashe
 
 /// The retries of a server's own proxy: before the request has reached the application only (`RT-17`). The mesh may
 /// replace them, and switches them off with an empty object.
-pub(super) fn inbound(mesh: Option<&Retries>) -> Lowered {
-    match mesh {
+pub(super) fn inbound(settings: &MeshConfig) -> Lowered {
+    match &settings.default_inbound_http_retry_policy {
         Some(written) => of_written(written, false),
+        None if !settings.istio_version.follows("RT-17") => Lowered::none("RT-17"),
         None => Lowered::all(
             Some(RetryPolicy {
                 retry_on: vec!["reset-before-request".to_owned()],

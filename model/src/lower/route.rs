@@ -53,7 +53,7 @@ impl Wanted<'_, '_> {
     /// The route of a service that no VirtualService speaks of (`VS-12`).
     pub(super) fn default_route(&mut self, destination: DestinationOrigin, host: &str) -> Made {
         let hashes = self.hash_policies(std::slice::from_ref(&destination));
-        let mesh = self.lowering.mesh.settings.default_http_retry_policy.as_ref();
+        let mesh = &self.lowering.mesh.settings;
         let retries = if self.client.has_policy() {
             retry::of_route(None, mesh, !hashes.is_empty())
         } else {
@@ -107,7 +107,7 @@ impl Wanted<'_, '_> {
         let destinations = self.destinations(&shares, beyond, namespace, scope.port);
         let hashes = self.hash_policies(&destinations);
         let hashes_one = !hashes.is_empty() && destinations.len() == 1;
-        let mesh = self.lowering.mesh.settings.default_http_retry_policy.as_ref();
+        let mesh = &self.lowering.mesh.settings;
         let retries = match beyond {
             Some(beyond) => beyond.retries(mesh, hashes_one),
             None => retry::of_route(written.retries.as_ref(), mesh, hashes_one),

@@ -56,7 +56,7 @@ impl Wanted<'_, '_> {
     /// TLS, else of `tcp`.
     fn split(&mut self, host: &str, protocol: Protocol, scope: &Scope<'_>) -> Option<Made> {
         let is_tls = matches!(protocol, Protocol::Tls | Protocol::Https);
-        let candidates = self.lowering.routes_for(host, self.client.namespace());
+        let candidates = self.lowering.routes_for(host, self.client);
         candidates.into_iter().find_map(|resolved| {
             let namespace = resolved.meta.namespace();
             let rules = if is_tls { &resolved.tls } else { &resolved.tcp };

@@ -3,7 +3,6 @@
 mod ingress;
 mod listener;
 mod order;
-mod policy;
 mod rewrite;
 mod rule;
 
@@ -15,7 +14,6 @@ use std::{
 use listener::Owner;
 pub(super) use listener::{Bound, entries};
 use order::Precedence;
-pub(super) use policy::Beneath;
 pub(super) use rule::Beyond;
 
 use super::delegate::{ConnectionRule, Resolved, Rule};

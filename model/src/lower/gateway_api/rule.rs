@@ -12,7 +12,7 @@ use crate::{
         BackendRef, ConnectionRoute, Filter, FilterAction, HttpRoute, HttpRule, Implementation, PathMatch, Retry,
         RouteMatch, RpcMatch,
     },
-    istio::{Destination, Headers, HttpMatch, HttpRoute as IstioRule, L4Route, Mirror, Retries, StringMatch},
+    istio::{Destination, Headers, HttpMatch, HttpRoute as IstioRule, L4Route, MeshConfig, Mirror, StringMatch},
     lower::{delegate::Rule, retry},
 };
 
@@ -50,7 +50,7 @@ impl Beyond<'_> {
     }
 
     /// The retries of the rule (`G-7`); without a stanza what the implementation does (`G-13`).
-    pub(in crate::lower) fn retries(&self, mesh: Option<&Retries>, hashes: bool) -> retry::Lowered {
+    pub(in crate::lower) fn retries(&self, mesh: &MeshConfig, hashes: bool) -> retry::Lowered {
         match (self.retry, self.implementation) {
             (_, Implementation::Linkerd) => retry::Lowered::none("G-7"),
             (Some(written), _) => retry::of_stanza(written, self.per_try, hashes),

@@ -1,0 +1,93 @@
+//! What `meshproof explain` prints of a call: values, their places, and a request step by step.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
+mod common;
+
+use common::{meshproof, scratch};
+
+const ROUTES: &str = "apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: r, namespace: shop}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{uri: {prefix: /api}, headers: {x-team: {exact: a}}}]
+    timeout: 2s
+    route: [{destination: {host: ratings}}]
+  - route: [{destination: {host: reviews}}]
+";
+
+fn folder(test: &str) -> String {
+    let folder = scratch(test);
+    std::fs::write(folder.join("f0.yaml"), include_str!("../model/tests/semantics/f0.yaml")).unwrap();
+    std::fs::write(folder.join("routes.yaml"), ROUTES).unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_value_has_its_place_or_its_rule() {
+    let path = folder("explain-values");
+    let answer = meshproof(&["explain", &path, "--from", "shop/web", "--to", "reviews:9080", "--format", "json"]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    let json = answer.json();
+    assert_eq!((&json["from"], &json["to"], &json["port"]), (&"shop/web".into(), &"shop/reviews".into(), &9080.into()));
+    let outbound = &json["outbound"];
+    assert_eq!(outbound["route[00].timeout"]["value"], "2s");
+    assert_eq!(outbound["route[00].timeout"]["origin"]["location"]["line"], 8);
+    assert_eq!(outbound["route[01].timeout"]["origin"]["default"], "RT-10");
+    assert_eq!(outbound["route[01].retries.attempts"]["value"], 2);
+    let cluster = "cluster[outbound|9080||reviews.shop.svc.cluster.local]";
+    assert_eq!(outbound[format!("{cluster}.maxConnections")]["value"], "unlimited");
+    assert_eq!(outbound[format!("{cluster}.tls")]["value"], "mutual TLS");
+    let inbound = json["inbound"].as_object().unwrap();
+    assert!(inbound.iter().any(|(name, leaf)| name.contains("].mtls") && leaf["value"] == "PERMISSIVE"), "{inbound:?}");
+    for (name, leaf) in outbound.as_object().unwrap().iter().chain(inbound) {
+        let origin = leaf["origin"].as_object().unwrap();
+        assert!(origin.contains_key("location") || origin.contains_key("default"), "{name}");
+    }
+    // An older version retries 503 by default (RT-11).
+    let old = ["explain", &path, "--from", "web", "--to", "reviews", "--format", "json", "--istio-version", "1.23"];
+    assert!(meshproof(&old).json()["outbound"]["route[01].retries.on"]["value"].as_str().unwrap().ends_with(",503"));
+}
+
+#[test]
+fn a_request_is_followed_step_by_step() {
+    let path = folder("explain-request");
+    let ask = |request: &str, header: &str| {
+        let call = ["explain", &path, "--from", "shop/web", "--to", "reviews", "--request", request, "-H", header];
+        (meshproof(&[&call[..], &["--format", "json"]].concat()).json(), meshproof(&call).out)
+    };
+    let (json, table) = ask("GET /api/x", "x-team=b");
+    let steps = json["decision"]["steps"].as_array().unwrap();
+    assert_eq!(steps[0]["result"], "not taken: x-team = a", "{steps:?}");
+    assert_eq!(steps[0]["because"]["location"]["line"], 7);
+    assert_eq!(steps[1]["result"], "taken");
+    assert_eq!(json["decision"]["route"], "VirtualService shop/r rule 1");
+    assert_eq!((&json["decision"]["allowed"], &json["decision"]["mtls"]), (&true.into(), &true.into()));
+    assert!(table.contains("routes.yaml:7") && table.contains("it gets through"), "{table}");
+    let (json, _) = ask("GET /api/x", "x-team=a");
+    assert_eq!(json["decision"]["cluster"][0], "outbound|9080||ratings.shop.svc.cluster.local");
+    let (json, _) = ask("/other", "x-team=b");
+    assert_eq!(json["decision"]["steps"][0]["result"], "not taken: path /api*, x-team = a");
+}
+
+#[test]
+fn names_that_nobody_knows_are_told() {
+    let path = folder("explain-names");
+    let table: &[(&[&str], &str)] = &[
+        (&["--from", "shop/wbe", "--to", "reviews"], "unknown workload `shop/wbe`; did you mean `shop/web`?"),
+        (&["--from", "shop/web", "--to", "review"], "unknown service `review`; did you mean `shop/reviews`?"),
+        (&["--from", "shop/web", "--to", "reviews:1"], "service `shop/reviews` has no port 1; it has 9080"),
+        (&["--from", "shop/web"], "--to"),
+        (&["--from", "shop/web", "--to", "reviews", "--request", "x"], "`x` is no request"),
+        (&["--from", "shop/web", "--to", "reviews", "--istio-version", "1.2"], "1.22 to 1.32"),
+    ];
+    for (args, told) in table {
+        let answer = meshproof(&[&["explain", &path], *args].concat());
+        assert_eq!(answer.code, 2, "{args:?}: {}", answer.out);
+        assert!(answer.err.contains(told), "{args:?}: {}", answer.err);
+    }
+    assert_eq!(meshproof(&["explain", "MP0401"]).code, 0);
+    assert_eq!(meshproof(&["explain"]).code, 2);
+}
