@@ -2,11 +2,11 @@
 //!
 //! Only what the manifests can know is judged: a namespace of which they hold no Service may be defined elsewhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_model::{
-    Finding, INEFFECTIVE_SETTING, Location, MISSING_GRANT, Mesh, Meta, Missing, Rule, Subject, UNATTACHED_ROUTE,
-    UNDEFINED_BACKEND, Unmodelled,
+    Finding, INEFFECTIVE_SETTING, Location, MISSING_GRANT, Mesh, Meta, Missing, ResourceRef, Rule, Subject,
+    UNATTACHED_ROUTE, UNDEFINED_BACKEND, Unmodelled,
     gateway_api::{
         AnyRoute, Attachment, BackendRef, Filter, FilterAction, IngressBackend, IngressPort, Place, Refusal,
     },
@@ -23,12 +23,13 @@ pub(crate) fn check(mesh: &Mesh) -> (Vec<Finding>, Vec<Unmodelled>) {
     for attachment in &attachments {
         check.attachment(attachment);
     }
-    let is_mesh = |meta: &Meta| {
-        let own = |attachment: &&Attachment<'_>| attachment.route.meta().resource == meta.resource;
-        let on_service = |a: &Attachment<'_>| matches!(a.outcome, Ok(Place::Service { .. }));
-        let mut own = attachments.iter().filter(own).peekable();
-        own.peek().is_some() && own.all(on_service)
-    };
+    // Routes that hold for a Service only need no grant.
+    let mut only_mesh: BTreeMap<&ResourceRef, bool> = BTreeMap::new();
+    for attachment in &attachments {
+        let on_service = matches!(attachment.outcome, Ok(Place::Service { .. }));
+        *only_mesh.entry(&attachment.route.meta().resource).or_insert(true) &= on_service;
+    }
+    let is_mesh = |meta: &Meta| only_mesh.get(&meta.resource).copied().unwrap_or(false);
     for route in &mesh.gateway_api.http_routes {
         let granted = is_mesh(&route.meta);
         for rule in &route.rules {

@@ -290,20 +290,22 @@ fn takes_kind(listener: &Listener, kind: &str) -> bool {
 
 /// Of HTTPRoutes and GRPCRoutes with common hosts on one listener, those of the older one's kind hold (`G-9`).
 fn one_kind_a_host(attachments: &mut [Attachment<'_>]) {
-    let mut accepted: BTreeMap<String, Vec<(String, String, String)>> = BTreeMap::new();
+    // By listener and whether they are GRPCRoutes: the hosts that are taken, and by whom.
+    let mut accepted: BTreeMap<(String, bool), Vec<(String, String)>> = BTreeMap::new();
     for attachment in attachments.iter_mut().filter(|attachment| matches!(attachment.route, AnyRoute::Http(_))) {
-        let (kind, own) = (attachment.route.kind().to_owned(), attachment.route.meta().resource.to_string());
+        let is_grpc = attachment.route.kind() == "GRPCRoute";
+        let own = attachment.route.meta().resource.to_string();
         let Ok(Place::Listeners(listeners)) = &mut attachment.outcome else { continue };
         let mut conflict = None;
         listeners.retain(|(entry, hosts)| {
-            let known = accepted.entry(entry.name()).or_default();
-            let other = known.iter().find(|(other, host, _)| {
-                *other != kind && hosts.iter().any(|own| host_intersection(host, own).is_some())
-            });
-            conflict = conflict.take().or_else(|| other.map(|(_, _, name)| name.clone()));
+            let others = accepted.get(&(entry.name(), !is_grpc)).into_iter().flatten();
+            let meets = |host: &str| hosts.iter().any(|own| host_intersection(host, own).is_some());
+            let other = others.into_iter().find(|(host, _)| meets(host)).map(|(_, name)| name.clone());
             let holds = other.is_none();
+            conflict = conflict.take().or(other);
             if holds {
-                known.extend(hosts.iter().map(|host| (kind.clone(), host.clone(), own.clone())));
+                let taken = accepted.entry((entry.name(), is_grpc)).or_default();
+                taken.extend(hosts.iter().map(|host| (host.clone(), own.clone())));
             }
             holds
         });
