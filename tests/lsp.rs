@@ -116,6 +116,21 @@ fn a_mistake_shows_while_typing_and_goes_when_it_is_mended() {
 }
 
 #[test]
+fn a_hover_shows_what_a_line_means_for_the_calls_of_the_mesh() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("topologies/bookinfo");
+    let file = folder.join("routing.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let line = text.lines().position(|line| line.trim_start().starts_with("timeout: ")).unwrap();
+    let mut editor = Editor::open(&folder);
+    let asked = json!({"textDocument": {"uri": address(&file)}, "position": {"line": line, "character": 8}});
+    let hover = editor.ask("textDocument/hover", asked);
+    let shown = hover["contents"]["value"].as_str().unwrap();
+    assert!(shown.contains("**In effect:**") && shown.contains("`timeout = ") && shown.contains("→"), "{shown}");
+    editor.ask("shutdown", Value::Null);
+    editor.tell("exit", Value::Null);
+}
+
+#[test]
 fn what_is_saved_counts_when_the_editor_lets_go_of_a_file() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lsp-closing");
     fs::create_dir_all(&folder).unwrap();

@@ -3,6 +3,7 @@
 //! One thread, one folder. Changes that wait in the queue are taken in together, so that a quick typist never waits
 //! for more than one judgement.
 
+mod effective;
 mod place;
 mod workspace;
 

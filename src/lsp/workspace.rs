@@ -1,6 +1,7 @@
 //! One folder: its unsaved texts, what was found in it, and what the editor was told.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
@@ -13,7 +14,10 @@ use lsp_types::{
 use meshproof_import::ImportOptions;
 use meshproof_model::{Finding, Severity};
 
-use super::place;
+use super::{
+    effective::{Effective, effective},
+    place,
+};
 use crate::{Choice, InputError, Project, verify};
 
 /// A folder that an editor has open.
@@ -30,6 +34,8 @@ pub(super) struct Workspace {
 struct Checked {
     project: Project,
     findings: Vec<Finding>,
+    /// What each line means; looked up when somebody first asks.
+    effective: OnceCell<Effective>,
 }
 
 impl Workspace {
@@ -82,7 +88,7 @@ impl Workspace {
                 files.entry(PathBuf::from(path)).or_default().push(diagnostic);
             }
         }
-        self.checked = Some(Checked { project, findings: verified.findings });
+        self.checked = Some(Checked { project, findings: verified.findings, effective: OnceCell::new() });
         Ok(self.publish(files))
     }
 
@@ -97,10 +103,11 @@ impl Workspace {
         published.collect()
     }
 
-    /// What is found at a place: why it matters and what helps.
+    /// What is found at a place, why it matters and what helps; and the values that calls get from its line.
     pub(super) fn hover(&self, uri: &Uri, position: Position) -> Option<Hover> {
         let here = Range { start: position, end: position };
-        let found: Vec<String> = self.findings(uri, here).map(|(finding, _)| page(finding)).collect();
+        let mut found: Vec<String> = self.findings(uri, here).map(|(finding, _)| page(finding)).collect();
+        found.extend(self.meaning(uri, position.line.saturating_add(1)));
         (!found.is_empty()).then(|| Hover {
             contents: HoverContents::Markup(MarkupContent {
                 kind: MarkupKind::Markdown,
@@ -108,6 +115,19 @@ impl Workspace {
             }),
             range: None,
         })
+    }
+
+    /// The values that calls get from a line.
+    fn meaning(&self, uri: &Uri, line: u32) -> Option<String> {
+        let checked = self.checked.as_ref()?;
+        let (mesh, sources) = (&checked.project.imported.mesh, &checked.project.sources);
+        let effective = checked.effective.get_or_init(|| effective(mesh, sources));
+        let values = effective.get(&format!("{}:{line}", place::path(uri)?.display()))?;
+        let one = |(value, calls): (&String, &BTreeSet<String>)| {
+            let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
+            format!("- `{value}` for {}", calls.join(", "))
+        };
+        Some(format!("**In effect:**\n\n{}", values.iter().map(one).collect::<Vec<_>>().join("\n")))
     }
 
     /// For each finding at a place, the comment that suppresses it.
