@@ -88,7 +88,7 @@ fn call(args: &Args, from: &str, to: &str) -> Result<u8, Failure> {
     }
 }
 
-/// The workload of that name.
+/// The workload of that name; a service's name stands for the first workload behind it.
 fn workload(mesh: &Mesh, name: &str) -> Result<WorkloadId, Failure> {
     if let Some((namespace, bare)) = name.split_once('/') {
         if let Some(id) = mesh.find_workload(namespace, bare) {
@@ -105,6 +105,11 @@ fn workload(mesh: &Mesh, name: &str) -> Result<WorkloadId, Failure> {
                 return Err(Failure::Usage(format!("`{name}` is ambiguous: {all}; write `namespace/name`")));
             }
         }
+    }
+    let is_named = |service: &meshproof_model::Service| service.full_name() == name || service.meta.name() == name;
+    let mut services = mesh.service_ids().filter(|id| is_named(mesh.service(*id)));
+    if let Some(id) = services.find_map(|service| mesh.workloads_of(service).next()) {
+        return Ok(id);
     }
     let names: Vec<String> = mesh.workloads.iter().map(meshproof_model::Workload::full_name).collect();
     let bare = name.rsplit('/').next().unwrap_or(name);
