@@ -365,6 +365,8 @@ impl<'o> Reader<'o> {
         mesh.unmodelled.extend(assumed.into_values());
         istio::envoy_filter::sort(&mut mesh.envoy_filters);
         mesh.unmodelled.extend(istio::envoy_filter::taints(mesh));
+        mesh.unmodelled.extend(linkerd::lints::gaps(mesh));
+        self.out.findings.extend(linkerd::lints::check(mesh));
         gateways::promote(mesh);
         gateways::stand_in(mesh, &self.options.cluster_domain);
         mesh.gateway_api.implementation = self.options.gateway_impl;

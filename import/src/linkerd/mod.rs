@@ -2,6 +2,7 @@
 
 pub(crate) mod annotations;
 mod authorization;
+pub(crate) mod lints;
 mod profile;
 mod server;
 

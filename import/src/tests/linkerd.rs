@@ -224,3 +224,41 @@ fn l9_policies_suggest_who_calls() {
         mesh.inferred_calls.iter().map(|call| (mesh.workload(call.from).full_name(), call.port)).collect();
     assert_eq!(calls, [("ns/b".to_owned(), 80), ("ns/a".to_owned(), 80)]);
 }
+
+#[test]
+fn l4_l6_what_linkerd_leaves_out_is_told() {
+    let service = service("    retry.linkerd.io/http: 5xx\n");
+    let both = format!("{PROFILE}---\n{service}");
+    assert_eq!(
+        findings(&read(&both)),
+        ["MP0204 24:5 these annotations have no effect for clients that use the ServiceProfile"],
+        "L-4"
+    );
+    let short = both.replace("name: web.shop.svc.cluster.local,", "name: web,");
+    assert_eq!(
+        findings(&read(&short)),
+        ["MP0204 1:1 no service has the name `web`: a profile is found by the full host name"],
+        "L-6"
+    );
+    let text = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: w, namespace: shop}
+spec: {template: {metadata: {annotations: {linkerd.io/inject: enabled}}, spec: {containers: [{name: c}]}}}
+---
+apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: {name: r, namespace: shop}
+spec:
+  parentRefs: [{group: '', kind: Service, name: web}]
+  rules:
+  - filters: [{type: URLRewrite, urlRewrite: {hostname: x}}]
+---
+";
+    let imported = read(&format!("{text}{service}"));
+    assert_eq!(
+        findings(&imported),
+        ["MP0204 12:16 Linkerd does not know the filter `URLRewrite`, and leaves the whole route out"],
+        "L-4"
+    );
+    assert!(imported.mesh.unmodelled.iter().any(|gap| gap.reason.starts_with("of Linkerd's proxies")));
+}
