@@ -267,6 +267,12 @@ fn az1_to_az3_az8_to_az11_policies_together() {
     let dry = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: dry, namespace: pay, annotations: {istio.io/dry-run: 'true'}}\nspec: {}\n---\n";
     for (case, manifests, question, expect) in [
         ("no policy", String::new(), payments(), "+ route mtls"),
+        (
+            "PA-7 a port that no Service names",
+            ap("pay/a", "{}"),
+            to("pay/payments", 9999, web, "http"),
+            "- ALLOW pay/a denied 403 mtls",
+        ),
         ("AZ-3 empty", ap("pay/a", "{}"), payments(), "- ALLOW pay/a denied 403 mtls"),
         ("AZ-3 a rule for everything", ap("pay/a", "{rules: [{}]}"), payments(), "+ ALLOW pay/a#0 route mtls"),
         ("AZ-3 DENY without rules", ap("pay/a", "{action: DENY}"), payments(), "+ route mtls"),
@@ -395,7 +401,7 @@ fn az5_paths_are_normalised_as_the_mesh_says() {
 }
 
 #[test]
-fn routes_of_a_client() {
+fn rt9_dr8_routes_of_a_client() {
     let get = |path: &str| json!({"from": {"workload": "shop/web"}, "to": {"host": "reviews.shop.svc.cluster.local", "port": 9080}, "request": {"path": path}});
     let subsets = object(
         "networking.istio.io",
@@ -544,6 +550,12 @@ fn hosts_of_all_kinds() {
         ("a name with its namespace", String::new(), call("payments.pay", 80), "+ route payments.pay~:80=100 mtls"),
         ("SE-1", entry.clone(), call("api.example", 80), "+ route api.example:80=100 plaintext"),
         ("SE-1 a wildcard", entry.clone(), call("a.wild.example", 80), "+ route *.wild.example:80=100 plaintext"),
+        (
+            "VS-6 a host beside a service",
+            vs("shop/r", "{hosts: [reviews, api.shop], http: [{directResponse: {status: 200}}]}"),
+            json!({"from": {"workload": "shop/web"}, "to": {"host": "reviews", "port": 9080}, "request": {"host": "api.shop"}}),
+            "+ direct 200 by shop/r[0][0]",
+        ),
         ("SC-3 passes", String::new(), call("nobody.example", 80), "+ route nobody.example:80=100 plaintext"),
         ("SC-3 is refused", only.clone(), call("nobody.example", 80), "+ direct 502"),
         ("SC-3 is closed", only, call("nobody.example", 9999), "- no-backend"),

@@ -19,3 +19,4 @@ mod network;
 mod provenance;
 mod routes;
 mod scenarios;
+mod tokens;
