@@ -213,7 +213,8 @@ const fn balancer(policy: &LbPolicy) -> &'static str {
         LbPolicy::Random => "RANDOM",
         LbPolicy::RingHash { .. } => "RING_HASH",
         LbPolicy::Maglev { .. } => "MAGLEV",
-        _ => "ORIGINAL_DST",
+        LbPolicy::PeakEwma { .. } => "PEAK_EWMA",
+        LbPolicy::OriginalDst => "ORIGINAL_DST",
     }
 }
 

@@ -30,7 +30,7 @@ impl Wanted<'_, '_> {
         let profile = lowering.profile_of(self.client.namespace(), service);
         let is_opaque = |known: &crate::linkerd::ServiceProfile| known.opaque_ports.contains(&port);
         let carries_http = protocol.is_http() && !target.linkerd.is_opaque(port) && !profile.is_some_and(is_opaque);
-        let routes = if workload.linkerd.skips_outbound(port).is_some() {
+        let mut routes = if workload.linkerd.skips_outbound(port).is_some() {
             vec![self.past_the_proxy(service, port)]
         } else if let Some(profile) = profile.filter(|profile| carries_http && profile.decides()) {
             self.profile_routes(profile, service, port)
@@ -40,6 +40,9 @@ impl Wanted<'_, '_> {
             let destinations = self.backends(service, port);
             vec![made(RouteMatch::prefix(""), destinations, &Timeouts::default(), retry::Lowered::none("L-3"), "L-3")]
         };
+        for (_, origin) in &mut routes {
+            origin.host.clone_from(&target.host);
+        }
         let mut hosts = Routing::default();
         hosts.add(format!("{}:{port}", target.host), vec!["*".to_owned()], routes);
         let listener = Listener {
