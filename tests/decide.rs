@@ -830,3 +830,46 @@ fn ab1_to_ab5_waypoints() {
         assert_eq!(short(&answer), expect, "{case}: {}", answer.why);
     }
 }
+
+#[test]
+fn a_gateway_of_gateway_api_is_asked_by_its_own_name() {
+    let manifests = "apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: ops}
+spec:
+  gatewayClassName: istio
+  listeners:
+  - {name: web, port: 80, protocol: HTTP, hostname: '*.example.org', allowedRoutes: {namespaces: {from: All}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r, namespace: shop}
+spec:
+  parentRefs: [{name: edge, namespace: ops}]
+  hostnames: [shop.example.org]
+  rules:
+  - name: half
+    matches: [{path: {type: PathPrefix, value: /api}}]
+    backendRefs: [{name: reviews, port: 9080, weight: 9}, {name: missing, port: 80}]
+  - matches: [{path: {type: PathPrefix, value: /old}}]
+    filters:
+    - type: RequestRedirect
+      requestRedirect: {scheme: https, path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}, statusCode: 301}
+  - matches: [{path: {type: PathPrefix, value: /none}}]
+  - matches: [{path: {type: PathPrefix, value: /gone}}]
+    backendRefs: [{name: missing, port: 80}]
+";
+    for (path, host, expected) in [
+        ("/api/x", "shop.example.org", "+ route by shop/r[0][0] `half` ?:?=1 reviews.shop~:9080=9"),
+        ("/old/y?z=1", "shop.example.org:80", "+ redirect 301 by shop/r[1][0] to https://shop.example.org/new/y?z=1"),
+        ("/none", "shop.example.org", "+ no-backend 500 by shop/r[2][0]"),
+        ("/gone", "shop.example.org", "+ no-backend 500 by shop/r[3][0] ?:?=100"),
+        ("/apix", "shop.example.org", "+ not-found 404"),
+        ("/api", "other.example.org", "+ not-found 404"),
+    ] {
+        let question =
+            json!({"id": "q", "to": {"gateway": "ops/edge", "port": 80}, "request": {"path": path, "host": host}});
+        let line = short(&ask(manifests, &question));
+        assert!(line.starts_with(expected), "{host}{path}: {line}");
+    }
+}

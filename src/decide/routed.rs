@@ -65,7 +65,9 @@ impl Decider<'_> {
                 (answer.outcome, answer.status) = (Outcome::Redirect, Some(status));
             }
             (Action::DirectResponse(_), RouteDoes::DirectResponse(status)) => {
-                (answer.outcome, answer.status) = (Outcome::Direct, Some(status));
+                // A rule without a backend, or with a filter that nobody knows, is answered for want of one.
+                let outcome = if origin.invalid.is_some() { Outcome::NoBackend } else { Outcome::Direct };
+                (answer.outcome, answer.status) = (outcome, Some(status));
             }
             (Action::Forward(action), _) => {
                 if path.is_some() || authority.is_some() {
