@@ -3,12 +3,14 @@
 //! The crates behind this one do the work; here they are put together for the command line and for other programs:
 //! [`Project`] reads, [`verify`] proves and replays, [`report`] prints.
 
+pub mod baseline;
 pub mod cli;
 pub mod decide;
 pub mod explain;
 mod fingerprint;
 #[cfg(feature = "lsp")]
 pub mod lsp;
+pub mod pages;
 mod project;
 pub mod report;
 mod settings;
@@ -17,5 +19,5 @@ mod verification;
 
 pub use fingerprint::fingerprint;
 pub use project::{InputError, Project};
-pub use settings::{Checks, Limits, Settings, SettingsError, SeverityName};
+pub use settings::{Checks, Ignore, Limits, Settings, SettingsError, SeverityName};
 pub use verification::{Choice, InternalError, Verified, proved_bounds, verify};

@@ -56,6 +56,12 @@ pub enum InputError {
         /// As given.
         path: String,
     },
+    /// There are texts, and nothing to judge is in them.
+    #[error("nothing to judge in `{path}`: no document there is an object of Kubernetes")]
+    NoObjects {
+        /// As given.
+        path: String,
+    },
     /// A RON file is not what it should be.
     #[error("{path}:{}:{}: {}", error.line, error.column, error.message)]
     Ron {
@@ -109,14 +115,23 @@ impl Project {
             texts.read(path)?;
         }
         if texts.sources.iter().next().is_none() {
-            return Err(InputError::Empty { path: paths.join(" ") });
+            let empty = InputError::Empty { path: paths.join(" ") };
+            return Err(texts.faults.into_iter().next().unwrap_or(empty));
         }
-        let mut faults = Vec::new();
+        let mut faults = texts.faults;
+        let mut imported = import(&texts.sources, options);
+        if imported.objects == 0 && !imported.unreadable && imported.findings.is_empty() {
+            return Err(InputError::NoObjects { path: paths.join(" ") });
+        }
         let settings = match texts.settings {
-            Some((path, text)) => Settings::parse(&path, &text)?,
+            Some((path, text)) => {
+                let settings = Settings::parse(&path, &text)?;
+                let file = texts.sources.add(path, text.clone());
+                imported.suppressions.extend(settings.suppressions(file, &text));
+                settings
+            }
             None => Settings::default(),
         };
-        let mut imported = import(&texts.sources, options);
         if let Some((path, text)) = texts.behaviour {
             match read_behaviour(&text) {
                 Ok(behaviour) => imported.mesh.behaviour = behaviour,
@@ -165,11 +180,14 @@ struct Texts<'u> {
     behaviour: Option<(String, String)>,
     scenarios: Vec<(String, String)>,
     settings: Option<(String, String)>,
+    /// What is wrong with single files of folders.
+    faults: Vec<InputError>,
 }
 
 impl<'u> Texts<'u> {
     fn new(unsaved: &'u BTreeMap<PathBuf, String>) -> Self {
-        Self { unsaved, sources: Sources::default(), behaviour: None, scenarios: Vec::new(), settings: None }
+        let (sources, scenarios, faults) = (Sources::default(), Vec::new(), Vec::new());
+        Self { unsaved, sources, behaviour: None, scenarios, settings: None, faults }
     }
 
     fn read(&mut self, path: &str) -> Result<(), InputError> {
@@ -189,9 +207,11 @@ impl<'u> Texts<'u> {
         }
         let before = self.sources.iter().count();
         for file in files_below(Path::new(path))? {
-            self.file(&file)?;
+            if let Err(fault) = self.file(&file) {
+                self.faults.push(fault);
+            }
         }
-        if self.sources.iter().count() == before {
+        if self.sources.iter().count() == before && self.faults.is_empty() {
             return Err(InputError::Empty { path: path.to_owned() });
         }
         Ok(())
@@ -233,12 +253,19 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
         let entry = entry.map_err(|e| unreadable(folder, io::Error::other(e.to_string())))?;
         let extension = entry.path().extension().and_then(|e| e.to_str()).unwrap_or_default();
         let ours = matches!(extension, "yaml" | "yml" | "json" | "ron") || entry.file_name() == "meshproof.toml";
-        if ours && entry.file_type().is_some_and(|t| t.is_file()) {
+        // A folder of such a name is read like a file: that it is none has to be told.
+        let named = ["mesh.ron", "meshproof.toml"].iter().any(|name| entry.file_name() == *name);
+        if ours && entry.file_type().is_some_and(|t| t.is_file() || (t.is_dir() && named)) {
             files.push(entry.into_path());
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// The text of a file that is no part of a project.
+pub(crate) fn read_text(path: &str) -> Result<String, InputError> {
+    read_file(Path::new(path))
 }
 
 fn read_file(path: &Path) -> Result<String, InputError> {

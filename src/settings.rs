@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use meshproof_model::{Severity, rule};
+use meshproof_import::{Suppression, SuppressionScope};
+use meshproof_model::{FileId, Location, Severity, rule};
 use serde::Deserialize;
 
 /// The contents of a `meshproof.toml`.
@@ -13,6 +14,25 @@ pub struct Settings {
     pub limits: Limits,
     /// Which rules are judged, and how bad their findings are.
     pub checks: Checks,
+    /// What is not reported, and why.
+    pub ignore: Vec<Ignore>,
+}
+
+/// An `[[ignore]]`: one rule that is not reported, of some objects or files, or anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ignore {
+    /// The rule's code.
+    pub code: toml::Spanned<String>,
+    /// Why; it must not be empty.
+    pub reason: String,
+    /// The last day, as `YYYY-MM-DD`.
+    pub until: Option<String>,
+    /// Only findings about this object, as `Kind namespace/name` (`Kind name` of what has no namespace); `*` stands
+    /// for any text.
+    pub resource: Option<String>,
+    /// Only findings in files of this path; `*` stands for any text.
+    pub path: Option<String>,
 }
 
 /// Limits of rules.
@@ -97,7 +117,43 @@ impl Settings {
                 return Err(error(text.find(code.as_str()).unwrap_or(0), format!("no rule has the code `{code}`")));
             }
         }
+        for ignore in &settings.ignore {
+            let code = ignore.code.get_ref();
+            let fault = if rule(code).is_none() {
+                Some(format!("no rule has the code `{code}`"))
+            } else if ignore.reason.trim().is_empty() {
+                Some(format!("`[[ignore]]` of `{code}` needs a reason"))
+            } else if ignore.until.as_deref().is_some_and(|day| !meshproof_import::is_date(day)) {
+                Some(format!("`until` of `{code}` is a day such as `2027-01-31`"))
+            } else {
+                None
+            };
+            if let Some(fault) = fault {
+                return Err(error(ignore.code.span().start, fault));
+            }
+        }
         Ok(settings)
+    }
+
+    /// The suppressions of `[[ignore]]`, which stand in that text.
+    pub(crate) fn suppressions(&self, file: FileId, text: &str) -> Vec<Suppression> {
+        let of = |(i, ignore): (usize, &Ignore)| {
+            let span = ignore.code.span();
+            let before = &text[..span.start.min(text.len())];
+            let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+            let at = Location {
+                file,
+                line: narrow(before.matches('\n').count() + 1),
+                column: narrow(before.rsplit('\n').next().unwrap_or_default().chars().count() + 1),
+                offset: narrow(span.start),
+                length: narrow(span.len()),
+                path: format!("ignore[{i}].code").into(),
+            };
+            let scope = SuppressionScope::Matching { resource: ignore.resource.clone(), path: ignore.path.clone() };
+            let (code, until) = (ignore.code.get_ref().clone(), ignore.until.clone());
+            Suppression { code, until, reason: Some(ignore.reason.clone()), scope, at }
+        };
+        self.ignore.iter().enumerate().map(of).collect()
     }
 }
 

@@ -2,16 +2,16 @@
 //! findings themselves.
 
 use meshproof_import::{Suppression, SuppressionScope};
-use meshproof_model::{EXPIRED_SUPPRESSION, Finding, Subject, UNUSED_SUPPRESSION};
+use meshproof_model::{EXPIRED_SUPPRESSION, Finding, Sources, Subject, UNUSED_SUPPRESSION};
 
 /// Leaves out what is covered by a suppression that has not expired on the day `today` (`YYYY-MM-DD`).
-pub(crate) fn apply(suppressions: &[Suppression], today: Option<&str>, findings: &mut Vec<Finding>) {
+pub(crate) fn apply(suppressions: &[Suppression], sources: &Sources, today: Option<&str>, findings: &mut Vec<Finding>) {
     let mut used = vec![false; suppressions.len()];
     let expired = |s: &Suppression| matches!((&s.until, today), (Some(until), Some(today)) if until.as_str() < today);
     findings.retain(|finding| {
         let mut keep = true;
         for (suppression, used) in suppressions.iter().zip(&mut used) {
-            if covers(suppression, finding) {
+            if covers(suppression, sources, finding) {
                 *used = true;
                 keep &= expired(suppression);
             }
@@ -23,6 +23,7 @@ pub(crate) fn apply(suppressions: &[Suppression], today: Option<&str>, findings:
             let subject = match &suppression.scope {
                 SuppressionScope::Resource(resource) => Subject::Resource(resource.clone()),
                 SuppressionScope::Line(line) => Subject::File(format!("line {line}")),
+                SuppressionScope::Matching { .. } => Subject::File(sources.path(suppression.at.file).to_owned()),
             };
             Finding::new(rule, subject, message).at(suppression.at.clone())
         };
@@ -37,7 +38,7 @@ pub(crate) fn apply(suppressions: &[Suppression], today: Option<&str>, findings:
     }
 }
 
-fn covers(suppression: &Suppression, finding: &Finding) -> bool {
+fn covers(suppression: &Suppression, sources: &Sources, finding: &Finding) -> bool {
     if suppression.code != finding.rule.code {
         return false;
     }
@@ -51,6 +52,25 @@ fn covers(suppression: &Suppression, finding: &Finding) -> bool {
             Subject::Workload(name) => is_named(resource, name),
             _ => false,
         },
+        SuppressionScope::Matching { resource, path } => {
+            let file = finding.location.as_ref().map(|at| sources.path(at.file));
+            let about = match &finding.subject {
+                Subject::Route { resource, .. } => resource.to_string(),
+                other => other.to_string(),
+            };
+            resource.as_ref().is_none_or(|pattern| fits(pattern, &about))
+                && path.as_ref().is_none_or(|pattern| file.is_some_and(|file| fits(pattern, file)))
+        }
+    }
+}
+
+/// Whether a text is of a pattern, in which `*` stands for any text.
+fn fits(pattern: &str, path: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == path,
+        Some((start, rest)) => path
+            .strip_prefix(start)
+            .is_some_and(|path| (0..=path.len()).filter(|i| path.is_char_boundary(*i)).any(|i| fits(rest, &path[i..]))),
     }
 }
 

@@ -1,9 +1,12 @@
 //! From a project to findings and proofs: the importer's, the verifier's, each violation replayed.
 
-use meshproof_model::{Bounds, Finding, FindingVerdict, Severity, Subject, UNKNOWN_FIELD, UNMODELLED};
+use meshproof_import::Profile;
+use meshproof_model::{Bounds, Finding, FindingVerdict, Mesh, Severity, Subject, UNKNOWN_FIELD, UNMODELLED};
 use meshproof_verifier::{Assumption, Limits, Proof, Report, VerifyOptions};
 
-use crate::{Project, suppression};
+use crate::{Project, Settings, suppression};
+
+mod order;
 
 /// Which findings are wanted, beside what `meshproof.toml` says.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +19,10 @@ pub struct Choice {
     pub strict: bool,
     /// Threads; 0: as many as there are cores.
     pub threads: usize,
+    /// Whose findings are wanted, as the project was read for.
+    pub profile: Profile,
+    /// Whether both orders of objects are judged of which only the older one counts.
+    pub any_order: bool,
     /// The day that suppressions are judged by, as `YYYY-MM-DD`; absent: none has expired.
     pub today: Option<String>,
 }
@@ -57,9 +64,16 @@ pub enum InternalError {
 /// # Errors
 /// Only for faults of meshproof itself: a witness that does not replay, engines that disagree.
 pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalError> {
-    let report = prove(project, choice.threads)?;
+    let mut report = match choice.profile {
+        Profile::Full => prove(&project.imported.mesh, &project.settings, choice.threads)?,
+        // Istio's analysis proves nothing.
+        Profile::IstioAnalyze => Report::default(),
+    };
     let mut findings = project.imported.findings.clone();
-    findings.extend(report.findings);
+    if choice.any_order && choice.profile == Profile::Full {
+        findings.extend(order::differences(project, &report, choice.threads)?);
+    }
+    findings.append(&mut report.findings);
     let checks = &project.settings.checks;
     findings.retain(|finding| checks.wants(finding.rule.code, &choice.select, &choice.ignore));
     for finding in &mut findings {
@@ -70,14 +84,21 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
         }
         replay(project, finding)?;
     }
-    if choice.strict {
+    if choice.strict && choice.profile == Profile::Full {
         findings.extend(unmodelled(project));
     }
-    suppression::apply(&project.imported.suppressions, choice.today.as_deref(), &mut findings);
+    let suppressions = match choice.profile {
+        Profile::Full => project.imported.suppressions.as_slice(),
+        // Its codes are not ours; Istio has an annotation of its own.
+        Profile::IstioAnalyze => &[],
+    };
+    suppression::apply(suppressions, &project.sources, choice.today.as_deref(), &mut findings);
     sort(&mut findings);
     let mut proofs = report.proofs;
     proofs.retain(|proof| checks.wants(proof.rule.code, &choice.select, &choice.ignore));
-    Ok(Verified { findings, proofs, assumptions: report.assumptions })
+    let mut assumptions = report.assumptions;
+    assumptions.retain(|assumption| proofs.iter().any(|proof| proof.assumptions.contains(&assumption.id)));
+    Ok(Verified { findings, proofs, assumptions })
 }
 
 /// What no simulated run of a project may exceed.
@@ -85,13 +106,13 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
 /// # Errors
 /// If two engines disagree.
 pub fn proved_bounds(project: &Project, threads: usize) -> Result<Bounds, InternalError> {
-    Ok(prove(project, threads)?.bounds)
+    Ok(prove(&project.imported.mesh, &project.settings, threads)?.bounds)
 }
 
-fn prove(project: &Project, threads: usize) -> Result<Report, InternalError> {
-    let limits = Limits { retry_amplification: project.settings.limits.retry_amplification };
+fn prove(mesh: &Mesh, settings: &Settings, threads: usize) -> Result<Report, InternalError> {
+    let limits = Limits { retry_amplification: settings.limits.retry_amplification };
     let options = VerifyOptions { limits, threads, ..VerifyOptions::default() };
-    let report = meshproof_verifier::verify(&project.imported.mesh, &options);
+    let report = meshproof_verifier::verify(mesh, &options);
     if report.disagreements.is_empty() { Ok(report) } else { Err(InternalError::EnginesDisagree(report.disagreements)) }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing is skipped silently: an object becomes part of the [`Mesh`], or it stands in [`Mesh::unmodelled`] with what
 //! that means, or a finding says why it cannot be read. Reading never fails as a whole.
 
+mod analysis;
 mod calls;
 mod cx;
 mod delivery;
@@ -28,7 +29,7 @@ mod yaml;
 
 use meshproof_model::{Finding, IstioVersion, Mesh, Sources, gateway_api::Implementation};
 
-pub use suppression::{Suppression, SuppressionScope};
+pub use suppression::{Suppression, SuppressionScope, is_date};
 
 /// How manifests are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,18 @@ pub struct ImportOptions {
     pub cluster_domain: String,
     /// Who carries Gateway API out: what the API leaves open, each decides for itself.
     pub gateway_impl: Implementation,
+    /// Whose findings are wanted.
+    pub profile: Profile,
+}
+
+/// Whose findings are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Ours.
+    #[default]
+    Full,
+    /// Those of `istioctl analyze`, as it gives them: the manifests are the whole mesh.
+    IstioAnalyze,
 }
 
 impl Default for ImportOptions {
@@ -54,6 +67,7 @@ impl Default for ImportOptions {
             istio_version: IstioVersion::NEWEST,
             cluster_domain: "cluster.local".to_owned(),
             gateway_impl: Implementation::Istio,
+            profile: Profile::Full,
         }
     }
 }
@@ -69,6 +83,8 @@ pub struct Imported {
     pub suppressions: Vec<Suppression>,
     /// Whether some document could not be read.
     pub unreadable: bool,
+    /// How many objects were read, whatever their kind.
+    pub objects: usize,
 }
 
 /// Reads manifests, YAML or JSON; other files of a mesh (`*.ron`, `*.intent`, `*.toml`) are passed over.

@@ -2,8 +2,11 @@
 
 mod authentication;
 mod authorization;
+mod callers;
 mod destination_rule;
 mod ports;
+mod protocols;
+mod retries;
 mod virtual_service;
 
 use meshproof_model::{CONFLICTING_OBJECTS, Finding, INEFFECTIVE_SETTING, Location, Mesh, Meta, Subject};
@@ -15,6 +18,9 @@ pub(crate) fn check(mesh: &Mesh, cluster_domain: &str) -> Vec<Finding> {
     destination_rule::check(mesh, cluster_domain, &mut findings);
     authentication::check(mesh, &mut findings);
     authorization::check(mesh, &mut findings);
+    callers::check(mesh, cluster_domain, &mut findings);
+    protocols::check(mesh, cluster_domain, &mut findings);
+    retries::check(mesh, &mut findings);
     findings
 }
 
@@ -25,9 +31,16 @@ fn ineffective(meta: &Meta, at: &Location, message: impl Into<String>, help: imp
 
 /// An object that does nothing because of another.
 fn conflict(meta: &Meta, at: &Location, winner: &Meta, message: impl Into<String>) -> Finding {
-    Finding::new(&CONFLICTING_OBJECTS, Subject::Resource(meta.resource.clone()), message)
+    let subject = Subject::Resource(meta.resource.clone());
+    let (mut message, mut counts) = (message.into(), format!("`{}` counts", winner.resource));
+    // Which one is older is decided in the cluster (`0.4`).
+    if meta.created.is_none() || winner.created.is_none() {
+        message = format!("{message}; winner depends on creation time: `{}` or `{}`", winner.resource, meta.resource);
+        counts += " if it is older";
+    }
+    Finding::new(&CONFLICTING_OBJECTS, subject, message)
         .at(at.clone())
-        .related(winner.at.clone(), format!("`{}` counts", winner.resource))
+        .related(winner.at.clone(), counts)
         .help("put everything into one of them")
 }
 

@@ -3,15 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use meshproof_model::{
-    DUPLICATE_RESOURCE, FileId, Finding, INVALID_VALUE, Location, Mesh, Meta, Namespace, ProxyMode, ResourceRef,
-    Severity, Sources, Subject, UNKNOWN_FIELD, UNREADABLE_INPUT, UNRENDERED_TEMPLATE, Unmodelled,
+    API_WARNING, DUPLICATE_RESOURCE, FileId, Finding, INVALID_VALUE, Location, Mesh, Meta, Namespace, ProxyMode,
+    ResourceRef, Severity, Sources, Subject, UNKNOWN_FIELD, UNREADABLE_INPUT, UNRENDERED_TEMPLATE, Unmodelled,
     gateway_api::{Gateway, GatewayApi},
     linkerd::ProxyOptions,
 };
 use rayon::prelude::*;
 
 use crate::{
-    ImportOptions, Imported, calls,
+    ImportOptions, Imported, Profile, analysis, calls,
     cx::Cx,
     delivery, envoy, gateway_api, gateways, helm, istio,
     kinds::{self, GatewayKind, Kind, Reading},
@@ -33,14 +33,16 @@ pub(crate) fn import(sources: &Sources, options: &ImportOptions) -> Imported {
     let parsed: Vec<(FileId, Parsed<'_>)> = files.par_iter().map(|(id, _)| (*id, yaml::parse(text(*id)))).collect();
 
     let mut reader = Reader::new(sources, options);
-    let mut objects = Vec::new();
+    let mut trees = Trees::default();
     for (file, parsed) in &parsed {
         reader.texts(*file, text(*file), parsed);
         for document in &parsed.documents {
-            reader.document(*file, document, &mut objects);
+            reader.document(*file, document, &mut trees);
         }
     }
-    reader.objects(&objects);
+    reader.out.objects = trees.objects.len();
+    reader.objects(&trees.objects);
+    reader.analyze(&trees);
     reader.finish()
 }
 
@@ -52,6 +54,14 @@ fn is_other(path: &str) -> bool {
 /// An object and its kind; no kind: nobody knows it.
 type Known<'a> = (Object<'a>, Option<Kind>);
 
+/// Every document.
+#[derive(Default)]
+struct Trees<'a> {
+    objects: Vec<Known<'a>>,
+    /// Those that are no objects.
+    others: Vec<(FileId, &'a Node<'a>)>,
+}
+
 struct Reader<'o> {
     sources: &'o Sources,
     options: &'o ImportOptions,
@@ -62,6 +72,8 @@ struct Reader<'o> {
     has_linkerd: bool,
     /// Definitions that a later one of the same name replaces.
     overruled: Vec<meshproof_model::istio::DestinationRule>,
+    /// What Istio's analysis says.
+    analysis: Vec<Finding>,
 }
 
 impl<'o> Reader<'o> {
@@ -75,6 +87,7 @@ impl<'o> Reader<'o> {
             has_istio: false,
             has_linkerd: false,
             overruled: Vec::new(),
+            analysis: Vec::new(),
         }
     }
 
@@ -96,16 +109,16 @@ impl<'o> Reader<'o> {
     }
 
     /// The objects of a document; lists are unrolled.
-    fn document<'a>(&mut self, file: FileId, document: &'a Document<'a>, objects: &mut Vec<Known<'a>>) {
-        let first = objects.len();
-        self.tree(file, &document.root, &Arc::from(""), objects);
+    fn document<'a>(&mut self, file: FileId, document: &'a Document<'a>, trees: &mut Trees<'a>) {
+        let first = trees.objects.len();
+        self.tree(file, &document.root, &Arc::from(""), trees);
         let subject = |objects: &[Known<'a>]| match objects.get(first) {
             Some((object, _)) => Subject::Resource(object.meta.resource.clone()),
             None => Subject::Mesh,
         };
         for duplicate in &document.duplicates {
             let message = format!("`{}` is written twice in one object; the last one counts", duplicate.key);
-            let finding = Finding::new(&INVALID_VALUE, subject(objects), message)
+            let finding = Finding::new(&INVALID_VALUE, subject(&trees.objects), message)
                 .at(locate(file, duplicate.second, &duplicate.path))
                 .related(locate(file, duplicate.first, &duplicate.path), "the first one")
                 .help("keep one of them");
@@ -114,10 +127,10 @@ impl<'o> Reader<'o> {
     }
 
     /// The manifests of a Terraform plan.
-    fn planned<'a>(&mut self, file: FileId, planned: Vec<Planned<'a, 'a>>, objects: &mut Vec<Known<'a>>) {
+    fn planned<'a>(&mut self, file: FileId, planned: Vec<Planned<'a, 'a>>, trees: &mut Trees<'a>) {
         for resource in planned {
             match resource.manifest {
-                Some((manifest, path)) => self.tree(file, manifest, &Arc::from(path), objects),
+                Some((manifest, path)) => self.tree(file, manifest, &Arc::from(path), trees),
                 None => self.out.mesh.unmodelled.push(Unmodelled {
                     at: locate(file, head(resource.node), &resource.path),
                     reason: "of a plan only `kubernetes_manifest` resources are read".to_owned(),
@@ -128,20 +141,25 @@ impl<'o> Reader<'o> {
         }
     }
 
-    fn tree<'a>(&mut self, file: FileId, root: &'a Node<'a>, path: &Arc<str>, objects: &mut Vec<Known<'a>>) {
+    fn tree<'a>(&mut self, file: FileId, root: &'a Node<'a>, path: &Arc<str>, trees: &mut Trees<'a>) {
         if let Some(planned) = terraform::resources(root) {
-            return self.planned(file, planned, objects);
+            return self.planned(file, planned, trees);
         }
         let object = match Object::new(file, root, path.clone(), &self.options.default_namespace) {
             Ok(object) => object,
-            Err(reason) => return self.no_object(file, root, path, &reason),
+            Err(reason) => {
+                if reason == NoObject::Other {
+                    trees.others.push((file, root));
+                }
+                return self.no_object(file, root, path, &reason);
+            }
         };
         let kind = kinds::find(&object.group, &object.meta.resource.kind);
         if kind.is_some_and(|kind| kind.reading == Reading::List) {
             if let Some(items) = root.entry("items") {
                 for (i, item) in items.value.items().iter().enumerate() {
                     let path = if path.is_empty() { format!("items[{i}]") } else { format!("{path}.items[{i}]") };
-                    self.tree(file, item, &Arc::from(path), objects);
+                    self.tree(file, item, &Arc::from(path), trees);
                 }
             }
             return;
@@ -169,7 +187,7 @@ impl<'o> Reader<'o> {
             let reason = "a fragment without pods, as `kubectl kustomize` merges them: render it and read that";
             return self.out.mesh.unmodelled.push(unmodelled::whole(&object, reason));
         }
-        objects.push((object, kind));
+        trees.objects.push((object, kind));
     }
 
     fn no_object(&mut self, file: FileId, root: &Node<'_>, path: &str, reason: &NoObject) {
@@ -195,14 +213,22 @@ impl<'o> Reader<'o> {
         }
     }
 
+    /// What Istio's analysis says.
+    fn analyze(&mut self, trees: &Trees<'_>) {
+        let counts = last_of_name(&trees.objects);
+        let objects: Vec<&Object<'_>> = (trees.objects.iter().enumerate())
+            .filter(|(i, (object, _))| counts.get(&name_of(object)) == Some(i))
+            .map(|(_, (object, _))| object)
+            .collect();
+        let closed = self.options.profile == Profile::IstioAnalyze;
+        self.analysis = analysis::check(&objects, &trees.others, closed);
+    }
+
     /// Reads every object; of those with one name the last.
     fn objects(&mut self, objects: &[Known<'_>]) {
-        let mut last: BTreeMap<(&str, &ResourceRef), usize> = BTreeMap::new();
-        for (i, (object, _)) in objects.iter().enumerate() {
-            last.insert((&object.group, &object.meta.resource), i);
-        }
+        let last = last_of_name(objects);
         for (i, (object, kind)) in objects.iter().enumerate() {
-            let wins = last.get(&(object.group.as_str(), &object.meta.resource)).copied();
+            let wins = last.get(&name_of(object)).copied();
             if let Some(winner) = wins.filter(|winner| *winner != i)
                 && let Some((winner, _)) = objects.get(winner)
             {
@@ -360,7 +386,6 @@ impl<'o> Reader<'o> {
         }
         let found = references::check(&self.out.mesh, &self.overruled, &self.options.cluster_domain);
         self.out.findings.extend(found);
-        self.out.findings.extend(lints::check(&self.out.mesh, &self.options.cluster_domain));
         let mesh = &mut self.out.mesh;
         mesh.unmodelled.extend(assumed.into_values());
         istio::envoy_filter::sort(&mut mesh.envoy_filters);
@@ -379,10 +404,18 @@ impl<'o> Reader<'o> {
         kubernetes::ingress_proxy::add(mesh);
         mention_namespaces(mesh);
         mesh.inferred_calls = calls::infer(mesh, &self.options.cluster_domain);
+        self.out.findings.extend(lints::check(mesh, &self.options.cluster_domain));
         let place = |at: &Location| (at.file, at.line, at.column);
         mesh.unmodelled.sort_by(|a, b| place(&a.at).cmp(&place(&b.at)).then_with(|| a.reason.cmp(&b.reason)));
         if self.options.strict {
             self.strict();
+        }
+        let analysis = std::mem::take(&mut self.analysis);
+        if self.options.profile == Profile::IstioAnalyze {
+            self.out.findings = analysis;
+        } else {
+            let news: Vec<Finding> = analysis.into_iter().filter(|f| !is_said(f, &self.out.findings)).collect();
+            self.out.findings.extend(news);
         }
         let order = |f: &Finding| (f.location.as_ref().map(place), f.rule.code, f.message.clone());
         self.out.findings.sort_by_key(order);
@@ -416,6 +449,28 @@ fn read_gateway_api(kind: GatewayKind, object: &Object<'_>, into: &mut GatewayAp
         GatewayKind::BackendTls => into.backend_tls.extend(policy::backend_tls(object)),
         GatewayKind::BackendTraffic => into.backend_traffic.extend(policy::backend_traffic(object, cx)),
     }
+}
+
+/// The group and name of an object.
+fn name_of<'o>(object: &'o Object<'_>) -> (&'o str, &'o ResourceRef) {
+    (&object.group, &object.meta.resource)
+}
+
+/// The last object of each name: it is the one that counts.
+fn last_of_name<'o>(objects: &'o [Known<'_>]) -> BTreeMap<(&'o str, &'o ResourceRef), usize> {
+    objects.iter().enumerate().map(|(i, (object, _))| (name_of(object), i)).collect()
+}
+
+/// Whether our own lints say something of the same field, or of one around or inside of it: what admission refuses
+/// is often what they are about.
+fn is_said(finding: &Finding, said: &[Finding]) -> bool {
+    let path = |f: &Finding| f.location.as_ref().map(|at| at.path.clone());
+    let Some(own) = path(finding).filter(|_| [INVALID_VALUE.code, API_WARNING.code].contains(&finding.rule.code))
+    else {
+        return false;
+    };
+    let same = |other: &Finding| path(other).is_some_and(|path| path.starts_with(&*own) || own.starts_with(&*path));
+    said.iter().any(|other| other.subject == finding.subject && same(other))
 }
 
 fn unrendered(at: Location) -> Finding {

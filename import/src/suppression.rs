@@ -30,6 +30,13 @@ pub enum SuppressionScope {
     Line(u32),
     /// Findings about or inside of this object.
     Resource(ResourceRef),
+    /// Findings about the object and in files of the path, where either is given; `*` in a path stands for any text.
+    Matching {
+        /// `Kind namespace/name`.
+        resource: Option<String>,
+        /// Such as `shop/*.yaml`.
+        path: Option<String>,
+    },
 }
 
 /// The annotation's name.
@@ -54,7 +61,11 @@ pub(crate) fn in_comments(
         let scope = SuppressionScope::Line(covered(comment.mark, comment.alone, &lines));
         match body.strip_prefix("ignore") {
             Some(rest) => suppressions.extend(parse(rest, &scope, &at, findings)),
-            None => findings.push(malformed(&at, "write `# meshproof: ignore MP0401 reason=\"...\"`")),
+            None => findings.push(malformed(
+                &at,
+                format!("`{body}` is nothing that meshproof can be told in a comment"),
+                "write `# meshproof: ignore MP0401 reason=\"...\"`",
+            )),
         }
     }
     suppressions
@@ -96,20 +107,25 @@ fn parse(text: &str, scope: &SuppressionScope, at: &Location, findings: &mut Vec
             }
         }
         let reason = reason.filter(|reason| !reason.is_empty());
+        let listed = codes.join(", ");
+        let unknown = codes.iter().find(|code| meshproof_model::rule(code).is_none());
         let fault = if codes.is_empty() {
-            Some("name a rule, such as `ignore MP0401 reason=\"...\"`")
-        } else if let Some(code) = codes.iter().find(|code| meshproof_model::rule(code).is_none()) {
-            let _ = code;
-            Some("name a rule that exists; `meshproof rules` lists them")
-        } else if until.as_ref().is_some_and(|date| !is_date(date)) {
-            Some("write the last day as `until=2027-01-31`")
+            let help = "name a rule, such as `ignore MP0401 reason=\"...\"`";
+            Some(("this suppression names no rule, so it suppresses nothing".to_owned(), help))
+        } else if let Some(code) = unknown {
+            let text = format!("this suppression names `{code}`, which is no rule, so it suppresses nothing");
+            Some((text, "name a rule that exists; `meshproof rules` lists them"))
+        } else if let Some(date) = until.as_ref().filter(|date| !is_date(date)) {
+            let text = format!("this suppression of {listed} ends at `{date}`, which is no day: it suppresses nothing");
+            Some((text, "write the last day as `until=2027-01-31`"))
         } else if reason.is_none() {
-            Some("give a reason: `reason=\"...\"`")
+            let text = format!("this suppression of {listed} has no reason, and without one it suppresses nothing");
+            Some((text, "say why the finding is right to stay: `reason=\"...\"`"))
         } else {
             None
         };
-        if let Some(help) = fault {
-            findings.push(malformed(at, help));
+        if let Some((message, help)) = fault {
+            findings.push(malformed(at, message, help));
             continue;
         }
         for code in codes {
@@ -137,7 +153,8 @@ fn split_outside_quotes(text: &str) -> Vec<&str> {
     parts.into_iter().filter(|part| !part.trim().is_empty()).collect()
 }
 
-fn is_date(text: &str) -> bool {
+/// Whether a text is a day, as `YYYY-MM-DD`.
+pub fn is_date(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let number = |i: usize, len: usize| {
         parts
@@ -151,9 +168,8 @@ fn is_date(text: &str) -> bool {
         && number(2, 2).is_some_and(|day| (1..=31).contains(&day))
 }
 
-fn malformed(at: &Location, help: &str) -> Finding {
-    let mut finding =
-        Finding::new(&INVALID_VALUE, Subject::Mesh, "this suppression cannot be read, so it suppresses nothing");
+fn malformed(at: &Location, message: String, help: &str) -> Finding {
+    let mut finding = Finding::new(&INVALID_VALUE, Subject::Mesh, message);
     finding.severity = Severity::Warning;
     finding.at(at.clone()).help(help)
 }

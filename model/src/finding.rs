@@ -33,6 +33,8 @@ pub struct Finding {
     pub help: Option<String>,
     /// What it is about.
     pub subject: Subject,
+    /// The equivalent code of Istio's analysis.
+    pub istio: Option<&'static str>,
     /// Where.
     pub location: Option<Location>,
     /// Further places, with what is to be seen there.
@@ -53,6 +55,7 @@ impl Finding {
             message: message.into(),
             help: None,
             subject,
+            istio: rule.istio,
             location: None,
             related: Vec::new(),
             values: BTreeMap::new(),

@@ -54,6 +54,39 @@ rules! {
     UNMODELLED = "MP0107" "unmodelled" Info None,
         "an object or field that exists and is not part of the model (reported under --strict only)",
         "verdicts say nothing about what it does";
+    API_WARNING = "MP0108" "api-warning" Warning Some("IST0133"),
+        "an object that the API accepts, and warns of",
+        "part of what it says has no effect, or will not be accepted for long";
+    DEPRECATED_FEATURE = "MP0109" "deprecated-feature" Warning Some("IST0002"),
+        "a field or kind that is deprecated",
+        "a later version ignores or refuses it";
+    MISPLACED_ANNOTATION = "MP0110" "misplaced-annotation" Warning Some("IST0107"),
+        "an annotation of Istio on a kind that it does not apply to",
+        "nobody reads it there";
+    UNKNOWN_ANNOTATION = "MP0111" "unknown-annotation" Warning Some("IST0108"),
+        "an annotation in Istio's name that Istio does not know",
+        "nobody reads it";
+    INVALID_ANNOTATION = "MP0112" "invalid-annotation" Warning Some("IST0125"),
+        "an annotation of Istio with a value that it does not take",
+        "injection fails, or takes the default instead";
+    DEPRECATED_ANNOTATION = "MP0113" "deprecated-annotation" Info Some("IST0135"),
+        "an annotation of Istio that is deprecated",
+        "a later version ignores it";
+    UNDECLARED_PROTOCOL = "MP0114" "undeclared-protocol" Info Some("IST0118"),
+        "a port whose name and appProtocol say no protocol",
+        "the proxy has to guess what is spoken, and guesses wrong where the server speaks first";
+    TCP_EXTERNAL_NAME = "MP0115" "tcp-external-name" Warning Some("IST0150"),
+        "a Service of type ExternalName with a port of no named protocol",
+        "the proxy takes every connection of that port, whatever its host";
+    FRAGILE_PATCH = "MP0116" "fragile-patch" Warning Some("IST0151"),
+        "a patch of an EnvoyFilter whose operation is ignored, or depends on the order of filters",
+        "the patch does not apply, or stops applying after an upgrade";
+    INVALID_WEBHOOK = "MP0117" "invalid-webhook" Error Some("IST0139"),
+        "a webhook of Istio that overlaps with another, or calls nobody",
+        "pods are injected twice, or not at all";
+    NEGATIVE_CONDITION = "MP0118" "negative-condition" Warning Some("IST0171"),
+        "an object whose status says that something about it is false",
+        "its controller did not do what the object asks for";
     UNUSED_SUPPRESSION = "MP0190" "unused-suppression" Warning None,
         "a suppression that suppresses nothing",
         "it hides the next finding that comes along";
@@ -75,6 +108,96 @@ rules! {
     CONFLICTING_OBJECTS = "MP0205" "conflicting-objects" Warning Some("IST0109"),
         "objects about one host or scope of which only one counts",
         "which one counts depends on their age and names, and the others do nothing";
+    UNDEFINED_NAMESPACE = "MP0206" "undefined-namespace" Warning Some("IST0101"),
+        "a reference to a namespace that the manifests neither define nor use",
+        "the condition matches nobody";
+    UNDEFINED_CREDENTIAL = "MP0207" "undefined-credential" Error Some("IST0101"),
+        "a gateway's credential that no Secret of its namespace defines",
+        "the gateway does not serve TLS on that port";
+    UNMATCHED_SELECTOR = "MP0208" "unmatched-selector" Warning Some("IST0127"),
+        "a selector that no pod or template matches",
+        "the object applies to nobody";
+    AMBIGUOUS_PORT = "MP0209" "ambiguous-port" Error Some("IST0112"),
+        "a route without a port to a service with several",
+        "which port it takes depends on the one that the client dialled";
+    CONFLICTING_SCOPES = "MP0210" "conflicting-scopes" Error Some("IST0110"),
+        "several Sidecars or Telemetries for the same pods",
+        "which of them counts is not defined";
+    CONFLICTING_SERVICES = "MP0211" "conflicting-services" Warning Some("IST0116"),
+        "services of one workload that disagree about a port",
+        "the proxy of the workload follows one of them";
+    CONFLICTING_GATEWAYS = "MP0212" "conflicting-gateways" Error Some("IST0145"),
+        "several Gateways for the same pods, port and host",
+        "which of them serves the host is not defined";
+    SHARED_CERTIFICATE = "MP0213" "shared-certificate" Warning Some("IST0138"),
+        "one certificate in several Gateways of the same pods",
+        "browsers reuse a connection for the other host, and get 404";
+    UNEXPOSED_PORT = "MP0214" "unexposed-port" Warning Some("IST0162"),
+        "a Gateway's port that no Service of its pods exposes",
+        "nobody can reach the port";
+    INVALID_CREDENTIAL = "MP0215" "invalid-credential" Error Some("IST0161"),
+        "a gateway's credential that holds no usable certificate",
+        "the gateway does not serve TLS on that port";
+    UNSERVED_HOST = "MP0216" "unserved-host" Warning Some("IST0132"),
+        "a VirtualService none of whose hosts its Gateway serves",
+        "the gateway never takes these routes";
+    UNROUTED_INGRESS = "MP0217" "unrouted-ingress" Warning Some("IST0140"),
+        "routes to subsets in the mesh that a gateway's route to the same host does not take",
+        "requests from outside are spread over all subsets";
+    GENERATED_GATEWAY = "MP0218" "generated-gateway" Warning Some("IST0165"),
+        "a VirtualService bound to a Gateway that Istio generates",
+        "the name is internal and changes";
+    INEFFECTIVE_SELECTOR = "MP0219" "ineffective-selector" Warning Some("IST0166"),
+        "a policy that selects pods of a Kubernetes Gateway by labels",
+        "such a gateway reads `targetRefs` only";
+    INEFFECTIVE_POLICY = "MP0220" "ineffective-policy" Warning Some("IST0167"),
+        "a Sidecar for pods without a sidecar",
+        "ambient workloads do not read it";
+    UNKNOWN_REGISTRY = "MP0221" "unknown-registry" Error Some("IST0126"),
+        "a mesh network of a registry that is not known",
+        "its endpoints belong to no network";
+    UNMATCHED_SUBSET = "MP0222" "unmatched-subset" Warning Some("IST0173"),
+        "a subset whose labels no pod of its host has",
+        "its share of the requests is answered 503 by the proxy";
+    CONFLICTING_PROTOCOLS = "MP0223" "conflicting-protocols" Warning Some("IST0177"),
+        "ServiceEntries that disagree about the protocol of a host's port",
+        "which of them counts depends on their age";
+    ENTRY_WITHOUT_ADDRESS = "MP0224" "entry-without-address" Warning Some("IST0134"),
+        "a ServiceEntry with a TCP port and no address",
+        "connections to other hosts on that port are taken for it";
+    TELEMETRY_WITHOUT_PROVIDER = "MP0225" "telemetry-without-provider" Warning Some("IST0157"),
+        "access logging that names no provider, where the mesh has no default",
+        "nothing is logged";
+    INJECTION_NOT_CHOSEN = "MP0226" "injection-not-chosen" Info Some("IST0102"),
+        "a namespace that does not say whether its pods get a proxy",
+        "it depends on how Istio was installed";
+    POD_WITHOUT_PROXY = "MP0227" "pod-without-proxy" Warning Some("IST0103"),
+        "a pod without a proxy in a namespace with injection",
+        "no policy of the mesh applies to it";
+    CONTRADICTORY_INJECTION = "MP0228" "contradictory-injection" Warning Some("IST0123"),
+        "a namespace with several labels that choose its data plane",
+        "which of them counts is not defined";
+    PROXY_IMAGE_DIFFERS = "MP0229" "proxy-image-differs" Warning Some("IST0158"),
+        "pods whose proxy is not the one that injection would give them",
+        "they run another version than the control plane expects";
+    UNINJECTED_IMAGE = "MP0230" "uninjected-image" Warning Some("IST0146"),
+        "a pod with `image: auto` that no injection webhook matches",
+        "it cannot start: there is no such image";
+    ORDER_DEPENDENT = "MP0231" "order-dependent" Warning None,
+        "a verdict that depends on which of several objects is older (judged under --assume-order any)",
+        "the next time they are created, the other one may count";
+    QUESTIONABLE_RETRY = "MP0232" "questionable-retry" Warning None,
+        "retries that leave out connections that fail, or repeat requests that change something",
+        "the route is less reliable than its retries suggest, or orders are placed twice";
+    GATEWAY_NOT_ALLOWED = "MP0233" "gateway-not-allowed" Warning None,
+        "routes of a gateway to pods whose policies allow others only",
+        "every request from outside is refused with 403";
+    BLOCKED_INFRASTRUCTURE = "MP0234" "blocked-infrastructure" Warning None,
+        "a NetworkPolicy that keeps pods from DNS or from the control plane",
+        "they find no service, or get no configuration";
+    CONTESTED_REPLICAS = "MP0235" "contested-replicas" Warning None,
+        "a number of pods that two objects decide, or that leaves none to move",
+        "the number jumps with each deployment, or nodes cannot be drained";
     UNATTACHED_ROUTE = "MP0240" "unattached-route" Warning None,
         "a route of Gateway API that its parent does not take",
         "no request gets to it there, and those that it was written for are answered 404";
@@ -105,6 +228,24 @@ rules! {
     MTLS_OUTAGE = "MP0602" "mtls-outage" Error None,
         "a link whose two sides cannot agree on TLS",
         "every connection over it fails";
+    UNVERIFIED_SERVER = "MP0603" "unverified-server" Warning Some("IST0128"),
+        "TLS that clients begin without a CA to check the server by",
+        "whom they trust depends on the version of Istio: anyone, or whoever the system's CAs vouch for";
+    PROXY_USER = "MP0604" "proxy-user" Warning Some("IST0144"),
+        "an application that runs as the proxy's user",
+        "its traffic passes by the proxy, and so by every policy";
+    UNVERIFIED_CLAIM = "MP0605" "unverified-claim" Error Some("IST0149"),
+        "routes that depend on claims of a token that nobody verifies",
+        "they never match";
+    UNRESTRICTED_KEY_FETCH = "MP0606" "unrestricted-key-fetch" Warning Some("IST0175"),
+        "a control plane that fetches keys of tokens from any address",
+        "whoever may write a RequestAuthentication can make it call inside addresses";
+    OPTIONAL_TOKEN = "MP0607" "optional-token" Warning None,
+        "tokens that are checked and that no policy asks for",
+        "who leaves the token out passes";
+    LOOSE_NETWORK_POLICY = "MP0608" "loose-network-policy" Warning None,
+        "a NetworkPolicy that allows either of two selectors where both are probably meant",
+        "every pod of the namespaces that it names may connect";
     OBJECTIVE_MISSED = "MP0901" "objective-missed" Error None,
         "a simulation misses an objective of its scenario",
         "users would see it";

@@ -13,6 +13,7 @@ use super::{Failure, InputArgs, print, refuse_faults};
 use crate::{
     decide::{Prepared, Request},
     explain::{Call, Explanation, Leaf, explain},
+    pages,
 };
 
 #[derive(Debug, clap::Args)]
@@ -61,10 +62,22 @@ fn page(code: &str) -> Result<u8, Failure> {
     };
     let severity = crate::report::severity(rule.severity);
     let istio = rule.istio.map(|code| format!("\nIstio's analysis: {code}")).unwrap_or_default();
-    print(&format!(
+    let mut text = format!(
         "{} {} ({severity})\n\nWhat it judges: {}.\nWhy it matters: {}.{istio}\n",
         rule.code, rule.name, rule.what, rule.why
-    ))
+    );
+    if let Some(page) = pages::page(rule.code) {
+        if !page.flags.is_empty() {
+            let _ = writeln!(text, "Shown by: meshproof verify {}", page.flags);
+        }
+        for (title, example) in [("Bad", page.bad), ("Good", page.good)] {
+            let _ = writeln!(text, "\n{title}:\n");
+            for line in example.lines() {
+                let _ = writeln!(text, "    {line}");
+            }
+        }
+    }
+    print(&text)
 }
 
 fn call(args: &Args, from: &str, to: &str) -> Result<u8, Failure> {

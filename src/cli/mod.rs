@@ -8,13 +8,14 @@ mod explain;
 #[cfg(feature = "lsp")]
 mod lsp;
 mod rules;
+mod schema;
 mod simulate;
 mod verify;
 
 use std::{fs, io::Write as _, panic};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use meshproof_import::ImportOptions;
+use meshproof_import::{ImportOptions, Profile};
 use meshproof_model::{IstioVersion, gateway_api::Implementation};
 
 use crate::{InputError, InternalError, Project};
@@ -61,6 +62,8 @@ enum Command {
     Lsp,
     /// List all rules.
     Rules(rules::Args),
+    /// Print the JSON schema of an output or a file.
+    Schema(schema::Args),
     /// Check the environment.
     Doctor,
     /// Print a completion script for a shell.
@@ -93,11 +96,16 @@ fn gateway_impl(name: &str) -> Result<Implementation, String> {
 
 impl InputArgs {
     fn read(&self, paths: &[String]) -> Result<Project, InputError> {
+        self.read_for(Profile::Full, paths)
+    }
+
+    fn read_for(&self, profile: Profile, paths: &[String]) -> Result<Project, InputError> {
         let here = [".".to_owned()];
         let options = ImportOptions {
             default_namespace: self.default_namespace.clone(),
             istio_version: self.istio_version,
             gateway_impl: self.gateway_impl,
+            profile,
             ..ImportOptions::default()
         };
         Project::read(if paths.is_empty() { &here } else { paths }, &options)
@@ -180,6 +188,7 @@ fn answer(command: Command) -> Result<u8, Failure> {
         #[cfg(feature = "lsp")]
         Command::Lsp => lsp::run(),
         Command::Rules(args) => rules::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Doctor => doctor::run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
+use meshproof_import::Profile;
 use meshproof_model::{RULES, Severity};
 
 use super::{BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED, complain, print, write_file};
 use crate::{
     Choice, Project,
+    baseline::{self, Baseline},
     report::{Format, Verdict, Verification, render, witness_names},
     verify,
 };
@@ -33,6 +35,18 @@ pub(super) struct Args {
     /// No rules of this code or family; repeatable.
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
     ignore: Vec<String>,
+    /// Whose findings are wanted: ours, or those of `istioctl analyze` under its codes.
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<ProfileName>,
+    /// Which of several objects is older, where manifests do not say and only one counts.
+    #[arg(long, value_name = "ORDER", default_value = "name")]
+    assume_order: Order,
+    /// Only findings that this file does not hold count.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<String>,
+    /// Write all findings into this file, for `--baseline`.
+    #[arg(long, value_name = "FILE")]
+    write_baseline: Option<String>,
     /// Write the scenario that replays each violation into this folder.
     #[arg(long, value_name = "DIR")]
     witnesses: Option<String>,
@@ -56,6 +70,22 @@ pub(super) struct Args {
     quiet: bool,
 }
 
+/// Whose findings are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ProfileName {
+    /// Those of `istioctl analyze`.
+    IstioAnalyze,
+}
+
+/// Which of several objects is older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Order {
+    /// The first by name, then namespace.
+    Name,
+    /// Either: what differs is a finding.
+    Any,
+}
+
 /// The least severity that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum FailOn {
@@ -70,12 +100,12 @@ enum FailOn {
 }
 
 impl FailOn {
-    fn fails(self, severity: Severity) -> bool {
+    /// The least severity that makes the verdict `violated`: what never fails is judged all the same.
+    const fn threshold(self) -> Severity {
         match self {
-            Self::Error => severity >= Severity::Error,
-            Self::Warning => severity >= Severity::Warning,
-            Self::Info => true,
-            Self::Never => false,
+            Self::Error | Self::Never => Severity::Error,
+            Self::Warning => Severity::Warning,
+            Self::Info => Severity::Info,
         }
     }
 }
@@ -88,7 +118,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         return Err(Failure::Usage(format!("no rule has a code that begins with `{code}`: see `meshproof rules`")));
     }
     let started = Instant::now();
-    let project = args.input.read(&args.paths)?;
+    let profile = args.profile.map_or(Profile::Full, |ProfileName::IstioAnalyze| Profile::IstioAnalyze);
+    let project = args.input.read_for(profile, &args.paths)?;
     for fault in &project.faults {
         complain(&fault.to_string());
     }
@@ -98,8 +129,18 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         strict: args.input.strict,
         threads: args.threads,
         today: Some(super::today()),
+        profile,
+        any_order: args.assume_order == Order::Any,
     };
-    let verified = verify(&project, &choice)?;
+    let mut verified = verify(&project, &choice)?;
+    if let Some(path) = &args.write_baseline {
+        write_file(path, &baseline::write(&verified.findings))?;
+    }
+    let known = match &args.baseline {
+        Some(path) => Some(Baseline::read(path).map_err(|error| Failure::Usage(error.to_string()))?),
+        None => None,
+    };
+    let in_baseline = known.map(|known| known.leave_out(&mut verified.findings));
     let verification = Verification {
         sources: &project.sources,
         mesh: &project.imported.mesh,
@@ -107,6 +148,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         findings: verified.findings,
         proofs: verified.proofs,
         assumptions: verified.assumptions,
+        in_baseline,
+        fail_on: args.fail_on.threshold(),
         seconds: (!args.no_timing).then(|| started.elapsed().as_secs_f64()),
     };
     if let Some(folder) = &args.witnesses {
@@ -137,10 +180,8 @@ fn exit_code(args: &Args, project: &Project, verification: &Verification<'_>) ->
     if project.imported.unreadable || !project.faults.is_empty() {
         return BAD_INPUT;
     }
-    if verification.findings.iter().any(|finding| args.fail_on.fails(finding.severity)) {
-        return VIOLATED;
-    }
     match verification.verdict() {
+        Verdict::Violated if args.fail_on != FailOn::Never => VIOLATED,
         Verdict::Unknown if !args.allow_unknown => UNDECIDED,
         Verdict::Vacuous if !args.allow_vacuous => VACUOUS,
         _ => HOLDS,

@@ -140,6 +140,9 @@ pub(super) fn totals(verification: &Verification<'_>) -> String {
     if gaps > 0 {
         let _ = write!(out, "; {gaps} not modelled");
     }
+    if let Some(known) = verification.in_baseline {
+        let _ = write!(out, "; {known} more in the baseline");
+    }
     if let Some(seconds) = verification.seconds {
         let _ = write!(out, "; {seconds:.2} s");
     }

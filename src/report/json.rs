@@ -20,6 +20,9 @@ pub(super) fn document(verification: &Verification<'_>) -> String {
     if let (Some(seconds), Some(map)) = (verification.seconds, summary.as_object_mut()) {
         map.insert("seconds".to_owned(), number::rounded(seconds, 3));
     }
+    if let (Some(known), Some(map)) = (verification.in_baseline, summary.as_object_mut()) {
+        map.insert("in_baseline".to_owned(), json!(known));
+    }
     let unmodelled = verification.mesh.unmodelled.iter().map(|gap| {
         json!({
             "resource": gap.resource,
@@ -88,7 +91,7 @@ fn one(sources: &Sources, finding: &Finding, witness_name: Option<&str>) -> Json
     };
     add("help", finding.help.clone().map(Json::from));
     add("location", finding.location.as_ref().map(|at| location(sources, at)));
-    add("istio", finding.rule.istio.map(Json::from));
+    add("istio", finding.istio.map(Json::from));
     add(
         "witness",
         finding.witness.as_ref().map(|witness| {

@@ -30,6 +30,10 @@ pub struct Verification<'a> {
     pub proofs: Vec<Proof>,
     /// What the proofs rest on.
     pub assumptions: Vec<Assumption>,
+    /// How many findings a baseline holds; absent: there is none.
+    pub in_baseline: Option<usize>,
+    /// The least severity that makes the verdict `violated`.
+    pub fail_on: Severity,
     /// Wall time; left out where the bytes must not depend on it.
     pub seconds: Option<f64>,
 }
@@ -70,15 +74,14 @@ impl Verification<'_> {
         self.findings.iter().filter(|finding| finding.verdict == verdict).count()
     }
 
-    /// The verdict over all properties. A finding of a violated property counts whatever its severity, but infos do not.
+    /// The verdict over all properties. What its severity keeps from failing does not make it `violated`, so that the
+    /// verdict and the exit code agree.
     pub fn verdict(&self) -> Verdict {
         let of = |finding: &Finding| match finding.verdict {
-            _ if finding.severity == Severity::Info => Verdict::Holds,
-            FindingVerdict::Violated => Verdict::Violated,
-            FindingVerdict::Unknown => Verdict::Unknown,
-            FindingVerdict::Vacuous => Verdict::Vacuous,
-            FindingVerdict::Lint if finding.severity == Severity::Error => Verdict::Violated,
-            FindingVerdict::Lint => Verdict::Holds,
+            FindingVerdict::Violated | FindingVerdict::Lint if finding.severity >= self.fail_on => Verdict::Violated,
+            FindingVerdict::Unknown if finding.severity > Severity::Info => Verdict::Unknown,
+            FindingVerdict::Vacuous if finding.severity > Severity::Info => Verdict::Vacuous,
+            _ => Verdict::Holds,
         };
         self.findings.iter().map(of).max().unwrap_or(Verdict::Holds)
     }

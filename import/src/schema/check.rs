@@ -98,6 +98,11 @@ impl<'a, 'o> Check<'a, 'o> {
         match shape {
             Shape::Text if !matches!(plain, Some(Plain::Text(_))) => self.wrong(node, entry, "a text"),
             Shape::Int if !is_whole(plain) => self.wrong(node, entry, "a whole number"),
+            // Beyond 64 bits; what single fields hold is less.
+            Shape::Int if matches!(plain, Some(Plain::Float(value)) if value.abs() >= 9.0e15) => {
+                let message = format!("`{}` holds no number as large as that", self.path);
+                self.invalid(node, entry, message, None);
+            }
             Shape::Number if !matches!(plain, Some(Plain::Int(_) | Plain::Float(_))) => {
                 self.wrong(node, entry, "a number");
             }

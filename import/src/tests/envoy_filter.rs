@@ -4,7 +4,7 @@ use meshproof_model::istio::{PatchContext, PatchPattern};
 
 use super::{findings, place, read, read_clean};
 
-const HEAD: &str = "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: limit, namespace: shop}\nspec:\n  \
+const HEAD: &str = "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: limit, namespace: shop}\nspec:\n  priority: 1\n  \
                     workloadSelector: {labels: {app: reviews}}\n  configPatches:\n  - applyTo: HTTP_FILTER\n    \
                     match: {context: SIDECAR_INBOUND, listener: {portNumber: 9080, filterChain: {filter: {name: envoy.filters.network.http_connection_manager}}}}\n";
 
@@ -34,7 +34,7 @@ fn rl3_a_local_rate_limit_is_understood() {
     assert_eq!(
         findings(&silent),
         [
-            "MP0204 18:13 this rate limit refuses nothing: `filter_enabled` and `filter_enforced` are both 0 % by default"
+            "MP0204 19:13 this rate limit refuses nothing: `filter_enabled` and `filter_enforced` are both 0 % by default"
         ],
         "RL-3"
     );

@@ -93,6 +93,8 @@ fn values_that_their_fields_do_not_take_are_errors() {
         ("VirtualService", "{hosts: a}".into(), "`- `"),
         ("VirtualService", rule("match: [{headers: {x: {exact: on}}}]"), "\"on\""),
         ("VirtualService", rule("route: [{destination: {subset: v1}}]"), ""),
+        ("VirtualService", rule("route: [{destination: {host: a}, weight: 99999999999999999999}]"), ""),
+        ("VirtualService", rule("route: [{destination: {host: a}, weight: 9999999999}]"), "write 0 or more"),
         ("DestinationRule", "{host: a, trafficPolicy: {tls: {mode: STRICT}}}".into(), "`DISABLE`, `SIMPLE`"),
         (
             "DestinationRule",
@@ -107,8 +109,8 @@ fn values_that_their_fields_do_not_take_are_errors() {
         ("PeerAuthentication", "{mtls: {mode: MUTUAL}}".into(), "`STRICT`"),
         ("PeerAuthentication", "{portLevelMtls: {http: {mode: STRICT}}}".into(), "ports of the pods"),
         ("AuthorizationPolicy", "{rules: [{to: [{operation: {ports: [80]}}]}]}".into(), "\"80\""),
-        ("Gateway", "{servers: [{port: {number: 80, name: a, protocol: HTPP}, hosts: [a]}]}".into(), "`HTTP`"),
-        ("Gateway", "{servers: [{port: {number: 80, protocol: HTTP}, hosts: [a]}]}".into(), ""),
+        ("Gateway", "{servers: [{port: {number: 80, name: a, protocol: HTPP}, hosts: [a.example]}]}".into(), "`HTTP`"),
+        ("Gateway", "{servers: [{port: {number: 80, protocol: HTTP}, hosts: [a.example]}]}".into(), ""),
     ];
     for (kind, spec, help) in rows {
         check(kind, &spec, &["MP0105"], help);
@@ -117,7 +119,7 @@ fn values_that_their_fields_do_not_take_are_errors() {
 
 #[test]
 fn labels_are_texts_for_kubernetes_too() {
-    let text = "apiVersion: v1\nkind: Service\nmetadata: {name: s, labels: {version: 1.10, on: on}}\nspec: {ports: [{port: 0}]}\n";
+    let text = "apiVersion: v1\nkind: Service\nmetadata: {name: s, labels: {version: 1.10, on: on}}\nspec: {ports: [{port: 0, name: http}]}\n";
     assert_eq!(
         findings(&read(text)),
         [
@@ -131,7 +133,9 @@ fn labels_are_texts_for_kubernetes_too() {
 #[test]
 fn the_last_definition_by_path_counts() {
     let service = |port: u16| {
-        format!("apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\nspec: {{ports: [{{port: {port}}}]}}\n")
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\nspec: {{ports: [{{port: {port}, name: http}}]}}\n"
+        )
     };
     let imported = read_all(&[("b.yaml", &service(2)), ("a.yaml", &service(1)), ("c.yaml", &service(3))]);
     assert_eq!(imported.mesh.services.len(), 1);
@@ -167,7 +171,7 @@ fn kinds_in_other_groups_and_slips_of_kinds_are_told() {
 
 #[test]
 fn what_cannot_be_read_is_told_and_leaves_the_rest() {
-    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80}]}\n";
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80, name: http}]}\n";
     let text =
         format!("a: [1\n---\n{service}---\nname: {{{{ .Values.name }}}}\n---\nkind: Service\nmetadata: {{name: t}}\n");
     let imported = read(&text);

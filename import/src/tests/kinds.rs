@@ -201,7 +201,7 @@ metadata: {name: a, namespace: shop, annotations: {istio.io/dry-run: 'true'}}
 spec:
   action: DENY
   rules:
-  - from: [{source: {principals: [x], notNamespaces: [other]}}]
+  - from: [{source: {principals: [x], notNamespaces: [default]}}]
     to: [{operation: {methods: [GET], notPaths: [/a], ports: ['80']}}]
     when: [{key: 'request.headers[x]', values: [v]}]
   - {}
@@ -223,7 +223,7 @@ spec: {}
     assert_eq!(ports, [(8080, Some(MtlsMode::Disable)), (9090, None)]);
     let deny = &mesh.authorization_policies[0];
     assert_eq!((deny.action.value, deny.dry_run), (AuthorizationAction::Deny, true));
-    assert_eq!(deny.rules[0].from[0].not_namespaces[0].value, "other");
+    assert_eq!(deny.rules[0].from[0].not_namespaces[0].value, "default");
     assert_eq!(deny.rules[0].to[0].ports[0].value, "80");
     assert_eq!(
         show(deny.rules[0].when.first().map(|w| &w.key)),

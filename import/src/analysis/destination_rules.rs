@@ -1,0 +1,83 @@
+//! `DestinationRules`: TLS without a CA (`IST0128`, `IST0129`), hosts and subsets without pods (`IST0173`, `IST0174`).
+//! Istio: `analyzers/destinationrule`.
+
+use meshproof_model::is_subset;
+
+use super::{
+    hosts::Hosts,
+    message::{UNKNOWN_RULE_HOST, UNMATCHED_SUBSET, UNVERIFIED_PORT, UNVERIFIED_SERVER},
+    report::Report,
+    tree::Tree,
+    world::{DESTINATION_RULE, NODE, Pod, Resource, World},
+};
+
+pub(super) fn check(world: &World<'_>, report: &mut Report) {
+    let hosts = Hosts::new(world);
+    for rule in world.all(DESTINATION_RULE) {
+        certificates(rule, report);
+        subsets(world, &hosts, rule, report);
+    }
+}
+
+fn certificates(rule: &Resource<'_>, report: &mut Report) {
+    let policy = rule.spec.get("trafficPolicy");
+    let trusts_anyone = |tls: Tree<'_>| {
+        let remote = !tls.get("credentialName").text().is_empty() && rule.spec.get("workloadSelector").is_set();
+        matches!(tls.get("mode").text(), "SIMPLE" | "MUTUAL") && tls.get("caCertificates").text().is_empty() && !remote
+    };
+    let host = rule.spec.get("host").text();
+    let help = "name the CA in `caCertificates`";
+    if trusts_anyone(policy.get("tls")) {
+        let mode = policy.at("tls.mode").text();
+        let text = format!("clients begin TLS in mode {mode} with `{host}` and name no CA to check it by");
+        report.advise(&UNVERIFIED_SERVER, rule, "spec.trafficPolicy.tls", text, help);
+    }
+    for (i, port) in policy.list("portLevelSettings").enumerate() {
+        if trusts_anyone(port.get("tls")) {
+            let (mode, number) = (port.at("tls.mode").text(), port.at("port.number").int());
+            let text = format!(
+                "clients begin TLS in mode {mode} with port {number} of `{host}` and name no CA to check it by"
+            );
+            let path = format!("spec.trafficPolicy.portLevelSettings[{i}].tls");
+            report.advise(&UNVERIFIED_PORT, rule, &path, text, help);
+        }
+    }
+}
+
+fn subsets(world: &World<'_>, hosts: &Hosts, rule: &Resource<'_>, report: &mut Report) {
+    let host = rule.spec.get("host").text();
+    let Some(found) = hosts.find(rule.namespace(), &rule.spec.texts("exportTo"), host) else {
+        let text = format!("no service has the host `{host}`");
+        return report.say(&UNKNOWN_RULE_HOST, rule, "spec.host", text);
+    };
+    // The manifests may hold the service without what runs behind it.
+    if !world.closed && (found.selector.is_empty() || world.selected(&found.selector).next().is_none()) {
+        return;
+    }
+    let mut seen = Vec::new();
+    for (i, subset) in rule.spec.list("subsets").enumerate() {
+        let name = subset.get("name").text();
+        let mut selector = found.selector.clone();
+        selector.extend(subset.get("labels").labels());
+        let matches = |pod: &Pod<'_>| is_subset(&selector, &pod.labels) || on_node(world, pod, &selector);
+        if !seen.contains(&name) && !world.pods.iter().any(matches) {
+            let text = format!("no pod of `{host}` has the labels of the subset `{name}`");
+            report.say(&UNMATCHED_SUBSET, rule, &format!("spec.subsets[{i}].name"), text);
+        }
+        seen.push(name);
+    }
+}
+
+/// Labels that a pod has from its node.
+fn on_node(world: &World<'_>, pod: &Pod<'_>, selector: &meshproof_model::Labels) -> bool {
+    const TOPOLOGY: &[&str] =
+        &["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
+    let name = pod.spec.get("nodeName").text();
+    let Some(node) = world.all(NODE).iter().find(|node| !name.is_empty() && node.name() == name) else { return false };
+    let mut labels = pod.labels.clone();
+    for key in TOPOLOGY {
+        labels.extend(node.label(key).map(|value| ((*key).to_owned(), value.to_owned())));
+    }
+    labels.insert("kubernetes.io/hostname".to_owned(), name.to_owned());
+    is_subset(selector, &labels)
+}
