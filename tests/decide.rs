@@ -821,6 +821,19 @@ fn ab1_to_ab5_waypoints() {
     for (case, policy, expect) in [
         ("AB-3 ALLOW of requests", format!("{{{selected}, {get}}}"), "- ALLOW mesh/p denied 403 a.mesh~:80=100 mtls"),
         (
+            "AB-3 DENY of requests",
+            format!("{{{selected}, action: DENY, rules: [{{to: [{{operation: {{paths: [/admin]}}}}]}}]}}"),
+            "+ route a.mesh~:80=100 mtls",
+        ),
+        (
+            "AB-3 DENY of requests of one client",
+            format!(
+                "{{{selected}, action: DENY, rules: [{{from: [{{source: {{namespaces: [mesh]}}}}], to: [{{operation: {{paths: \
+                 [/admin]}}}}]}}]}}"
+            ),
+            "- DENY mesh/p#0 denied 403 a.mesh~:80=100 mtls",
+        ),
+        (
             "AB-2 ALLOW of connections",
             format!("{{{selected}, rules: [{{from: [{{source: {{namespaces: [mesh]}}}}]}}]}}"),
             "+ ALLOW mesh/p#0 route a.mesh~:80=100 mtls",

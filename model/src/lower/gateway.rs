@@ -89,7 +89,8 @@ impl Wanted<'_, '_> {
             self.connection_hosts(port, servers, &mut hosts);
         }
         let protocol = if is_http { Protocol::Http } else { Protocol::Tcp };
-        let access = rbac::lower(self.lowering, &Attachment::of(self.lowering, workload), !is_http);
+        let access =
+            rbac::lower(self.lowering, &Attachment::of(self.lowering, workload), rbac::Seen::by_proxy(!is_http));
         let mut filters = access.filters;
         filters.push(Filter::Fault(Fault::default()));
         let listener = Listener {

@@ -119,7 +119,9 @@ impl Lowering<'_> {
         let mut access = match workload.proxy {
             ProxyMode::None | ProxyMode::Linkerd => rbac::Access::default(),
             ProxyMode::Sidecar | ProxyMode::Gateway | ProxyMode::Ambient => {
-                rbac::lower(self, &Attachment::of(self, server), is_tcp)
+                let is_ztunnel = workload.proxy == ProxyMode::Ambient;
+                let seen = if is_ztunnel { rbac::Seen::Ztunnel } else { rbac::Seen::by_proxy(is_tcp) };
+                rbac::lower(self, &Attachment::of(self, server), seen)
             }
         };
         if workload.proxy == ProxyMode::Sidecar && !is_tcp {

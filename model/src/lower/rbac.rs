@@ -41,15 +41,34 @@ pub fn rule_name(policy: &str) -> Option<RuleName<'_>> {
     Some(RuleName { namespace, name, rule: rule.parse().ok()? })
 }
 
+/// What a proxy sees of what it judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Requests.
+    Requests,
+    /// Connections only.
+    Connections,
+    /// Connections only, by a ztunnel.
+    Ztunnel,
+}
+
+impl Seen {
+    /// What a proxy with HTTP filters sees.
+    pub(super) const fn by_proxy(is_tcp: bool) -> Self {
+        if is_tcp { Self::Connections } else { Self::Requests }
+    }
+}
+
 /// The filters of a proxy's listener; on TCP only what connections show can be asked for (`AZ-8`).
-pub(super) fn lower(lowering: &Lowering<'_>, attachment: &Attachment<'_>, is_tcp: bool) -> Access {
+pub(super) fn lower(lowering: &Lowering<'_>, attachment: &Attachment<'_>, seen: Seen) -> Access {
+    let is_tcp = seen != Seen::Requests;
     let policies = attached(lowering, attachment);
     let mut access = Access::default();
     let of = |action| policies.iter().copied().filter(move |policy| policy.action.value == action);
     let custom: Vec<&AuthorizationPolicy> = of(AuthorizationAction::Custom).collect();
     for policy in &custom {
         access.policies.push((policy.meta.resource.clone(), policy.meta.at.clone()));
-        access.filters.extend(custom_filter(lowering, policy, &custom, is_tcp));
+        access.filters.extend(custom_filter(lowering, policy, &custom, seen));
     }
     let tokens = if is_tcp { None } else { jwt::lower(lowering, attachment) };
     // CUSTOM never sees a verified token (`AZ-2`); a filter that asks for none marks where tokens are known.
@@ -64,7 +83,7 @@ pub(super) fn lower(lowering: &Lowering<'_>, attachment: &Attachment<'_>, is_tcp
             continue;
         }
         access.policies.extend(of(action).map(|policy| (policy.meta.resource.clone(), policy.meta.at.clone())));
-        let rules = rules(lowering, effect, of(action), is_tcp);
+        let rules = rules(lowering, effect, of(action), seen);
         access.filters.push(Filter::Rbac(Rbac { rules: Some(rules), shadow_rules: None }));
     }
     access
@@ -76,10 +95,10 @@ fn custom_filter(
     lowering: &Lowering<'_>,
     policy: &AuthorizationPolicy,
     all: &[&AuthorizationPolicy],
-    is_tcp: bool,
+    seen: Seen,
 ) -> Option<Filter> {
     let settings = &lowering.mesh.settings;
-    let rules = rules(lowering, RbacAction::Deny, std::iter::once(policy), is_tcp);
+    let rules = rules(lowering, RbacAction::Deny, std::iter::once(policy), seen);
     let name = |policy: &AuthorizationPolicy| policy.provider.as_ref().map(|provider| provider.value.clone());
     let own = name(policy).unwrap_or_default();
     let known = settings.extension_providers.iter().find(|provider| provider.name == own);
@@ -89,7 +108,7 @@ fn custom_filter(
     if several || (settings.at.is_some() && authorizes.is_none()) {
         return Some(Filter::Rbac(Rbac { rules: Some(rules), shadow_rules: None }));
     }
-    if is_tcp && authorizes == Some(Authorizes::Requests) {
+    if seen != Seen::Requests && authorizes == Some(Authorizes::Requests) {
         return None;
     }
     Some(Filter::ExtAuthz(ExtAuthz {
@@ -120,7 +139,7 @@ fn rules<'m>(
     lowering: &Lowering<'_>,
     action: RbacAction,
     policies: impl Iterator<Item = &'m AuthorizationPolicy>,
-    is_tcp: bool,
+    seen: Seen,
 ) -> RbacRules {
     let mut lowered = Vec::new();
     for policy in policies {
@@ -129,11 +148,17 @@ fn rules<'m>(
             let terms = Terms {
                 settings: &lowering.mesh.settings,
                 namespace: policy.meta.namespace(),
-                is_tcp,
+                is_tcp: seen != Seen::Requests,
                 // What cannot be asked for makes an ALLOW rule match nothing, and other rules match more (`AZ-8`).
                 drops_rule: action == RbacAction::Allow,
             };
+            let asks = !(rule.from.is_empty() && rule.to.is_empty() && rule.when.is_empty());
             if let Some((permissions, principals)) = rule_terms(&terms, rule) {
+                // A ztunnel drops a rule of which nothing is left (`AB-3`).
+                let is_bare = permissions == [Permission::Any] && principals == [Principal::Any];
+                if seen == Seen::Ztunnel && asks && is_bare {
+                    continue;
+                }
                 lowered.push(RbacPolicy { name, permissions, principals });
             }
         }

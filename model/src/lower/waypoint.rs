@@ -45,7 +45,7 @@ impl<'m> Lowering<'m> {
         let target = self.mesh.service(service);
         let attachment = Attachment::of_waypoint(self, waypoint.namespace, waypoint.name, Some(target));
         let is_tcp = target.port(port).is_some_and(|port| !port.protocol.is_http());
-        let access = rbac::lower(self, &attachment, is_tcp);
+        let access = rbac::lower(self, &attachment, rbac::Seen::by_proxy(is_tcp));
         let route = Route {
             name: "default".to_owned(),
             matches: RouteMatch::prefix("/"),
