@@ -37,6 +37,30 @@ pub(crate) const fn http_of_status(status: u32) -> u16 {
     }
 }
 
+/// A status in words, as in `PermissionDenied` and `PERMISSION_DENIED`; `None`: there is no such status.
+pub(crate) fn name(status: u32) -> Option<(&'static str, &'static str)> {
+    const NAMES: [(&str, &str); 17] = [
+        ("OK", "OK"),
+        ("Canceled", "CANCELLED"),
+        ("Unknown", "UNKNOWN"),
+        ("InvalidArgument", "INVALID_ARGUMENT"),
+        ("DeadlineExceeded", "DEADLINE_EXCEEDED"),
+        ("NotFound", "NOT_FOUND"),
+        ("AlreadyExists", "ALREADY_EXISTS"),
+        ("PermissionDenied", "PERMISSION_DENIED"),
+        ("ResourceExhausted", "RESOURCE_EXHAUSTED"),
+        ("FailedPrecondition", "FAILED_PRECONDITION"),
+        ("Aborted", "ABORTED"),
+        ("OutOfRange", "OUT_OF_RANGE"),
+        ("Unimplemented", "UNIMPLEMENTED"),
+        ("Internal", "INTERNAL"),
+        ("Unavailable", "UNAVAILABLE"),
+        ("DataLoss", "DATA_LOSS"),
+        ("Unauthenticated", "UNAUTHENTICATED"),
+    ];
+    NAMES.get(usize::try_from(status).ok()?).copied()
+}
+
 /// Reads a `grpc-timeout` header: at most eight digits and a unit.
 pub(crate) fn parse_timeout(value: &str) -> Option<Nanos> {
     let split = value.len().checked_sub(1).filter(|digits| (1..=8).contains(digits))?;

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::{
     config::{AppendAction, HeaderToAdd},
+    course::{Course, Fact},
     error::CompileFault,
     header_list::HeaderList,
     request::Request,
@@ -46,23 +47,30 @@ impl Mutations {
     }
 
     /// Changes a request's own headers.
-    pub(crate) fn apply_to_request(&self, request: &mut Request, names: &Names<'_>) {
+    pub(crate) fn apply_to_request(&self, request: &mut Request, course: &Course<'_>) {
         self.remove.iter().for_each(|name| _ = request.headers.remove(name));
         if self.add.is_empty() {
             return;
         }
-        let changes = self.changes(&request.headers, &Facts { request, response: None, names });
+        let changes = self.changes(&request.headers, &Facts { request, response: None, course });
         changes.apply(&mut request.headers);
     }
 
     /// Changes a response's headers.
-    pub(crate) fn apply_to_response(&self, request: &Request, headers: &mut HeaderList, names: &Names<'_>) {
+    pub(crate) fn apply_to_response(&self, request: &Request, headers: &mut HeaderList, course: &Course<'_>) {
         self.remove.iter().for_each(|name| _ = headers.remove(name));
         if self.add.is_empty() {
             return;
         }
-        let changes = self.changes(headers, &Facts { request, response: Some(headers), names });
+        let changes = self.changes(headers, &Facts { request, response: Some(headers), course });
         changes.apply(headers);
+    }
+
+    /// Changes the headers of an answer that a filter gives itself; formats do not see these (Envoy: the filter's parser
+    /// gets no response headers).
+    pub(crate) fn apply_to_reply(&self, request: &Request, headers: &mut HeaderList, course: &Course<'_>) {
+        self.remove.iter().for_each(|name| _ = headers.remove(name));
+        self.changes(headers, &Facts { request, response: None, course }).apply(headers);
     }
 
     /// What is to be set and added. An empty value is not added.
@@ -99,16 +107,10 @@ impl Changes<'_> {
     }
 }
 
-/// Names that a format may ask for.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Names<'a> {
-    pub(crate) route: &'a str,
-}
-
 struct Facts<'a> {
     request: &'a Request,
     response: Option<&'a HeaderList>,
-    names: &'a Names<'a>,
+    course: &'a Course<'a>,
 }
 
 /// A value with commands in `%...%` (Envoy: substitution formatter).
@@ -129,6 +131,8 @@ enum Part {
     ServerName,
     /// Names in the client's certificate: `uri` or `dns`.
     PeerSans(&'static str),
+    /// What is known of the request's course.
+    Course(Fact, usize),
     /// A command whose value is not modelled; it is empty, as an absent value is.
     Unknown,
 }
@@ -225,7 +229,7 @@ fn part(command: &str) -> Option<Part> {
         "REQUESTED_SERVER_NAME" => Part::ServerName,
         "DOWNSTREAM_PEER_URI_SAN" => Part::PeerSans("uri"),
         "DOWNSTREAM_PEER_DNS_SAN" => Part::PeerSans("dns"),
-        _ => Part::Unknown,
+        _ => Fact::new(name, arguments)?.map_or(Part::Unknown, |fact| Part::Course(fact, length)),
     })
 }
 
@@ -247,13 +251,15 @@ impl Part {
                 out.push_str(cut(value.unwrap_or_default(), *length));
             }
             Self::ResponseHeader(first, second, length) => {
-                let headers = facts.response;
-                let value = headers.and_then(|headers| headers.get(first).or_else(|| headers.get(second.as_deref()?)));
-                out.push_str(cut(value.unwrap_or_default(), *length));
+                if !facts.response_header(first, *length, out)
+                    && let Some(second) = second
+                {
+                    facts.response_header(second, *length, out);
+                }
             }
             Self::Protocol => out.push_str(if request.http2 { "HTTP/2" } else { "HTTP/1.1" }),
             Self::Scheme => out.push_str(request.scheme()),
-            Self::RouteName => out.push_str(facts.names.route),
+            Self::RouteName => out.push_str(facts.course.route),
             Self::ServerName => out.push_str(&request.peer.server_name),
             Self::PeerSans(kind) => {
                 for (index, san) in request.peer.sans.values(kind).enumerate() {
@@ -261,13 +267,29 @@ impl Part {
                     out.push_str(san);
                 }
             }
+            Self::Course(fact, length) => fact.write(*length, request, facts.course, out),
             Self::Unknown => {}
         }
     }
 }
 
+impl Facts<'_> {
+    /// Writes a header of the response, `:status` among them, and says whether there is one.
+    fn response_header(&self, name: &str, length: usize, out: &mut String) -> bool {
+        let Some(headers) = self.response else { return false };
+        if name == ":status" {
+            // Writing to a string does not fail.
+            _ = write!(out, "{}", self.course.status);
+            return true;
+        }
+        let value = headers.get(name);
+        out.push_str(cut(value.unwrap_or_default(), length));
+        value.is_some()
+    }
+}
+
 /// At most so many bytes, less what would cut a character.
-fn cut(value: &str, length: usize) -> &str {
+pub(crate) fn cut(value: &str, length: usize) -> &str {
     if value.len() <= length { value } else { &value[..value.floor_char_boundary(length)] }
 }
 
@@ -276,8 +298,28 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::{ResponseFlag, ResponseFlags};
 
-    const NAMES: Names<'_> = Names { route: "r1" };
+    /// Of a request that was tried twice, and whose answer is that of the proxy.
+    fn course() -> Course<'static> {
+        let mut flags = ResponseFlags::NONE;
+        flags.insert(ResponseFlag::UpstreamRequestTimeout);
+        flags.insert(ResponseFlag::UpstreamRetryLimitExceeded);
+        let upstream = Some(false);
+        let (route, cluster, details) = ("r1", "c", "response_timeout");
+        Course {
+            route,
+            cluster,
+            details,
+            status: 504,
+            code: 0,
+            flags,
+            attempts: 2,
+            bytes_received: 7,
+            upstream,
+            ..Course::default()
+        }
+    }
 
     fn add(name: &str, value: &str, action: AppendAction) -> HeaderToAdd {
         HeaderToAdd { name: name.to_owned(), value: value.to_owned(), action }
@@ -315,7 +357,7 @@ mod tests {
                 if let Some(old) = old {
                     request.headers.push("x-n", old);
                 }
-                mutations.apply_to_request(&mut request, &NAMES);
+                mutations.apply_to_request(&mut request, &course());
                 let got: Vec<_> = request.headers.values("x-n").collect();
                 assert_eq!(got.join("|"), expect, "{action:?}");
                 assert!(!request.headers.contains("x-gone"));
@@ -343,7 +385,7 @@ mod tests {
                 if let Some(old) = old {
                     request.headers.push("x-a", old);
                 }
-                mutations.apply_to_request(&mut request, &NAMES);
+                mutations.apply_to_request(&mut request, &course());
                 assert_eq!(request.headers.values("x-a").collect::<Vec<_>>().join("|"), expect, "{additions:?}");
             }
         }
@@ -365,24 +407,45 @@ mod tests {
             ("<%ROUTE_NAME%>", "<r1>"),
             ("%DOWNSTREAM_PEER_URI_SAN%", "spiffe://a,spiffe://b"),
             ("a%START_TIME(%s.%3f)%b", "ab"),
+            ("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%", "0 URX,UT response_timeout"),
+            ("%RESPONSE_FLAGS_LONG%", "UpstreamRetryLimitExceeded,UpstreamRequestTimeout"),
+            ("%UPSTREAM_CLUSTER%|%UPSTREAM_PROTOCOL%|%UPSTREAM_REQUEST_ATTEMPT_COUNT%", "c|HTTP/1.1|2"),
+            ("%BYTES_RECEIVED% %BYTES_SENT%", "7 0"),
+            ("%PATH% %PATH(NQ)% %PATH(NQ:PATH):1%<%PATH(WQ:ORIG)%>", "/a?b /a /<>"),
+            ("<%QUERY_PARAM(b)%%QUERY_PARAM(c)%> %QUERY_PARAMS%", "<> b"),
+            ("%GRPC_STATUS%", ""),
         ];
         for (value, expect) in table {
             let mutations = Mutations::new(&[add("x-n", value, AppendAction::AppendIfExistsOrAdd)], &[]);
             let mut request = request();
-            mutations.unwrap().apply_to_request(&mut request, &NAMES);
+            mutations.unwrap().apply_to_request(&mut request, &course());
             // An empty value is not added at all.
             assert_eq!(request.headers.get("x-n"), (!expect.is_empty()).then_some(expect), "{value}");
         }
         let mut headers = HeaderList::default();
         headers.push("x-r", "7");
         let mutations = Mutations::new(&[add("x-n", "%RESP(x-r)%", AppendAction::AddIfAbsent)], &[]).unwrap();
-        mutations.apply_to_response(&request(), &mut headers, &NAMES);
+        mutations.apply_to_response(&request(), &mut headers, &course());
         assert_eq!(headers.get("x-n"), Some("7"));
+        let mutations =
+            Mutations::new(&[add("x-s", "%RESP(x-none?:status)%", AppendAction::AddIfAbsent)], &[]).unwrap();
+        mutations.apply_to_response(&request(), &mut headers, &course());
+        assert_eq!(headers.get("x-s"), Some("504"));
     }
 
     #[test]
     fn malformed_values_and_names_are_refused() {
-        for value in ["%", "%REQ(x", "%REQ(x)", "%req(x)%", "%REQ(x):y%", "% %"] {
+        for value in [
+            "%",
+            "%REQ(x",
+            "%REQ(x)",
+            "%req(x)%",
+            "%REQ(x):y%",
+            "% %",
+            "%PATH(X)%",
+            "%GRPC_STATUS(x)%",
+            "%QUERY_PARAM%",
+        ] {
             let fault = CompileFault::HeaderFormat { value: value.to_owned() };
             assert_eq!(Mutations::new(&[add("x", value, AppendAction::AddIfAbsent)], &[]).unwrap_err(), fault);
         }

@@ -13,6 +13,7 @@ mod cidr;
 mod circuit;
 mod codec;
 pub mod config;
+mod course;
 mod cx;
 mod effect;
 mod error;

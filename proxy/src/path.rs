@@ -91,6 +91,25 @@ fn decode_unreserved(part: &str, out: &mut String) {
     }
 }
 
+/// Appends a text with every valid `%XX` replaced by its byte (Envoy: `PercentEncoding::decode`).
+pub(crate) fn percent_decode(text: &str, out: &mut String) {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        match (first, after) {
+            (b'%', [high, low, after @ ..]) if hex(*high, *low).is_some() => {
+                bytes.extend(hex(*high, *low));
+                rest = after;
+            }
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    out.push_str(&String::from_utf8_lossy(&bytes));
+}
+
 fn hex(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(high)? << 4 | digit(low)?)

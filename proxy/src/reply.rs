@@ -3,12 +3,13 @@
 use std::fmt::{self, Write};
 
 use crate::{
-    AttemptId, Effect, ResetReason, ResponseFlag, StreamEnd, StreamId, TimerId, grpc,
+    AttemptId, Effect, ResetReason, ResponseFlag, StreamEnd, StreamId, TimerId,
+    course::Course,
+    grpc,
     headers::Mutations,
     machine::Machine,
     stats::{ClusterCounter, HttpCounter},
     stream::{AttemptState, Phase, Stream},
-    table::RouteEntry,
 };
 
 /// An answer of the proxy itself.
@@ -18,6 +19,7 @@ pub(crate) struct Reply<'r> {
     details: Details<'r>,
     body: Text<'r>,
     flag: Option<ResponseFlag>,
+    flags_late: bool,
     header: Option<(&'r str, &'r str)>,
     mutations: Option<&'r Mutations>,
     grpc_status: GrpcStatus,
@@ -55,6 +57,7 @@ impl<'r> Reply<'r> {
             details: Details::Fixed(details),
             body: Text::Text(""),
             flag: None,
+            flags_late: false,
             header: None,
             mutations: None,
             grpc_status: GrpcStatus::Mapped,
@@ -70,6 +73,11 @@ impl<'r> Reply<'r> {
 
     pub(crate) const fn flag(self, flag: ResponseFlag) -> Self {
         Self { flag: Some(flag), ..self }
+    }
+
+    /// A flag that is set after the headers have been changed, so that these cannot tell it.
+    pub(crate) const fn late_flag(self, flag: ResponseFlag) -> Self {
+        Self { flag: Some(flag), flags_late: true, ..self }
     }
 
     pub(crate) const fn body(self, body: &'r str) -> Self {
@@ -133,7 +141,7 @@ impl Machine<'_, '_> {
         if stream.phase == Phase::Ended {
             return;
         }
-        if let Some(flag) = reply.flag {
+        if let Some(flag) = reply.flag.filter(|_| !reply.flags_late) {
             stream.flag(flag);
         }
         match reply.details {
@@ -181,24 +189,28 @@ impl Machine<'_, '_> {
         if stream.request.method() == "HEAD" || matches!(response.status, 204 | 304) {
             response.body.clear();
         }
+        let cluster = stream.cluster.map(|cluster| &self.core.clusters[cluster.index()]);
+        let course = Course::new(&stream.outcome, &stream.router, stream.body_bytes, cluster);
+        // No upstream has answered; the status is still that of HTTP, to gRPC requests too.
+        let course = Course { code: 0, status: reply.status, grpc_status: None, ..course };
         if let Some(route) = route {
             if reply.from_router && route.include_attempt_count_in_response {
                 let attempts = stream.router.attempt_count;
                 response.headers.set_number("x-envoy-attempt-count", u64::from(attempts));
             }
-            route.finalize_response(&stream.request, &mut response.headers, stream.weighted);
+            route.finalize_response(&stream.request, &mut response.headers, stream.weighted, course);
         }
         if let Some(mutations) = reply.mutations {
-            mutations.apply_to_response(
-                &stream.request,
-                &mut response.headers,
-                &route.map(RouteEntry::names).unwrap_or_default(),
-            );
+            let course = route.map_or(course, |route| route.on(course));
+            mutations.apply_to_reply(&stream.request, &mut response.headers, &course);
         }
         response.headers.set("server", "envoy");
         let status = response.status;
         stream.close_header();
         stream.outcome.status = status;
+        if let Some(flag) = reply.flag {
+            stream.flag(flag);
+        }
         self.encode_headers(id);
         let stream = &self.core.streams[id];
         if !stream.shadow {

@@ -193,6 +193,8 @@ pub(crate) struct Router {
     pub(crate) timeout_status: u16,
     /// Attempts made so far (Envoy: `x-envoy-attempt-count`).
     pub(crate) attempt_count: u32,
+    /// Whether the connection of the attempt made last speaks HTTP/2; `None`: it has got none.
+    pub(crate) upstream: Option<bool>,
     /// Attempts in flight.
     pub(crate) attempts: Vec<Attempt>,
     /// The attempt whose answer goes downstream.
@@ -217,6 +219,7 @@ impl Router {
         self.timeouts = Timeouts::default();
         self.timeout_status = 504;
         self.attempt_count = 0;
+        self.upstream = None;
         self.attempts.clear();
         self.accepted = None;
         self.retry = None;

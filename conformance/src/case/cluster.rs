@@ -136,6 +136,7 @@ struct Thresholds {
 #[serde(deny_unknown_fields)]
 struct RetryBudget {
     budget_percent: Option<f64>,
+    budget_interval_ms: Option<Millis>,
     min_retry_concurrency: Option<u32>,
 }
 
@@ -325,7 +326,7 @@ impl Cluster {
                 retry_budget: entry.retry_budget.map(|budget| config::RetryBudget {
                     budget_percent: percent(budget.budget_percent),
                     min_retry_concurrency: budget.min_retry_concurrency,
-                    budget_interval: None,
+                    budget_interval: budget.budget_interval_ms.map(Millis::nanos),
                 }),
                 ..config::Thresholds::default()
             });

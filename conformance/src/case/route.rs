@@ -261,7 +261,20 @@ pub(crate) enum Priority {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HashPolicy {
-    header: String,
+    header: Option<String>,
+    query: Option<String>,
+    cookie: Option<String>,
+    #[serde(default)]
+    source_ip: bool,
+}
+
+impl HashPolicy {
+    fn lower(&self) -> Option<config::HashPolicy> {
+        let header = self.header.as_ref().map(|name| config::HashPolicy::Header(name.to_ascii_lowercase()));
+        let query = || self.query.clone().map(config::HashPolicy::QueryParameter);
+        let cookie = || self.cookie.clone().map(|name| config::HashPolicy::Cookie { name, ttl: None });
+        header.or_else(query).or_else(cookie).or_else(|| self.source_ip.then_some(config::HashPolicy::SourceIp))
+    }
 }
 
 #[derive(Deserialize)]
@@ -375,11 +388,7 @@ impl Route {
         self.lower_rewrites(&mut action);
         action.priority = self.priority.lower();
         action.metadata_match = self.metadata_match.clone().into_iter().collect();
-        action.hash_policy = self
-            .hash_policy
-            .iter()
-            .map(|policy| config::HashPolicy::Header(policy.header.to_ascii_lowercase()))
-            .collect();
+        action.hash_policy = self.hash_policy.iter().filter_map(HashPolicy::lower).collect();
         action.rate_limit_actions = self
             .rate_limit_actions
             .iter()

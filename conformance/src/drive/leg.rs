@@ -9,7 +9,7 @@ use std::{
 use meshproof_proxy::{AttemptId, ConnectionId, Nanos, Peer, ResetReason, ResponseHead, Time, Token};
 
 use super::{
-    flow::Origin,
+    flow::{DELAYED_CLOSE, Origin},
     framing,
     link::LinkState,
     script::{self, Step},
@@ -165,7 +165,24 @@ impl World<'_> {
         }
     }
 
+    /// A listener that expects HTTP/2 gets HTTP/1.1: it closes the connection when its delay for that is over.
+    fn misread(&mut self, link: usize) {
+        if !self.links[link].is_misread {
+            self.links[link].is_misread = true;
+            self.io(DELAYED_CLOSE, Event::LinkCut(link));
+        }
+    }
+
     fn arrive_at_proxy(&mut self, leg: usize, node: usize) {
+        let link = self.legs[leg].link;
+        match (self.links[link].http2, self.links[link].read_as_http2) {
+            (false, Some(true)) => return self.misread(link),
+            // The listener answers 400 in HTTP/1.1, which is not understood.
+            (true, Some(false)) => {
+                return self.io(Nanos::ZERO, Event::Step(leg, Step::Close(ResetReason::ProtocolError)));
+            }
+            _ => {}
+        }
         let Leg { flow, link, ref head, .. } = self.legs[leg];
         let body_bytes = self.flows[flow].body_bytes;
         let complete = self.flows[flow].complete;

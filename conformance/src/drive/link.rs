@@ -29,6 +29,10 @@ pub(crate) struct Link {
     /// Why it could not be opened, in the schema's words.
     failure: Option<&'static str>,
     alpn: Option<bool>,
+    /// What the peer's proxy reads, if ALPN has told it.
+    pub(crate) read_as_http2: Option<bool>,
+    /// The peer has met another protocol than was agreed on, and will close.
+    pub(crate) is_misread: bool,
 }
 
 /// How far a connection is.
@@ -56,6 +60,8 @@ impl World<'_> {
             facts: Facts::default(),
             failure: None,
             alpn: None,
+            read_as_http2: None,
+            is_misread: false,
         });
         self.nodes[node].links.insert(connection, index);
         match target {
@@ -92,6 +98,7 @@ impl World<'_> {
         this.facts = outcome.facts;
         this.is_doomed = outcome.is_doomed;
         this.alpn = outcome.http2;
+        this.read_as_http2 = outcome.read_as_http2;
         this.failure = outcome.failure;
         let event = if this.failure.is_some() { Event::LinkFailed(link) } else { Event::LinkUp(link) };
         self.io(Nanos::ZERO, event);

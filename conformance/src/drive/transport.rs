@@ -15,6 +15,9 @@ pub(crate) struct Outcome {
     pub(crate) is_doomed: bool,
     /// What ALPN agreed on, where it decides.
     pub(crate) http2: Option<bool>,
+    /// What the listener reads, where ALPN tells it, whatever the client speaks (Envoy:
+    /// `Http::Utility::determineNextProtocol`).
+    pub(crate) read_as_http2: Option<bool>,
     pub(crate) facts: Facts,
     pub(crate) client_counters: Vec<&'static str>,
     pub(crate) server_counters: Vec<&'static str>,
@@ -42,6 +45,11 @@ pub(crate) fn open(cluster: &config::Cluster, host: &config::Host, server: &Node
         },
         is_doomed: shake.opening == Opening::Doomed,
         http2: (cluster.protocol == UpstreamProtocol::Auto).then_some(shake.alpn == Some("h2")),
+        read_as_http2: match shake.alpn {
+            Some("h2") => Some(true),
+            Some("http/1.1") => Some(false),
+            _ => None,
+        },
         facts: Facts {
             identity: shake.peer(),
             server_name: shake.server_name.map(str::to_owned),

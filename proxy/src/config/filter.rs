@@ -107,7 +107,7 @@ pub struct LocalRateLimit {
 /// A bucket for requests with a certain descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalRateLimitDescriptor {
-    /// Keys and values.
+    /// Keys and values. An empty value stands for any, and each that comes has a bucket of its own.
     pub entries: Vec<(String, String)>,
     /// Its bucket.
     pub bucket: TokenBucket,

@@ -4,7 +4,7 @@ use super::{
     admission,
     concurrency::ConcurrencyState,
     fault,
-    local_rate_limit::BucketId,
+    local_rate_limit::{BucketId, Matched},
     state::{FilterState, filter_of_timer},
 };
 use crate::{
@@ -191,11 +191,7 @@ impl<'a> Machine<'a, '_> {
         else {
             return Step::Continue;
         };
-        let matched = actions.iter().filter_map(|actions| {
-            let is_matched =
-                |descriptor: &LocalRateLimitDescriptor| is_descriptor(stream, actions, &descriptor.entries);
-            config.descriptors.iter().position(is_matched).and_then(|index| u16::try_from(index).ok())
-        });
+        let matched = actions.iter().filter_map(|actions| matched(stream, actions, &config.descriptors));
         let met = state.take(config, stream.request.peer.connection, now, matched.collect());
         state.stats.enabled += 1;
         if met.allowed {
@@ -214,7 +210,7 @@ impl<'a> Machine<'a, '_> {
         }
         let status = config.status.filter(|status| *status >= 400).unwrap_or(429);
         let reply = Reply::new(status, "local_rate_limited").body("local_rate_limited");
-        let reply = reply.flag(ResponseFlag::RateLimited).mutations(&filter.response);
+        let reply = reply.late_flag(ResponseFlag::RateLimited).mutations(&filter.response);
         self.local_reply(id, reply);
         Step::Stop
     }
@@ -329,13 +325,35 @@ fn small(place: usize) -> u8 {
     u8::try_from(place).unwrap_or(u8::MAX)
 }
 
+/// The descriptor that a list of actions makes of this request: one with just these values, or else the first one whose
+/// empty values stand for any (Envoy: `DynamicDescriptorMap`).
+fn matched(stream: &Stream, actions: &[RateLimitAction], descriptors: &[LocalRateLimitDescriptor]) -> Option<Matched> {
+    let is_wild = |descriptor: &LocalRateLimitDescriptor| descriptor.entries.iter().any(|(_, value)| value.is_empty());
+    let index = |wild| {
+        let is_matched = |descriptor: &LocalRateLimitDescriptor| {
+            is_wild(descriptor) == wild && is_descriptor(stream, actions, &descriptor.entries)
+        };
+        descriptors.iter().position(is_matched).and_then(|index| u16::try_from(index).ok())
+    };
+    index(false).map(Matched::Exact).or_else(|| {
+        let values =
+            || actions.iter().filter_map(|action| entry(stream, action)).map(|(_, value)| value.into()).collect();
+        index(true).map(|index| Matched::Wildcard(index, values()))
+    })
+}
+
 /// Whether a list of actions makes exactly these entries of this request.
 fn is_descriptor(stream: &Stream, actions: &[RateLimitAction], entries: &[(String, String)]) -> bool {
     actions.len() == entries.len()
-        && actions.iter().zip(entries).all(|(action, (key, value))| match action {
-            RateLimitAction::GenericKey { key: own, value: text } => own == key && text == value,
-            RateLimitAction::RequestHeader { header, key: own } => {
-                own == key && stream.request.first(header) == Some(value)
-            }
+        && actions.iter().zip(entries).all(|(action, (key, value))| {
+            entry(stream, action).is_some_and(|(own, text)| own == key && (value.is_empty() || text == value))
         })
+}
+
+/// The entry that an action makes of this request; `None`: the header is absent.
+fn entry<'a>(stream: &'a Stream, action: &'a RateLimitAction) -> Option<(&'a str, &'a str)> {
+    match action {
+        RateLimitAction::GenericKey { key, value } => Some((key, value)),
+        RateLimitAction::RequestHeader { header, key } => stream.request.first(header).map(|value| (&**key, value)),
+    }
 }

@@ -222,6 +222,11 @@ impl Hosts {
         }
     }
 
+    /// Address and port of a host.
+    pub(crate) fn address(&self, host: HostId) -> &str {
+        &self.configs[host.index()].address
+    }
+
     /// Finds the host by its address, or makes a new one.
     fn admit(&mut self, now: Time, config: &Host) -> HostId {
         let known =

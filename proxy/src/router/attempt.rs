@@ -53,6 +53,7 @@ impl Machine<'_, '_> {
         let stream = &mut self.core.streams[id];
         let pool = PoolId { cluster, host, high_priority: stream.router.high_priority, http2 };
         let number = stream.router.attempt_count;
+        stream.router.upstream = None;
         stream.router.attempts.push(Attempt {
             number,
             host,
@@ -94,9 +95,11 @@ impl Machine<'_, '_> {
 
     /// The attempt is on a connection: its own limits may begin to run.
     pub(crate) fn attempt_attached(&mut self, id: AttemptId, connection: ConnectionId) {
+        let http2 = self.core.connections[connection].http2;
         let stream = &mut self.core.streams[id.stream];
         let is_complete = stream.is_request_complete();
         let Some(index) = stream.router.attempts.iter().position(|attempt| attempt.number == id.number) else { return };
+        stream.router.upstream = Some(http2);
         let attempt = &mut stream.router.attempts[index];
         attempt.state = AttemptState::Active(connection);
         attempt.attached_at = self.cx.now;

@@ -3,6 +3,7 @@
 use super::{ControlHeaders, control};
 use crate::{
     ResponseFlag, StreamId, TimerId,
+    course::Course,
     machine::Machine,
     reply::Reply,
     retry::RetryState,
@@ -90,7 +91,9 @@ impl Machine<'_, '_> {
         router.timeout_status = if control.alt_response { 204 } else { 504 };
         router.attempt_count = 1;
         router.retry = RetryState::new(forward.retry.as_ref(), control.retry, is_retriable);
-        route.finalize_request(&mut stream.request, stream.weighted, options);
+        let cluster = stream.cluster.map(|cluster| &self.core.clusters[cluster.index()]);
+        let course = Course::new(&stream.outcome, &stream.router, stream.body_bytes, cluster);
+        route.finalize_request(&mut stream.request, stream.weighted, options, course);
     }
 
     /// The request has arrived completely: the limits on the answer begin to run. If the only attempt has failed

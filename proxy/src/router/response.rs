@@ -3,8 +3,8 @@
 
 use super::retry::Verdict;
 use crate::{
-    AttemptId, Effect, ResetReason, ResponseFlag, ResponseHead, StreamEnd, back_off, grpc, machine::Machine,
-    response::Marks, retry::Decision, stream::AttemptState,
+    AttemptId, Effect, ResetReason, ResponseFlag, ResponseHead, StreamEnd, back_off, course::Course, grpc,
+    machine::Machine, response::Marks, retry::Decision, stream::AttemptState,
 };
 
 impl Machine<'_, '_> {
@@ -130,7 +130,9 @@ impl Machine<'_, '_> {
                 let attempts = stream.router.attempt_count;
                 response.headers.set_number("x-envoy-attempt-count", u64::from(attempts));
             }
-            route.finalize_response(&stream.request, &mut response.headers, stream.weighted);
+            let cluster = stream.cluster.map(|cluster| &self.core.clusters[cluster.index()]);
+            let course = Course::new(&stream.outcome, &stream.router, stream.body_bytes, cluster);
+            route.finalize_response(&stream.request, &mut response.headers, stream.weighted, course);
         }
         response.headers.set("server", "envoy");
         stream.close_header();

@@ -4,7 +4,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{Action, FilterTable, ListenerTable, Resolution, RouteEntry, Table};
 use crate::{
-    ClusterId, ListenerId, Metadata, RequestHead, RouteId, Token, config::RbacAction, redirect, request::Request,
+    ClusterId, ListenerId, Metadata, RequestHead, RouteId, Token, config::RbacAction, course::Course, redirect,
+    request::Request,
 };
 
 /// The route of a request, and what it does with it.
@@ -157,7 +158,7 @@ impl Table {
         };
         let (path, authority) = (request.path().to_owned(), request.authority().to_owned());
         let weighted = entry.cluster(&request, question.stream_draw).and_then(|choice| choice.weighted);
-        entry.finalize_request(&mut request, weighted, &table.router);
+        entry.finalize_request(&mut request, weighted, &table.router, Course::default());
         let other = |new: &str, old: &str| (new != old).then(|| new.to_owned());
         let (path, authority) = (other(request.path(), &path), other(request.authority(), &authority));
         Routed::Route { route, location, path, authority }

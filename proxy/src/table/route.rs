@@ -10,9 +10,10 @@ use super::{
 use crate::{
     ClusterId, FractionalPercent, Nanos,
     config::{HashPolicy, MaxStreamDuration, RateLimitAction},
+    course::Course,
     hash,
     header_list::HeaderList,
-    headers::{Mutations, Names},
+    headers::Mutations,
     redirect::Redirect,
     request::Request,
     retry::RetryPolicy,
@@ -203,10 +204,16 @@ impl RouteEntry {
     }
 
     /// Changes headers, authority and path of a request that is sent on, in this order.
-    pub(crate) fn finalize_request(&self, request: &mut Request, weighted: Option<u16>, options: &RouterOptions) {
-        let names = self.names();
+    pub(crate) fn finalize_request(
+        &self,
+        request: &mut Request,
+        weighted: Option<u16>,
+        options: &RouterOptions,
+        course: Course<'_>,
+    ) {
+        let course = self.on(course);
         let specific = self.weighted(weighted).map(|entry| &entry.request);
-        Levels::in_order(&self.mutations.request, specific, |level| level.apply_to_request(request, &names));
+        Levels::in_order(&self.mutations.request, specific, |level| level.apply_to_request(request, &course));
         let Some(forward) = self.forward() else { return };
         let keeps_original = !options.suppress_envoy_headers;
         if let Some(authority) = forward.host_rewrite.as_ref().and_then(|rewrite| rewrite.authority(request)) {
@@ -218,10 +225,18 @@ impl RouteEntry {
     }
 
     /// Changes the headers of a response to a request of this route.
-    pub(crate) fn finalize_response(&self, request: &Request, headers: &mut HeaderList, weighted: Option<u16>) {
-        let names = self.names();
+    pub(crate) fn finalize_response(
+        &self,
+        request: &Request,
+        headers: &mut HeaderList,
+        weighted: Option<u16>,
+        course: Course<'_>,
+    ) {
+        let course = self.on(course);
         let specific = self.weighted(weighted).map(|entry| &entry.response);
-        Levels::in_order(&self.mutations.response, specific, |level| level.apply_to_response(request, headers, &names));
+        Levels::in_order(&self.mutations.response, specific, |level| {
+            level.apply_to_response(request, headers, &course)
+        });
     }
 
     fn weighted(&self, weighted: Option<u16>) -> Option<&WeightedEntry> {
@@ -231,8 +246,9 @@ impl RouteEntry {
         }
     }
 
-    pub(crate) fn names(&self) -> Names<'_> {
-        Names { route: &self.name }
+    /// A course of a request of this route.
+    pub(crate) fn on<'a>(&'a self, course: Course<'a>) -> Course<'a> {
+        Course { route: &self.name, ..course }
     }
 }
 

@@ -173,4 +173,95 @@ def admission_extras(r, cid):
     return case(cid, "admission", proxy([R("r", "/")], [C("s")], filters=[f]), [Q("/", repeat=300, concurrency=2)], {"default": [{"status": r.choice((200, 404, 503))}]}, kind="distribution")
 
 
-MORE = {f.__name__: f for f in (retry_extras, timeout_extras, circuit_extras, outlier_extras, fault_extras, rate_extras, routing_extras, header_extras, hop_extras, tls_extras, jwt_extras, lb_extras, admission_extras)}
+def budget_extras(r, cid):
+    """retry budgets of what is under way, or of what began in an interval: some requests stay, others fail and ask for a retry"""
+    stay, fail = r.randint(0, 6), r.randint(1, 4)
+    budget = {"budget_percent": r.choice((10, 20, 25, 50, 100)), "min_retry_concurrency": r.choice((0, 0, 1, 2)), **maybe(r, 0.6, budget_interval_ms=r.choice((300, 5000)))}
+    q = [Q(f"/{i}", 10 * i, abort_after_ms=1900, observe={"response_headers": ["x-envoy-overloaded"]}) for i in range(stay + fail)]
+    if r.random() < 0.4: q += [Q(f"/{len(q) + i}", 1300 + 10 * i, abort_after_ms=1900) for i in range(2)]
+    up = {str(i): [{"status": 200, "delay_ms": 700}] for i in range(stay)}
+    cl = C("s", circuit_breakers=[{"priority": "default", "retry_budget": budget}])
+    route = R("r", "/", retry={"on": "5xx", "num_retries": r.randint(1, 2), "backoff": BACKOFF})
+    return case(cid, "circuit_breaking", proxy([route], [cl]), q, {"by_request": up, "default": [{"status": 503, "delay_ms": 150}, {"status": 200, "delay_ms": 200}]})
+
+
+def ejection_extras(r, cid):
+    """ejection by success rate and by failure percentage; the hosts that fail do so always, so that rates are far from any threshold"""
+    hosts = list("abcde"[: r.randint(3, 5)])
+    bad = r.sample(hosts, r.choice((0, 1, 1, 1, 2)))
+    each = r.choice((60, 80))
+    rate = {"success_rate_minimum_hosts": r.choice((2, 3, 5)), "success_rate_request_volume": r.choice((10, 30, 300)), "success_rate_stdev_factor": r.choice((200, 500, 1000, 1900))}
+    share = {"failure_percentage_minimum_hosts": r.choice((2, 3, 5)), "failure_percentage_request_volume": r.choice((10, 30, 300)), "failure_percentage_threshold": r.choice((30, 50, 90, 100)), "enforcing_success_rate_percent": r.choice((0, 100)), "enforcing_failure_percentage_percent": r.choice((100, 100, 0))}
+    od = {"max_ejection_percent": r.choice((100, 100, 10, 40)), "consecutive_5xx": 1000, "consecutive_gateway_failure": 1000, "interval_ms": 700, "base_ejection_time_ms": 30000, **r.choice((rate, share, {**share, **rate}))}
+    cl = C("s", hosts, outlier_detection=od, **maybe(r, 0.3, panic_threshold_percent=0))
+    q = [Q("/", at, repeat=each * len(hosts), concurrency=2) for at in (0, 2300)]
+    return case(cid, "outlier", proxy([R("r", "/")], [cl]), q, {"by_host": {h: [{"status": r.choice((500, 503))}] for h in bad}, "default": [{"status": 200}]}, kind="distribution")
+
+
+def hash_extras(r, cid):
+    """what is hashed and what is not, with balancers that keep a key on its host"""
+    policies = some(r, ({"header": "x-key"}, {"query": "k"}, {"source_ip": True}), 1, 2)
+    hosts = [H(h, **maybe(r, 0.25, health=r.choice(("unhealthy", "degraded")))) for h in "abcd"[: r.randint(2, 4)]]
+    cl = C("s", hosts, lb_policy=r.choice(("ring_hash", "maglev")), panic_threshold_percent=0)
+    key = r.choice(("alpha", "beta", "", "a,b"))
+    q = [Q(f"/{i}?k=v", 20 * i, headers=[["x-key", key]]) for i in range(5)]
+    return case(cid, "lb", proxy([R("r", "/", hash_policy=policies)], [cl]), q, hosts_mode="constant")
+
+
+def spread_extras(r, cid):
+    """many keys over balancers that hash"""
+    hosts = [H(h, **maybe(r, 0.3, health="unhealthy"), **maybe(r, 0.3, weight=r.randint(2, 3))) for h in "abcd"[: r.randint(2, 4)]]
+    cl = C("s", hosts, lb_policy="maglev", **maybe(r, 0.5, panic_threshold_percent=0))
+    return case(cid, "lb", proxy([R("r", "/", hash_policy=[{"header": "x-key"}])], [cl]), [Q("/", headers=[["x-key", "k{i}"]], repeat=6000, concurrency=4)], kind="distribution")
+
+
+def zone_extras(r, cid):
+    """zone-aware routing, with own instances and hosts spread unevenly"""
+    zones = ["z1", "z2", "z3"][: r.randint(2, 3)]
+    hosts = [H(f"{z}-{i}", locality=z, **maybe(r, 0.15, health="unhealthy")) for z in zones for i in range(r.randint(1, 3))]
+    cl = C("s", hosts, lb_policy=r.choice(("round_robin", "random", "least_request")), zone_aware={**maybe(r, 0.8, min_cluster_size=r.randint(1, 4)), **maybe(r, 0.2, routing_enabled_percent=r.choice((0, 50)))}, **maybe(r, 0.2, panic_threshold_percent=0))
+    cfg = {**proxy([R("r", "/")], [cl]), "zone": {"name": "z1", "own_cluster_hosts": {z: r.randint(1, 3) for z in zones}}}
+    return case(cid, "slow_start_lb", cfg, [Q("/", repeat=1600, concurrency=4)], kind="distribution")
+
+
+def slow_start_extras(r, cid):
+    """a host that comes back is given its share by and by"""
+    start = {"window_ms": r.choice((3000, 4000)), **maybe(r, 0.5, aggression=r.choice((0.5, 2.0))), **maybe(r, 0.4, min_weight_percent=r.choice((0, 30)))}
+    cl = C("s", ["a", H("b", **maybe(r, 0.3, weight=3))], lb_policy=r.choice(("round_robin", "least_request")), health_check={"timeout_ms": 200, "interval_ms": 100, "unhealthy_threshold": 1, "healthy_threshold": 1}, panic_threshold_percent=0, slow_start=start)
+    q = [Q("/", at, repeat=200, concurrency=2) for at in (4600, 5400, 6200, 9000)]
+    return case(cid, "slow_start_lb", proxy([R("r", "/")], [cl]), q, {"health": {"b": [{"from_ms": 0, "status": 503}, {"from_ms": 4000, "status": 200}]}}, kind="distribution")
+
+
+def adaptive_extras(r, cid):
+    """adaptive concurrency while it measures the round trip: the limit is then the least one, and certain"""
+    f = {"type": "adaptive_concurrency", "limit": {"update_interval_ms": 100}, "min_rtt": {"interval_ms": 60000, "request_count": 100, **maybe(r, 0.6, min_concurrency=r.randint(1, 4))}, **maybe(r, 0.3, status=r.choice((429, 503)))}
+    q = [Q(f"/{i}", t, abort_after_ms=r.choice((250, 1900, 1900))) for i, t in enumerate(sorted(r.sample(range(0, 1500, 70), 8)))]
+    return case(cid, "admission", proxy([R("r", "/")], [C("s")], filters=[f]), q, {"default": [{"status": 200, "delay_ms": 435}]})
+
+
+def format_extras(r, cid):
+    """formats in header changes that tell of the request's course"""
+    formats = ("%RESPONSE_CODE%", "%RESPONSE_FLAGS%|%RESPONSE_FLAGS_LONG%", "%RESPONSE_CODE_DETAILS%", "%UPSTREAM_CLUSTER%", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%", "%BYTES_RECEIVED%", "%PATH%", "%PATH(NQ:ORIG)%", "%PATH(NQ:PATH):4%", "%QUERY_PARAM(q)%", "%QUERY_PARAMS%", "%UPSTREAM_PROTOCOL%", "%RESP(:status)%", "%GRPC_STATUS%|%GRPC_STATUS_NUMBER%", "%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "%ROUTE_NAME% %REQ(:path)%")
+    add = lambda: [{"name": f"x-f{i}", "value": f} for i, f in enumerate(formats) if r.random() < 0.7]
+    level = lambda: {**maybe(r, 0.7, request_headers_to_add=add()), **maybe(r, 0.8, response_headers_to_add=add())}
+    routes = [R("d", "/d", {"direct_response": {"status": 202, "body": "d"}}, **level()), R("m", "/m", "missing", **level()), R("r", "/", timeout_ms=330, **maybe(r, 0.3, prefix_rewrite="/y/"), **maybe(r, 0.5, retry=retry(r)), **level())]
+    obs = {"upstream_headers": [f"x-f{i}" for i in range(len(formats))], "response_headers": [f"x-f{i}" for i in range(len(formats))]}
+    hosts = (["a"], [H("a", listen="closed")])[r.random() < 0.2]
+    up = [r.choice(({"status": r.choice((200, 503, 404))}, {"never": True}, {"close_before_headers": True}, {"status": 200, "headers": [["grpc-status", "7"]]})) for _ in range(r.randint(1, 2))]
+    q = [Q(r.choice(("/d?q=1", "/m", "/x?q=a%20b", "/x?q", "/x/y")), 1500 * i, method="POST", **maybe(r, 0.3, body_bytes=9), **maybe(r, 0.3, headers=[["content-type", "application/grpc"]], protocol="http2"), abort_after_ms=1400, observe=obs) for i in range(3)]
+    return case(cid, "routing", {"virtual_hosts": [VH(routes, **level())], "clusters": [C("s", hosts, **maybe(r, 0.2, protocol="http2"))]}, q, {"default": up})
+
+
+def wildcard_extras(r, cid):
+    """local rate limits with a bucket for each value"""
+    bucket = lambda: {"max_tokens": r.randint(1, 3), "tokens_per_fill": 1, "fill_interval_ms": 60000}
+    entries = some(r, ([["k", ""]], [["k", "one"]], [["k", ""], ["g", "v"]], [["k", ""], ["g", ""]], [["g", ""]]), 1, 3)
+    f = {"type": "local_rate_limit", "bucket": {**bucket(), "max_tokens": r.choice((4, 20))}, "x_ratelimit_headers": True, "descriptors": [{"entries": e, "bucket": bucket()} for e in entries], **maybe(r, 0.25, per_connection=True)}
+    k, g = {"header": "x-a", "key": "k"}, {"key": "g", "value": "v"}
+    obs = {"response_headers": ["x-ratelimit-limit", "x-ratelimit-remaining"]}
+    q = [Q(f"/{i}", 150 * i, headers=r.choice(([["x-a", r.choice(("one", "two", "six", ""))]], [["x-a", "one"]], [])), **maybe(r, 0.6, connection=r.choice("xy")), observe=obs) for i in range(9)]
+    return case(cid, "local_rate_limit", proxy([R("r", "/", rate_limit_actions=some(r, ([k], [g], [k, g]), 1, 2))], [C("s")], filters=[f]), q)
+
+
+MORE = {f.__name__: f for f in (retry_extras, timeout_extras, circuit_extras, outlier_extras, fault_extras, rate_extras, routing_extras, header_extras, hop_extras, tls_extras, jwt_extras, lb_extras, admission_extras,
+        budget_extras, ejection_extras, hash_extras, spread_extras, zone_extras, slow_start_extras, adaptive_extras, format_extras, wildcard_extras)}
