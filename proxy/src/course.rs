@@ -87,6 +87,8 @@ pub(crate) enum Fact {
     },
     QueryParameter(Box<str>),
     Query,
+    /// Not modelled; it is empty, as an absent value is.
+    Unknown,
 }
 
 /// Which path is meant: that of the client, or the one that goes upstream.
@@ -106,9 +108,9 @@ pub(crate) enum GrpcForm {
 }
 
 impl Fact {
-    /// The fact of a command. The outer `None`: malformed; the inner: the command asks for something else.
-    pub(crate) fn new(name: &str, arguments: &str) -> Option<Option<Self>> {
-        Some(Some(match name {
+    /// The fact of a command, or that of none. `None`: malformed.
+    pub(crate) fn new(name: &str, arguments: &str) -> Option<Self> {
+        Some(match name {
             "RESPONSE_CODE" => Self::Code,
             "RESPONSE_FLAGS" => Self::Flags,
             "RESPONSE_FLAGS_LONG" => Self::FlagsInWords,
@@ -147,8 +149,8 @@ impl Fact {
             "QUERY_PARAM" if arguments.is_empty() => return None,
             "QUERY_PARAM" => Self::QueryParameter(arguments.into()),
             "QUERY_PARAMS" => Self::Query,
-            _ => return Some(None),
-        }))
+            _ => Self::Unknown,
+        })
     }
 
     /// Appends the fact, at most so many bytes of it; nothing if it is not known.
@@ -165,10 +167,11 @@ impl Fact {
             Self::BytesReceived => _ = write!(out, "{}", course.bytes_received),
             // Headers are written before any of the answer's body.
             Self::BytesSent => out.push('0'),
-            Self::UpstreamProtocol => match course.upstream {
-                Some(http2) => out.push_str(if http2 { "HTTP/2" } else { "HTTP/1.1" }),
-                None => {}
-            },
+            Self::UpstreamProtocol => {
+                let protocol = course.upstream.map(|http2| if http2 { "HTTP/2" } else { "HTTP/1.1" });
+                out.push_str(protocol.unwrap_or_default());
+            }
+            Self::Unknown => {}
             Self::UpstreamAddress { .. } if course.upstream.is_none() => {}
             Self::Host { port: true } | Self::UpstreamAddress { port: true } => out.push_str(course.host),
             Self::Host { port: false } | Self::UpstreamAddress { port: false } => {
@@ -185,7 +188,7 @@ impl Fact {
                 out.push_str(if *query { path } else { path::without_query(path) });
             }
             Self::QueryParameter(name) => {
-                path::percent_decode(query_parameter(request.query(), name).unwrap_or_default(), out)
+                path::percent_decode(query_parameter(request.query(), name).unwrap_or_default(), out);
             }
             Self::Query => out.push_str(request.query()),
         }

@@ -133,8 +133,6 @@ enum Part {
     PeerSans(&'static str),
     /// What is known of the request's course.
     Course(Fact, usize),
-    /// A command whose value is not modelled; it is empty, as an absent value is.
-    Unknown,
 }
 
 impl Format {
@@ -229,7 +227,7 @@ fn part(command: &str) -> Option<Part> {
         "REQUESTED_SERVER_NAME" => Part::ServerName,
         "DOWNSTREAM_PEER_URI_SAN" => Part::PeerSans("uri"),
         "DOWNSTREAM_PEER_DNS_SAN" => Part::PeerSans("dns"),
-        _ => Fact::new(name, arguments)?.map_or(Part::Unknown, |fact| Part::Course(fact, length)),
+        _ => Part::Course(Fact::new(name, arguments)?, length),
     })
 }
 
@@ -268,7 +266,6 @@ impl Part {
                 }
             }
             Self::Course(fact, length) => fact.write(*length, request, facts.course, out),
-            Self::Unknown => {}
         }
     }
 }

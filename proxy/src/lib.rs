@@ -62,7 +62,7 @@ pub use circuit::{Circuit, Resource};
 pub use cx::*;
 pub use effect::*;
 pub use error::{CompileError, CompileFault};
-pub use filter::{Authorization, RateLimitAnswer, RateLimitStats};
+pub use filter::{Authorization, AuthorizationChanges, RateLimitAnswer, RateLimitStats};
 pub use flag::*;
 pub use head::*;
 pub use hosts::{ClusterError, HealthResult};

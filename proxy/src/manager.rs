@@ -37,6 +37,7 @@ impl Stream {
         self.request_timeout = Alarm::OFF;
         self.fault_delay = Alarm::OFF;
         self.callout = Alarm::OFF;
+        self.authorized.clear();
         self.filters.clear();
         self.redirects = 0;
         self.lost_route = false;

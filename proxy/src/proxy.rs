@@ -8,7 +8,7 @@ use crate::{
     access_log::AccessLog,
     circuit::Circuit,
     config::{Host, RoutingPriority},
-    filter::{Authorization, RateLimitAnswer, RateLimitStats},
+    filter::{Authorization, AuthorizationChanges, RateLimitAnswer, RateLimitStats},
     machine::{Core, Machine, Version},
     response::Response,
     stream::Phase,
@@ -125,7 +125,18 @@ impl Proxy {
 
     /// The external authorizer has answered, as [`Effect::Authorize`](crate::Effect::Authorize) asked.
     pub fn on_authorized(&mut self, cx: &mut Cx<'_>, stream: StreamId, answer: Authorization) {
-        self.handle(cx, |machine| machine.authorized(stream, answer));
+        self.on_authorized_with(cx, stream, answer, &AuthorizationChanges::default());
+    }
+
+    /// The external authorizer has answered, and wants headers changed.
+    pub fn on_authorized_with(
+        &mut self,
+        cx: &mut Cx<'_>,
+        stream: StreamId,
+        answer: Authorization,
+        changes: &AuthorizationChanges<'_>,
+    ) {
+        self.handle(cx, |machine| machine.authorized(stream, answer, changes));
     }
 
     /// The rate limit service has answered, as [`Effect::CheckRateLimit`](crate::Effect::CheckRateLimit) asked.

@@ -21,6 +21,7 @@ pub(crate) struct Reply<'r> {
     flag: Option<ResponseFlag>,
     flags_late: bool,
     header: Option<(&'r str, &'r str)>,
+    set: &'r [(&'r str, &'r str)],
     mutations: Option<&'r Mutations>,
     grpc_status: GrpcStatus,
     from_router: bool,
@@ -59,6 +60,7 @@ impl<'r> Reply<'r> {
             flag: None,
             flags_late: false,
             header: None,
+            set: &[],
             mutations: None,
             grpc_status: GrpcStatus::Mapped,
             from_router: false,
@@ -90,6 +92,11 @@ impl<'r> Reply<'r> {
 
     pub(crate) const fn header(self, name: &'r str, value: &'r str) -> Self {
         Self { header: Some((name, value)), ..self }
+    }
+
+    /// Headers that replace whatever else is there.
+    pub(crate) const fn set(self, headers: &'r [(&'r str, &'r str)]) -> Self {
+        Self { set: headers, ..self }
     }
 
     /// Further changes to the headers of the answer.
@@ -204,6 +211,7 @@ impl Machine<'_, '_> {
             let course = route.map_or(course, |route| route.on(course));
             mutations.apply_to_reply(&stream.request, &mut response.headers, &course);
         }
+        reply.set.iter().for_each(|(name, value)| response.headers.set(name, value));
         response.headers.set("server", "envoy");
         let status = response.status;
         stream.close_header();

@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 
 use crate::{
     ClusterId, ConnectionId, HostId, ListenerId, Nanos, RequestKey, ResponseFlag, ResponseFlags, StreamId, Time,
-    filter::Admitted, hosts::Tried, pool::PoolId, request::Request, response::Response, retry::RetryState,
-    table::Resolution, timeout::Timeouts,
+    filter::Admitted, header_list::HeaderList, hosts::Tried, pool::PoolId, request::Request, response::Response,
+    retry::RetryState, table::Resolution, timeout::Timeouts,
 };
 
 /// A deadline that may be unset. A timer that fires before it, or without it, is a late one and means nothing.
@@ -157,6 +157,8 @@ pub(crate) struct Stream {
     pub(crate) request_timeout: Alarm,
     pub(crate) fault_delay: Alarm,
     pub(crate) callout: Alarm,
+    /// What an authorizer adds to the answer.
+    pub(crate) authorized: HeaderList,
     /// Filters that the request has passed and that want to know how it ends.
     pub(crate) filters: SmallVec<[Admitted; 4]>,
     pub(crate) redirects: u32,

@@ -6,8 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use meshproof_proxy::{
-    Authorization, ClusterId, Cx, Effect, Effects, ListenerId, Peer, Proxy, RateLimitAnswer, RequestHead, RequestKey,
-    StreamId, Table, Time, TimerId,
+    Authorization, AuthorizationChanges, ClusterId, Cx, Effect, Effects, ListenerId, Peer, Proxy, RateLimitAnswer,
+    RequestHead, RequestKey, ResponseHead, StreamId, Table, Time, TimerId,
     config::{Cluster, Config, ExtAuthz, Filter, RateLimit, RateLimitAction, RouteAction},
 };
 use support::{Keyed, config, hosts, ms, to_cluster};
@@ -148,6 +148,64 @@ fn an_authorizer_allows_denies_or_fails() {
         if let Some((status, _, "ext_authz_denied")) = expect {
             assert_eq!(outcome.cluster(&format!("upstream_rq_{status}")), 1, "charged to the route's cluster");
         }
+    }
+}
+
+#[test]
+fn an_authorizer_changes_the_request_or_the_refusal() {
+    let changes = AuthorizationChanges {
+        set: &[("x-user", "ann")],
+        append: &[("x-role", "b")],
+        remove: &["cookie"],
+        response: &[("x-checked", "1"), ("content-type", "text/html")],
+        body: "<p>no</p>",
+    };
+    let filter = ExtAuthz { provider: "authz".to_owned(), ..ExtAuthz::default() };
+    let mut config = config(to_cluster("a"), Cluster::new("a", hosts(1)));
+    config.listeners[0].filters.push(Filter::ExtAuthz(filter));
+    let head = RequestHead {
+        key: RequestKey(1),
+        method: "GET",
+        authority: "svc",
+        path: "/",
+        headers: &[("x-user", "forged"), ("x-role", "a"), ("cookie", "c")],
+        tokens: &[],
+        peer: Peer::default(),
+        http2: false,
+    };
+    // answer, values of x-user, x-role and cookie upstream, of x-checked and content-type downstream, the body
+    let table = [
+        (Authorization::Allowed, ["ann", "a,b", ""], ["1", "text/plain,text/html"], ""),
+        (Authorization::Denied(401), ["", "", ""], ["1", "text/html"], "<p>no</p>"),
+        (Authorization::Failed, ["", "", ""], ["", ""], ""),
+    ];
+    for (answer, upstream, downstream, body) in table {
+        let mut driver = Driver::new(&config);
+        let stream = driver.call(|proxy, cx| proxy.on_request(cx, ListenerId::new(0), &head, true));
+        driver.call(|proxy, cx| proxy.on_authorized_with(cx, stream, answer, &changes));
+        let connect = driver.seen.iter().find_map(|effect| match effect {
+            Effect::Connect { connection, .. } => Some(*connection),
+            _ => None,
+        });
+        if let Some(connection) = connect {
+            driver.call(|proxy, cx| proxy.on_connected(cx, connection, None));
+            let attempt = driver.seen.iter().find_map(|effect| match effect {
+                Effect::Send { attempt, .. } => Some(*attempt),
+                _ => None,
+            });
+            let attempt = attempt.expect("the request is sent");
+            let request = driver.proxy.upstream_request(attempt).unwrap();
+            let got = ["x-user", "x-role", "cookie"].map(|name| request.header(name).collect::<Vec<_>>().join(","));
+            assert_eq!(got, upstream, "{answer:?}");
+            let head = ResponseHead { status: 200, headers: &[("content-type", "text/plain")] };
+            driver.call(|proxy, cx| proxy.on_response(cx, attempt, &head, true));
+        }
+        let response = driver.proxy.response(stream).unwrap();
+        let values = |name| {
+            response.headers().filter(|(key, _)| *key == name).map(|(_, value)| value).collect::<Vec<_>>().join(",")
+        };
+        assert_eq!(["x-checked", "content-type"].map(values), downstream, "{answer:?}");
+        assert_eq!(response.body(), body, "{answer:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     machine::Machine,
     reply::Reply,
     stats::HttpCounter,
-    stream::{Alarm, Phase},
+    stream::{Alarm, Phase, Stream},
     table::{ExtAuthzTable, FilterTable},
 };
 
@@ -22,6 +22,22 @@ pub enum Authorization {
     Failed,
 }
 
+/// What an authorizer wants changed; names in lower case, pseudo headers left out (Envoy: `OkHttpResponse` and
+/// `DeniedHttpResponse`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuthorizationChanges<'a> {
+    /// Headers that replace the request's, if it may pass.
+    pub set: &'a [(&'a str, &'a str)],
+    /// Headers that are added to the request, if it may pass.
+    pub append: &'a [(&'a str, &'a str)],
+    /// Headers that are taken from the request, if it may pass; last of all.
+    pub remove: &'a [&'a str],
+    /// Headers of the answer: added to the upstream's if the request may pass, set in the refusal if not.
+    pub response: &'a [(&'a str, &'a str)],
+    /// The body of a refusal.
+    pub body: &'a str,
+}
+
 /// What the rate limit service says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateLimitAnswer {
@@ -31,6 +47,16 @@ pub enum RateLimitAnswer {
     OverLimit,
     /// The service failed.
     Failed,
+}
+
+impl Stream {
+    fn change_as_authorized(&mut self, changes: &AuthorizationChanges<'_>) {
+        let headers = self.request.headers_mut();
+        changes.set.iter().for_each(|(name, value)| headers.set(name, value));
+        changes.append.iter().for_each(|(name, value)| headers.push(name, value));
+        changes.remove.iter().for_each(|name| _ = headers.remove(name));
+        changes.response.iter().for_each(|(name, value)| self.authorized.push(name, value));
+    }
 }
 
 impl Machine<'_, '_> {
@@ -78,14 +104,16 @@ impl Machine<'_, '_> {
         }
         let Phase::Filters(index) = stream.phase else { return };
         match self.filter(id, index) {
-            Some((FilterTable::ExtAuthz(_), _)) => self.authorized(id, Authorization::Failed),
+            Some((FilterTable::ExtAuthz(_), _)) => {
+                self.authorized(id, Authorization::Failed, &AuthorizationChanges::default());
+            }
             Some((FilterTable::RateLimit(_), _)) => self.rate_limited(id, RateLimitAnswer::Failed),
             _ => {}
         }
     }
 
     /// The external authorizer has answered.
-    pub(crate) fn authorized(&mut self, id: StreamId, answer: Authorization) {
+    pub(crate) fn authorized(&mut self, id: StreamId, answer: Authorization, changes: &AuthorizationChanges<'_>) {
         let Some(index) = self.waiting_filter(id) else { return };
         let Some((FilterTable::ExtAuthz(filter), _)) = self.filter(id, index) else { return };
         self.answer_came(id);
@@ -93,6 +121,7 @@ impl Machine<'_, '_> {
         let reply = match answer {
             Authorization::Allowed => {
                 self.count_http(listener, HttpCounter::ExtAuthzOk);
+                self.stream(id).change_as_authorized(changes);
                 None
             }
             Authorization::Denied(status) => {
@@ -100,7 +129,7 @@ impl Machine<'_, '_> {
                 if let Some(cluster) = self.stream(id).cluster {
                     self.core.stats.cluster_mut(cluster).charge(status);
                 }
-                Some(Reply::new(status, "ext_authz_denied"))
+                Some(Reply::new(status, "ext_authz_denied").body(changes.body).set(changes.response))
             }
             Authorization::Failed => {
                 self.count_http(listener, HttpCounter::ExtAuthzError);

@@ -266,6 +266,7 @@ impl<'a> Machine<'a, '_> {
         let now = self.cx.now;
         let filters = &self.listener(id).filters;
         let stream = &mut self.core.streams[id];
+        stream.authorized.iter().for_each(|(name, value)| stream.response.headers.push(name, value));
         for admitted in &stream.filters {
             let Admitted::RateLimit { place, bucket } = *admitted else { continue };
             let state = self.core.filters.get_mut(stream.version, stream.listener, usize::from(place));

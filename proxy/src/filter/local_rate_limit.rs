@@ -101,11 +101,8 @@ impl LocalRateLimitState {
             matched.into_iter().map(|matched| buckets.id(config, now, matched)).collect();
         matched.sort_by(|a, b| buckets.get(config, now, *a).cmp_rate(&buckets.get(config, now, *b)));
         for bucket in matched.iter().copied().chain([BucketId::Default]) {
-            let is_taken = match buckets.find(bucket) {
-                Some(bucket) => bucket.take(now),
-                // Pushed out by another match of the same request.
-                None => true,
-            };
+            // One that was pushed out by another match of the same request was full.
+            let is_taken = buckets.find(bucket).is_none_or(|bucket| bucket.take(now));
             if !is_taken {
                 return Met { allowed: false, bucket };
             }
@@ -154,15 +151,14 @@ impl Buckets {
             self.wildcards.len() - 1
         });
         let buckets = &mut self.wildcards[at].buckets;
-        let entry = match buckets.iter().position(|(_, known, _)| *known == values) {
-            Some(at) => buckets.remove(at),
-            None => {
-                if buckets.len() >= WILDCARD_VALUES {
-                    buckets.remove(0);
-                }
-                self.made += 1;
-                (self.made, values, Bucket::full(config.descriptors[usize::from(descriptor)].bucket, now))
+        let entry = if let Some(at) = buckets.iter().position(|(_, known, _)| *known == values) {
+            buckets.remove(at)
+        } else {
+            if buckets.len() >= WILDCARD_VALUES {
+                buckets.remove(0);
             }
+            self.made += 1;
+            (self.made, values, Bucket::full(config.descriptors[usize::from(descriptor)].bucket, now))
         };
         let number = entry.0;
         buckets.push(entry);

@@ -11,7 +11,7 @@ mod fault;
 mod local_rate_limit;
 mod state;
 
-pub use callout::{Authorization, RateLimitAnswer};
+pub use callout::{Authorization, AuthorizationChanges, RateLimitAnswer};
 pub(crate) use chain::Admitted;
 pub use local_rate_limit::RateLimitStats;
 pub(crate) use state::FilterStates;

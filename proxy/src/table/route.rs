@@ -235,7 +235,7 @@ impl RouteEntry {
         let course = self.on(course);
         let specific = self.weighted(weighted).map(|entry| &entry.response);
         Levels::in_order(&self.mutations.response, specific, |level| {
-            level.apply_to_response(request, headers, &course)
+            level.apply_to_response(request, headers, &course);
         });
     }
 

@@ -76,6 +76,22 @@ fn localities_share_by_weight_and_health() {
 }
 
 #[test]
+fn hosts_within_weighted_localities_are_a_matter_of_chance() {
+    let localities = [("a", 3), ("a", 3), ("b", 1), ("c", 2), ("c", 2), ("c", 2)];
+    let host = |(number, (name, weight)): (usize, &(&str, u32))| Host {
+        locality: (*name).to_owned(),
+        locality_weight: Some(*weight),
+        ..host(number)
+    };
+    let common_lb = CommonLb { locality_weighted: true, ..CommonLb::default() };
+    let hosts = localities.iter().enumerate().map(host).collect();
+    let mut rig = Rig::new(&Cluster { lb_policy: LbPolicy::Random, common_lb, ..Cluster::new("c", hosts) });
+    let counts = rig.spread(6, 12_000);
+    // 3 : 1 : 2 among the localities, evenly within each.
+    statistics::assert_shares(&counts, &[3000, 3000, 2000, 1333, 1333, 1334]);
+}
+
+#[test]
 fn zones_keep_what_they_can_serve() {
     let zones = ["a", "a", "b", "b", "b", "b", "c", "c"];
     let hosts = zones.iter().enumerate().map(|(n, zone)| Host { locality: (*zone).to_owned(), ..host(n) }).collect();
