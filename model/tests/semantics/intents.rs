@@ -200,7 +200,7 @@ spec:
     },
     Intent {
         name: "a 503 is tried again, twice at most",
-        istio: "  - {retries: {attempts: 2, retryOn: '503'}, route: [{destination: {host: reviews-v1}}]}
+        istio: "  - {retries: {attempts: 2, retryOn: 'connect-failure,503'}, route: [{destination: {host: reviews-v1}}]}
 ",
         gateway_api: "  - {retry: {attempts: 2, codes: [503]}, backendRefs: [{name: reviews-v1, port: 9080}]}
 ",
