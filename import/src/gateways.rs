@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use meshproof_model::{
-    ContainerPort, Labels, Located, Mesh, Meta, ProxyMode, Resolution, ResourceRef, Service, ServicePort, TargetPort,
-    Unmodelled, Workload, istio,
-    kubernetes::{PodLife, ServiceOptions},
-    linkerd::ProxyOptions,
-};
+use meshproof_model::{Labels, Mesh, ProxyMode, Service, ServicePort, TargetPort, Unmodelled, Workload, istio};
 
-use crate::kubernetes::{protocol, workload::selects};
+use crate::{
+    kubernetes::{protocol, workload::selects},
+    stand_in::StandIn,
+};
 
 /// Pods that a Gateway selects are proxies themselves where their labels or containers say so: an `istio` label is what
 /// Istio's own gateways are told apart by.
@@ -63,39 +61,18 @@ fn stand_in_for(
     };
     let account = if installed.is_some() { format!("{name}-service-account") } else { name.clone() };
     let at = first.at.clone();
-    let meta = |kind: &str| Meta {
-        resource: ResourceRef { kind: kind.to_owned(), namespace: namespace.clone(), name: name.clone() },
-        labels: selector.clone(),
-        annotations: Labels::new(),
-        created: None,
-        at: at.clone(),
-    };
-    let ports = server_ports(gateways);
-    let workload = Workload {
-        meta: meta("Gateway"),
-        labels: selector.clone(),
-        annotations: Labels::new(),
-        service_account: Located::new(account, at.clone()),
-        replicas: Located::new(1, at.clone()),
-        ports: ports.iter().map(|p| ContainerPort { name: p.name.clone(), number: p.number.value }).collect(),
-        env: Vec::new(),
-        proxy: ProxyMode::Gateway,
-        proxy_at: at.clone(),
-        host_network: false,
-        life: PodLife::default(),
-        linkerd: ProxyOptions::default(),
-    };
-    let service = (mesh.find_service(&namespace, &name).is_none()).then(|| Service {
-        meta: meta("Service"),
+    let (workload, service) = StandIn {
         host: format!("{name}.{namespace}.svc.{cluster_domain}"),
-        external: false,
-        resolution: Resolution::Balanced,
-        ports,
+        ports: server_ports(gateways),
+        labels: selector.clone(),
         selector: selector.clone(),
-        export_to: Vec::new(),
-        options: ServiceOptions::default(),
-        linkerd: ProxyOptions::default(),
-    });
+        at: at.clone(),
+        namespace: namespace.clone(),
+        name: name.clone(),
+        account,
+    }
+    .make();
+    let service = mesh.find_service(&namespace, &name).is_none().then_some(service);
     let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let reason = format!(
         "no pod of the manifests has the labels that it selects ({}); one replica of `{namespace}/{name}` stands in \

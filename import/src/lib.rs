@@ -22,6 +22,7 @@ mod object;
 mod references;
 mod registry;
 mod schema;
+mod stand_in;
 mod suppression;
 mod terraform;
 mod unmodelled;

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use meshproof_model::{
-    ContainerPort, GATEWAY_NAME, Labels, Located, Mesh, Meta, ProxyMode, Resolution, ResourceRef, Service, ServicePort,
-    TargetPort, Unmodelled, Workload, complete_host,
+    GATEWAY_NAME, Labels, Mesh, ProxyMode, ServicePort, TargetPort, Unmodelled, complete_host,
     gateway_api::{Address, Gateway},
-    kubernetes::{PodLife, ServiceOptions},
-    linkerd::ProxyOptions,
 };
 
-use crate::kubernetes::protocol;
+use crate::{kubernetes::protocol, stand_in::StandIn};
 
 /// Pods with a Gateway's name in their label, or behind the Service that a Gateway names as its address, are its
 /// proxies.
@@ -72,43 +69,20 @@ fn add_for(gateway: &Gateway, mesh: &mut Mesh) {
         |(name, rest)| (name.to_owned(), rest.split('.').next().unwrap_or(rest).to_owned()),
     );
     let account = gateway.meta.annotations.get("gateway.istio.io/service-account").unwrap_or(&name).clone();
-    let at = gateway.meta.at.clone();
     let selector = Labels::from([(GATEWAY_NAME.to_owned(), gateway.meta.name().to_owned())]);
     let mut labels = gateway.infrastructure_labels.clone();
     labels.extend(selector.clone());
-    let meta = |kind: &str| Meta {
-        resource: ResourceRef { kind: kind.to_owned(), namespace: namespace.clone(), name: name.clone() },
-        labels: labels.clone(),
-        annotations: Labels::new(),
-        created: None,
-        at: at.clone(),
-    };
-    let ports = ports(gateway, mesh);
-    let workload = Workload {
-        meta: meta("Gateway"),
-        labels: labels.clone(),
-        annotations: Labels::new(),
-        service_account: Located::new(account, at.clone()),
-        replicas: Located::new(1, at.clone()),
-        ports: ports.iter().map(|p| ContainerPort { name: p.name.clone(), number: p.number.value }).collect(),
-        env: Vec::new(),
-        proxy: ProxyMode::Gateway,
-        proxy_at: at.clone(),
-        host_network: false,
-        life: PodLife::default(),
-        linkerd: ProxyOptions::default(),
-    };
-    let service = Service {
-        meta: meta("Service"),
+    let (workload, service) = StandIn {
         host: host.clone().unwrap_or_else(|| format!("{name}.{namespace}.svc.{}", mesh.domain())),
-        external: false,
-        resolution: Resolution::Balanced,
-        ports,
+        ports: ports(gateway, mesh),
+        labels,
         selector,
-        export_to: Vec::new(),
-        options: ServiceOptions::default(),
-        linkerd: ProxyOptions::default(),
-    };
+        at: gateway.meta.at.clone(),
+        namespace: namespace.clone(),
+        name: name.clone(),
+        account,
+    }
+    .make();
     let is_known = mesh.find_host(&service.host).is_some();
     let is_istio = class.starts_with("istio");
     let mut reason =

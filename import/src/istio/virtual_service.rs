@@ -14,6 +14,27 @@ use crate::{cx::Cx, field::Field, object::Object};
 /// Everything, in parts per million.
 const ALL: u32 = 1_000_000;
 
+/// Names of gRPC's statuses, by number.
+pub(crate) const GRPC_STATUSES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
 /// Reads one.
 pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<VirtualService> {
     let spec = object.get("spec")?;
@@ -165,28 +186,9 @@ fn fault(field: &Field<'_>, cx: &mut Cx) -> HttpFault {
 
 /// `grpcStatus`, by name or number.
 fn grpc_status(abort: &Field<'_>, cx: &mut Cx) -> Option<u32> {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
     let field = abort.get("grpcStatus")?;
     let text = field.text()?;
-    let named = NAMES.iter().position(|name| *name == text).and_then(|i| u32::try_from(i).ok());
+    let named = GRPC_STATUSES.iter().position(|name| *name == text).and_then(|i| u32::try_from(i).ok());
     let status = named.or_else(|| text.parse().ok().filter(|code| *code <= 16));
     if status.is_none() {
         cx.invalid(&field, format!("`{text}` is not a gRPC status"), "write a name such as `UNAVAILABLE`, or 0 to 16");

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use meshproof_model::{
-    ContainerPort, INGRESS_CLASS, Labels, Located, Mesh, Meta, Protocol, ProxyMode, Resolution, ResourceRef, Service,
-    ServicePort, TargetPort, Unmodelled, Workload,
+    INGRESS_CLASS, Labels, Located, Mesh, Protocol, Service, ServicePort, TargetPort, Unmodelled, Workload,
     gateway_api::Ingress,
-    kubernetes::{PodLife, ServiceOptions},
-    linkerd::ProxyOptions,
 };
+
+use crate::stand_in::StandIn;
 
 /// Adds a workload and a service for every class whose controller is not among the manifests.
 pub(crate) fn add(mesh: &mut Mesh) {
@@ -52,13 +51,6 @@ fn stand_in(class: &str, first: &Ingress, has_tls: bool, mesh: &Mesh) -> (Worklo
         (name.clone(), name.clone(), name, labels)
     };
     let at = first.meta.at.clone();
-    let meta = |kind: &str| Meta {
-        resource: ResourceRef { kind: kind.to_owned(), namespace: namespace.clone(), name: name.clone() },
-        labels: labels.clone(),
-        annotations: Labels::new(),
-        created: None,
-        at: at.clone(),
-    };
     let port = |number: u16, protocol: Protocol| ServicePort {
         name: if number == 443 { "https".to_owned() } else { "http".to_owned() },
         number: Located::new(number, at.clone()),
@@ -67,30 +59,15 @@ fn stand_in(class: &str, first: &Ingress, has_tls: bool, mesh: &Mesh) -> (Worklo
     };
     let mut ports = vec![port(80, Protocol::Http)];
     ports.extend(has_tls.then(|| port(443, Protocol::Https)));
-    let workload = Workload {
-        meta: meta("Gateway"),
-        labels: labels.clone(),
-        annotations: Labels::new(),
-        service_account: Located::new(account, at.clone()),
-        replicas: Located::new(1, at.clone()),
-        ports: ports.iter().map(|p| ContainerPort { name: p.name.clone(), number: p.number.value }).collect(),
-        env: Vec::new(),
-        proxy: ProxyMode::Gateway,
-        proxy_at: at.clone(),
-        host_network: false,
-        linkerd: ProxyOptions::default(),
-        life: PodLife::default(),
-    };
-    let service = Service {
-        meta: meta("Service"),
+    StandIn {
         host: format!("{name}.{namespace}.svc.{}", mesh.domain()),
-        external: false,
-        resolution: Resolution::Balanced,
         ports,
         selector: labels.clone(),
-        export_to: Vec::new(),
-        linkerd: ProxyOptions::default(),
-        options: ServiceOptions::default(),
-    };
-    (workload, service)
+        labels,
+        at: at.clone(),
+        namespace,
+        name,
+        account,
+    }
+    .make()
 }

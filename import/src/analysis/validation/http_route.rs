@@ -5,7 +5,7 @@ use super::{
     common::{self, destination, duration, gateway_names, header_changes},
     names,
 };
-use crate::analysis::tree::Tree;
+use crate::{analysis::tree::Tree, istio::virtual_service::GRPC_STATUSES};
 
 const RETRY_ON: &[&str] = &[
     "5xx",
@@ -27,26 +27,6 @@ const RETRY_ON: &[&str] = &[
 ];
 
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"];
-
-const GRPC_STATUSES: &[&str] = &[
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "UNAUTHENTICATED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-];
 
 /// `is_delegate`: the `VirtualService` has no hosts of its own.
 pub(super) fn check(rule: Tree<'_>, path: &str, is_delegate: bool, found: &mut Found) {

@@ -86,7 +86,7 @@ impl Pattern {
             (Self::Prefix(own), Self::Prefix(prefix)) => own.starts_with(prefix.as_str()),
             (Self::Regex(own), Self::Regex(other)) if own == other => true,
             (Self::Prefix(_) | Self::Regex(_), Self::Regex(_)) | (Self::Regex(_), Self::Prefix(_)) => {
-                let languages = self.language().zip(wider.language());
+                let languages = self.automaton(false).zip(wider.automaton(false));
                 languages.and_then(|(own, wider)| own.is_within(&wider)).unwrap_or(false)
             }
             _ => false,
@@ -101,7 +101,7 @@ impl Pattern {
             (_, Self::Exact(text)) => self.contains(text) == Some(false),
             (Self::Prefix(a), Self::Prefix(b)) => !a.starts_with(b.as_str()) && !b.starts_with(a.as_str()),
             _ => {
-                let languages = self.language().zip(other.language());
+                let languages = self.automaton(false).zip(other.automaton(false));
                 languages.and_then(|(a, b)| a.meets(&b)).is_some_and(|meets| !meets)
             }
         }
@@ -124,14 +124,6 @@ impl Pattern {
             Self::Present => None,
             Self::Exact(exact) => Language::regex(&text(exact)),
             Self::Prefix(prefix) => Language::regex(&format!("{}(?s:.)*", text(prefix))),
-            Self::Regex(pattern) => Language::regex(pattern),
-        }
-    }
-
-    fn language(&self) -> Option<Language> {
-        match self {
-            Self::Present => None,
-            Self::Exact(text) | Self::Prefix(text) => Language::prefix(text),
             Self::Regex(pattern) => Language::regex(pattern),
         }
     }
