@@ -15,6 +15,7 @@ use crate::{
     config::EscapedSlashes,
     grpc,
     header_list::HeaderList,
+    jwt::Found,
     path,
     rewrite::PathRewrite,
     table::{HeaderMatch, ListenerTable, ManagerOptions, PathMatch},
@@ -38,6 +39,8 @@ pub(crate) struct Request {
     pub(crate) tokens: Vec<Arc<Token>>,
     /// Verified tokens by their metadata keys.
     pub(crate) payloads: Vec<(Arc<str>, Arc<Token>)>,
+    /// What a filter for tokens found and has not judged yet; kept for its room.
+    pub(crate) found: Vec<Found>,
     /// What other filters have left behind.
     pub(crate) metadata: Option<Arc<Metadata>>,
     pub(crate) http2: bool,

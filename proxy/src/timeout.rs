@@ -101,8 +101,8 @@ pub(crate) fn max_stream_duration(
     let Some(max) = route.and_then(|route| route.grpc_timeout_header_max) else { return configured };
     let Some(asked) = grpc_timeout else { return configured };
     let offset = route.and_then(|route| route.grpc_timeout_header_offset).unwrap_or(Nanos::ZERO);
-    let asked = asked - offset;
-    Some(if max.is_zero() { asked } else { asked.min(max) })
+    let capped = if max.is_zero() { asked } else { asked.min(max) };
+    Some(capped - offset)
 }
 
 #[cfg(test)]
@@ -164,6 +164,8 @@ mod tests {
             (route(None, Some(0), None), Some(100), Some(100)),
             (route(None, Some(50), None), Some(100), Some(50)),
             (route(None, Some(0), Some(150)), Some(400), Some(250)),
+            (route(None, Some(300), Some(150)), Some(400), Some(150)),
+            (route(None, Some(300), Some(500)), Some(400), Some(0)),
             (route(None, Some(0), Some(150)), Some(100), Some(0)),
             (route(None, Some(0), None), None, Some(900)),
         ];

@@ -245,9 +245,10 @@ impl Refusal {
     }
 }
 
-/// A certificate that is shown is verified, even where none is required.
+/// A certificate that is shown is verified, even where none is required. Who asks for names requires one (Envoy:
+/// `DefaultCertValidator::initializeSslContexts`).
 fn verify_client(server: &DownstreamTls, shown: Option<&Identity>) -> Result<(), Refusal> {
-    if shown.is_none() && server.mode == TlsMode::Simple {
+    if shown.is_none() && server.mode == TlsMode::Simple && server.client_sans.is_empty() {
         return Ok(());
     }
     verify(server.trusted_ca.as_deref(), &server.client_sans, server.allow_expired_certificate, shown)

@@ -113,6 +113,22 @@ impl World<'_> {
         }
     }
 
+    /// The proxy before has given a flow up; the flow's own proxy reads that once its due timers have run.
+    pub(crate) fn give_up_carried(&mut self, flow: usize) {
+        self.leaving.push(flow);
+        self.after_timers(Event::Leave(flow));
+    }
+
+    /// Proxies read that these of their flows were given up.
+    pub(crate) fn leave_all(&mut self, is_read: impl Fn(&Self, usize) -> bool) {
+        let (read, unread) = std::mem::take(&mut self.leaving).into_iter().partition(|flow| is_read(self, *flow));
+        self.leaving = unread;
+        let read: Vec<usize> = read;
+        for flow in read {
+            self.leave(flow, false);
+        }
+    }
+
     /// The proxy before this one has given a flow up, or the client has closed its connection.
     pub(crate) fn leave(&mut self, flow: usize, is_client: bool) {
         let Flow { node, stream: Some(stream), ended: false, .. } = self.flows[flow] else { return };

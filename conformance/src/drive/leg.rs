@@ -183,6 +183,8 @@ impl World<'_> {
             }
             _ => {}
         }
+        // What was sent before this request is read before it.
+        self.leave_all(|this, leaving| this.flows[leaving].node == node);
         let Leg { flow, link, ref head, .. } = self.legs[leg];
         let body_bytes = self.flows[flow].body_bytes;
         let complete = self.flows[flow].complete;
@@ -304,7 +306,7 @@ impl World<'_> {
             self.arrivals[arrival].reset_by_proxy = true;
         }
         if let Some(flow) = self.legs[leg].carries.filter(|_| was_alive) {
-            self.after_timers(Event::Leave(flow));
+            self.give_up_carried(flow);
         }
     }
 
@@ -314,7 +316,7 @@ impl World<'_> {
             self.legs[leg].alive = false;
             self.legs[leg].waiting = false;
             if let Some(flow) = self.legs[leg].carries {
-                self.after_timers(Event::Leave(flow));
+                self.give_up_carried(flow);
             }
         }
     }

@@ -119,6 +119,8 @@ pub(crate) struct World<'c> {
     pub(crate) rig_free: Time,
     /// Flows with answers for the proxy before them.
     pub(crate) answered: Vec<usize>,
+    /// Flows that the proxy before them has given up, which their own proxy has not read yet.
+    pub(crate) leaving: Vec<usize>,
     pub(crate) client: Client,
     pub(crate) exchanges: Vec<Exchange>,
 }
@@ -142,6 +144,7 @@ impl<'c> World<'c> {
             transport_failure: None,
             rig_free: CREATION,
             answered: Vec::new(),
+            leaving: Vec::new(),
             client: Client::new(case),
             exchanges: Vec::new(),
         };
@@ -271,7 +274,7 @@ impl<'c> World<'c> {
             Event::Settings(link) => self.settings(link),
             Event::Arrive(leg) => self.arrive(leg),
             Event::Step(leg, step) => self.step(leg, step),
-            Event::Leave(flow) => self.leave(flow, false),
+            Event::Leave(flow) => self.leave_all(|_, leaving| leaving == flow),
             Event::Health { node, cluster, host } => self.health_checked(node, cluster, host),
             Event::Timer(node, timer) => {
                 if self.nodes[node].proxy.is_live(timer) {

@@ -35,8 +35,13 @@ impl Machine<'_, '_> {
     pub(super) fn jwt(&mut self, id: StreamId, filter: &JwtTable) -> Step {
         let named = self.route(id).and_then(|route| route.overrides.jwt_requirement.as_deref());
         let stream = &mut self.core.streams[id];
-        let listener = stream.listener;
-        let Authentication { denial, is_preflight, cache_misses } = filter.authenticate(&mut stream.request, named);
+        let judged = filter.authenticate(&mut stream.request, named);
+        self.jwt_judged(id, judged)
+    }
+
+    pub(super) fn jwt_judged(&mut self, id: StreamId, judged: Authentication) -> Step {
+        let Authentication { denial, is_preflight, cache_misses } = judged;
+        let listener = self.stream(id).listener;
         for _ in 0..cache_misses {
             self.count_http(listener, HttpCounter::JwtCacheMiss);
         }

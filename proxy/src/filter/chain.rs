@@ -60,11 +60,8 @@ impl<'a> Machine<'a, '_> {
     fn run_filter(&mut self, id: StreamId, index: usize) -> Step {
         let Some((filter, place)) = self.filter(id, index) else {
             if let FilterTable::Jwt(jwt) = &self.listener(id).filters[index] {
-                // Where a route switches it off, Envoy's filter still counts, and takes forged headers out.
-                let stream = self.stream(id);
-                jwt.sanitize(&mut stream.request);
-                let listener = stream.listener;
-                self.count_http(listener, HttpCounter::JwtAllowed);
+                let passed = jwt.pass(&mut self.stream(id).request);
+                return self.jwt_judged(id, passed);
             }
             return Step::Continue;
         };

@@ -1,8 +1,9 @@
 //! Where tokens are looked for (Envoy: `Extractor`).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use crate::{config::JwtProvider, hash, path, request::Request, table::query_parameter};
+use super::{Status, form};
+use crate::{Token, config::JwtProvider, hash, path, request::Request, table::query_parameter};
 
 /// The places of one or several providers: headers, then query parameters, then cookies, each kind sorted.
 #[derive(Debug)]
@@ -24,10 +25,11 @@ enum Location {
     Cookie(String),
 }
 
-/// A text that should be a token, and its place.
+/// What was found in a place where a token should be.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) text: String,
+pub(crate) struct Found {
+    /// The token, or why the text is none.
+    pub(super) token: Result<Arc<Token>, Status>,
     pub(super) place: usize,
 }
 
@@ -47,11 +49,13 @@ impl Extractor {
         Self { places: places.into() }
     }
 
-    /// Everything found, in the order of the places.
-    pub(super) fn extract(&self, request: &Request) -> Vec<Found> {
-        let mut found = Vec::new();
+    /// Everything found, in the order of the places, behind what is in `found` already.
+    pub(super) fn extract(&self, request: &Request, found: &mut Vec<Found>) {
         for (index, place) in self.places.iter().enumerate() {
-            let mut push = |text: &str| found.push(Found { text: text.to_owned(), place: index });
+            let mut push = |text: &str| {
+                let token = request.tokens.iter().find(|token| token.text == text).cloned();
+                found.push(Found { token: token.ok_or_else(|| form::fault(text)), place: index });
+            };
             match &place.location {
                 Location::Header { name_and_prefix, name_len } => {
                     let (name, prefix) = name_and_prefix.split_at(*name_len);
@@ -63,7 +67,11 @@ impl Extractor {
                 Location::Cookie(name) => hash::cookie(request, name).into_iter().for_each(&mut push),
             }
         }
-        found
+    }
+
+    /// Whether the place is in the path.
+    pub(super) fn is_in_path(&self, place: usize) -> bool {
+        self.places.get(place).is_some_and(|place| matches!(place.location, Location::Parameter(_)))
     }
 
     /// Whether tokens of this issuer may be in this place.

@@ -5,15 +5,13 @@ mod extract;
 mod form;
 mod provider;
 
-use std::sync::Arc;
-
-pub(crate) use self::claim::claim;
+pub(crate) use self::{claim::claim, extract::Found};
 use self::{
-    extract::{Extractor, Found},
+    extract::Extractor,
     provider::{Audiences, Provider},
 };
 use crate::{
-    Token, TokenAlgorithm,
+    TokenAlgorithm,
     config::{self, JwtRequirement},
     error::{CompileFault, Faults},
     request::Request,
@@ -58,7 +56,7 @@ pub(crate) struct Denial {
 
 /// How a token, or the search for one, comes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
+pub(crate) enum Status {
     Ok,
     Missing,
     BadForm,
@@ -123,7 +121,8 @@ enum Requirement {
 struct Attempt<'a> {
     providers: &'a [Provider],
     request: &'a mut Request,
-    payloads: Vec<(Arc<str>, Arc<Token>)>,
+    /// The path before a token was taken out of it.
+    original_path: Option<String>,
     cache_misses: u64,
 }
 
@@ -148,19 +147,21 @@ impl JwtTable {
         }
     }
 
-    /// Removes what a client might have forged, whatever is required of it.
-    pub(crate) fn sanitize(&self, request: &mut Request) {
+    /// What the filter does even where a route switches it off: headers that a client might have forged are removed, and
+    /// preflights are told apart.
+    pub(crate) fn pass(&self, request: &mut Request) -> Authentication {
         self.sanitized.iter().for_each(|name| _ = request.headers_mut().remove(name));
+        let is_preflight = self.bypass_cors_preflight && is_preflight(request);
+        Authentication { is_preflight, ..Authentication::default() }
     }
 
     /// Judges a request by the requirement that its route names, or else by the first rule for its path. Tokens that
     /// are not passed on are taken out of the request, claims that become headers are set, and payloads are kept for
     /// filters behind this one.
     pub(crate) fn authenticate(&self, request: &mut Request, named: Option<&str>) -> Authentication {
-        self.sanitize(request);
-        let is_preflight = self.bypass_cors_preflight && is_preflight(request);
-        if is_preflight {
-            return Authentication { is_preflight, ..Authentication::default() };
+        let passed = self.pass(request);
+        if passed.is_preflight {
+            return passed;
         }
         let requirement = if let Some(name) = named {
             let Some((_, requirement)) = self.named.iter().find(|(known, _)| **known == *name) else {
@@ -172,14 +173,14 @@ impl JwtTable {
             rule.and_then(|(_, requirement)| requirement.as_ref())
         };
         let Some(requirement) = requirement else { return Authentication::default() };
-        let realm = realm(request);
-        let mut attempt = Attempt { providers: &self.providers, request, payloads: Vec::new(), cache_misses: 0 };
+        let known_payloads = request.payloads.len();
+        let mut attempt = Attempt { providers: &self.providers, request, original_path: None, cache_misses: 0 };
         let status = attempt.judge(requirement);
-        let Attempt { payloads, cache_misses, .. } = attempt;
-        if status == Status::Ok {
-            request.payloads.extend(payloads);
-        }
-        let denial = (status != Status::Ok).then(|| Denial::new(status, &realm));
+        let Attempt { original_path, cache_misses, .. } = attempt;
+        let denial = (status != Status::Ok).then(|| {
+            request.payloads.truncate(known_payloads);
+            Denial::new(status, &realm(request, original_path.as_deref()))
+        });
         Authentication { denial, is_preflight: false, cache_misses }
     }
 
@@ -211,8 +212,8 @@ fn details(message: &str) -> String {
     format!("jwt_authn_access_denied{{{}}}", message.replace(' ', "_"))
 }
 
-fn realm(request: &Request) -> String {
-    let path = request.first("x-envoy-original-path").unwrap_or(request.path());
+fn realm(request: &Request, original_path: Option<&str>) -> String {
+    let path = request.first("x-envoy-original-path").or(original_path).unwrap_or(request.path());
     let path = &path[..path.floor_char_boundary(CHALLENGE_PATH)];
     format!("{}://{}{path}", request.scheme(), request.authority())
 }
@@ -295,18 +296,14 @@ impl Attempt<'_> {
     /// Every token in the provider's places must be good; the last place is looked at first.
     fn provider(&mut self, extractor: &Extractor, provider: usize, audiences: Option<&Audiences>) -> Status {
         let providers = self.providers;
-        let found = extractor.extract(self.request);
-        if found.is_empty() {
-            return Status::Missing;
-        }
-        for found in found.into_iter().rev() {
+        let mut found = self.extract(extractor);
+        let mut status = if found.is_empty() { Status::Missing } else { Status::Ok };
+        while let Some(found) = found.pop().filter(|_| status == Status::Ok) {
             self.cache_misses += 1;
-            let status = self.verify(&found, extractor, |_| Some(&providers[provider]), audiences);
-            if status != Status::Ok {
-                return status;
-            }
+            status = self.verify(found, extractor, |_| Some(&providers[provider]), audiences);
         }
-        Status::Ok
+        self.request.found = found;
+        status
     }
 
     /// Tokens of whatever issuer: what the place looked at last holds decides.
@@ -317,21 +314,32 @@ impl Attempt<'_> {
             find(issuer).or_else(|| find(""))
         };
         let mut status = Status::Ok;
-        for found in extractor.extract(self.request).into_iter().rev() {
-            status = self.verify(&found, extractor, of_issuer, None);
+        let mut found = self.extract(extractor);
+        while let Some(found) = found.pop() {
+            status = self.verify(found, extractor, of_issuer, None);
         }
+        self.request.found = found;
         if allow_failed { Status::Ok } else { status }
+    }
+
+    /// What is in the extractor's places, in the request's own list, which has room from earlier requests.
+    fn extract(&mut self, extractor: &Extractor) -> Vec<Found> {
+        let mut found = std::mem::take(&mut self.request.found);
+        found.clear();
+        extractor.extract(self.request, &mut found);
+        found
     }
 
     fn verify<'p>(
         &mut self,
-        found: &Found,
+        found: Found,
         extractor: &Extractor,
         provider: impl Fn(&str) -> Option<&'p Provider>,
         audiences: Option<&Audiences>,
     ) -> Status {
-        let Some(token) = self.request.tokens.iter().find(|token| token.text == found.text).cloned() else {
-            return form::fault(&found.text);
+        let token = match found.token {
+            Ok(token) => token,
+            Err(status) => return status,
         };
         if token.algorithm == TokenAlgorithm::None {
             // Without a signature there is no third section.
@@ -344,8 +352,11 @@ impl Attempt<'_> {
         let Some(provider) = provider(issuer) else { return Status::UnknownIssuer };
         let status = provider.verify(&token, audiences);
         if status == Status::Ok {
+            if extractor.is_in_path(found.place) && self.original_path.is_none() {
+                self.original_path = Some(self.request.path().to_owned());
+            }
             provider.accept(&token, self.request, |request| extractor.remove(found.place, request));
-            self.payloads.extend(provider.metadata_key.clone().map(|key| (key, token)));
+            self.request.payloads.extend(provider.metadata_key.clone().map(|key| (key, token)));
         }
         status
     }

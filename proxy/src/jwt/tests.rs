@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::{
-    Claim, Nanos, TokenAlgorithm,
+    Claim, Nanos, Token, TokenAlgorithm,
     config::{JwtProvider, JwtRule},
 };
 

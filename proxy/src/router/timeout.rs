@@ -2,7 +2,7 @@
 
 use super::retry::Verdict;
 use crate::{
-    AttemptId, Effect, ResetReason, ResponseFlag, StreamId, TimerId,
+    AttemptId, ResetReason, ResponseFlag, StreamId, TimerId,
     machine::Machine,
     reply::Reply,
     retry::Decision,
@@ -36,28 +36,32 @@ impl Machine<'_, '_> {
         self.reply_timeout(id, "response_timeout");
     }
 
-    /// The limit on one try. Once the answer has begun it only ends the limit on silence (measured).
+    /// The limit on one try; it ends the limit on silence, and that is all it does once the answer has begun (measured).
     pub(crate) fn per_try_timeout(&mut self, id: AttemptId) {
         let now = self.cx.now;
         let Some(stream) = self.core.streams.get_mut(id.stream) else { return };
         let response_started = stream.response_started;
         let Some(attempt) = stream.attempt_mut(id.number).filter(|attempt| attempt.per_try.is_due(now)) else { return };
         attempt.per_try.clear();
+        let was_idling = attempt.idle.alarm.clear();
+        self.disarm(was_idling, TimerId::PerTryIdle(id));
         if !response_started {
             self.try_timeout(id, ClusterCounter::UpstreamRqPerTryTimeout, "upstream_per_try_timeout");
-        } else if attempt.idle.alarm.clear() {
-            self.emit(Effect::ClearTimer(TimerId::PerTryIdle(id)));
         }
     }
 
-    /// The limit on one try's silence, which holds during the answer too.
+    /// The limit on one try's silence, which holds during the answer too. It ends the limit on the try, which a hedged
+    /// try would meet next (Envoy: `UpstreamRequest::onPerTryIdleTimeout`).
     pub(crate) fn per_try_idle_timeout(&mut self, id: AttemptId) {
         let now = self.cx.now;
         let Some(stream) = self.core.streams.get_mut(id.stream) else { return };
-        match stream.attempt_mut(id.number).map_or(Silence::Late, |attempt| attempt.idle.ring(now)) {
+        let Some(attempt) = stream.attempt_mut(id.number) else { return };
+        match attempt.idle.ring(now) {
             Silence::Late => {}
             Silence::Until(at) => self.set_timer(TimerId::PerTryIdle(id), at),
             Silence::TooLong => {
+                let was_limited = attempt.per_try.clear();
+                self.disarm(was_limited, TimerId::PerTry(id));
                 let counter = ClusterCounter::UpstreamRqPerTryIdleTimeout;
                 self.try_timeout(id, counter, "upstream_per_try_idle_timeout");
             }

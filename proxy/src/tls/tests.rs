@@ -124,6 +124,12 @@ fn a_refused_client_learns_it_in_the_handshake_or_behind_it() {
     }
     let lenient = DownstreamTls { allow_expired_certificate: true, ..server.clone() };
     check(Some(&with(Some(expired))), &lenient, (Opening::Open, &[Done], &[Done]));
+    let naming = DownstreamTls { mode: TlsMode::Simple, ..server.clone() };
+    check(
+        Some(&with(None)),
+        &naming,
+        (Opening::Failed(TransportFailure::AlertHandshakeFailure), &[ConnectionError], &[FailVerifyNoCert]),
+    );
     let blind = DownstreamTls { trusted_ca: None, ..server };
     check(Some(&with(None)), &blind, (Opening::Open, &[Done], &[Done, NoCertificate]));
     assert_eq!(handshake(Some(&client()), &blind).client, None);

@@ -177,7 +177,7 @@ def header_overrides(r, cid):
                ["x-envoy-retriable-status-codes", r.choice(("404", "409,429", "x"))], ["x-envoy-upstream-rq-timeout-alt-response", "1"], ["x-envoy-expected-rq-timeout-ms", "270"], ["x-envoy-hedge-on-per-try-timeout", "true"], ["x-envoy-retry-grpc-on", "unavailable"])
     rt = {"timeout_ms": r.choice((410, 640)), **maybe(r, 0.4, retry=retry(r))}
     listener = {**(CONTROL["listener"] if r.random() < 0.8 else {}), **maybe(r, 0.2, respect_expected_rq_timeout=True), **maybe(r, 0.15, suppress_envoy_headers=True)}
-    up = [r.choice(({"status": r.choice((404, 409, 429, 503))}, {"status": 200, "delay_ms": r.choice(TIMES)}, {"status": 503, "delay_ms": 90}, {"status": 200})) for _ in range(r.randint(1, 3))]
+    up = [r.choice(({"status": r.choice((404, 409, 429, 503))}, {"status": 200, "delay_ms": r.choice(TIMES)}, {"status": 503, "delay_ms": 120}, {"status": 200})) for _ in range(r.randint(1, 3))]
     timeout_header = ["x-envoy-expected-rq-timeout-ms"] if len(up) == 1 and "retry" not in rt else []  # what is left of a timeout differs by a millisecond
     q = [Q(f"/{i}", 1500 * i, headers=some(r, choices, 1, 4), abort_after_ms=1400, observe={"upstream_headers": timeout_header + ["x-envoy-max-retries", "x-envoy-retry-on", "x-envoy-attempt-count", "x-envoy-internal"]}) for i in range(2)]
     return case(cid, "header_overrides", proxy([R("r", "/", **rt)], [C("s")], **({"listener": listener} if listener else {})), q, {"default": up})
