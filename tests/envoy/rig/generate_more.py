@@ -227,9 +227,9 @@ def zone_extras(r, cid):
 
 
 def slow_start_extras(r, cid):
-    """a host that comes back is given its share by and by"""
+    """a host that comes back is given its share by and by; among unequal hosts with no least weight, when it is first chosen is chance"""
     start = {"window_ms": r.choice((3000, 4000)), **maybe(r, 0.5, aggression=r.choice((0.5, 2.0))), **maybe(r, 0.4, min_weight_percent=r.choice((0, 30)))}
-    cl = C("s", ["a", H("b", **maybe(r, 0.3, weight=3))], lb_policy=r.choice(("round_robin", "least_request")), health_check={"timeout_ms": 200, "interval_ms": 100, "unhealthy_threshold": 1, "healthy_threshold": 1}, panic_threshold_percent=0, slow_start=start)
+    cl = C("s", ["a", H("b", **(maybe(r, 0.3, weight=3) if start.get("min_weight_percent") != 0 else {}))], lb_policy=r.choice(("round_robin", "least_request")), health_check={"timeout_ms": 200, "interval_ms": 100, "unhealthy_threshold": 1, "healthy_threshold": 1}, panic_threshold_percent=0, slow_start=start)
     q = [Q("/", at, repeat=200, concurrency=2) for at in (4600, 5400, 6200, 9000)]
     return case(cid, "slow_start_lb", proxy([R("r", "/")], [cl]), q, {"health": {"b": [{"from_ms": 0, "status": 503}, {"from_ms": 4000, "status": 200}]}}, kind="distribution")
 
