@@ -3,7 +3,9 @@
 mod authentication;
 mod authorization;
 mod callers;
+mod canaries;
 mod destination_rule;
+mod pods;
 mod ports;
 mod protocols;
 mod retries;
@@ -21,6 +23,8 @@ pub(crate) fn check(mesh: &Mesh, cluster_domain: &str) -> Vec<Finding> {
     callers::check(mesh, cluster_domain, &mut findings);
     protocols::check(mesh, cluster_domain, &mut findings);
     retries::check(mesh, &mut findings);
+    pods::check(mesh, cluster_domain, &mut findings);
+    canaries::check(mesh, &mut findings);
     findings
 }
 

@@ -246,6 +246,15 @@ rules! {
     LOOSE_NETWORK_POLICY = "MP0608" "loose-network-policy" Warning None,
         "a NetworkPolicy that allows either of two selectors where both are probably meant",
         "every pod of the namespaces that it names may connect";
+    ABRUPT_STOP = "MP0701" "abrupt-stop" Info None,
+        "pods that stop without waiting until their callers know",
+        "requests that are still sent to them find the connection refused";
+    SLOW_READINESS = "MP0702" "slow-readiness" Warning None,
+        "readiness that takes a failing pod away later than the mesh takes it back",
+        "each time the pod's ejection ends it gets requests, and fails them";
+    SLOW_ROLLBACK = "MP0801" "slow-rollback" Warning None,
+        "a canary analysis that keeps a failing version for long",
+        "its requests fail until the analysis gives up";
     OBJECTIVE_MISSED = "MP0901" "objective-missed" Error None,
         "a simulation misses an objective of its scenario",
         "users would see it";

@@ -26,21 +26,25 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let project = args.input.read(&args.paths)?;
     refuse_faults(&project)?;
     let mut text = String::new();
-    let read = std::io::stdin().lock().read_to_string(&mut text);
-    read.map_err(|error| Failure::Usage(format!("cannot read the questions: {error}")))?;
-    let prepared = Prepared::new(&project.imported.mesh);
+    let got = std::io::stdin().lock().read_to_string(&mut text);
+    got.map_err(|error| Failure::Usage(format!("cannot read the questions: {error}")))?;
+    let lines: Vec<Line> = text.lines().filter(|line| !line.trim().is_empty()).map(read).collect();
+    let questions = lines.iter().filter_map(|line| line.question.as_deref().ok());
+    let prepared = Prepared::with_questions(&project.imported.mesh, questions);
     let decider = Decider::new(&prepared);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let answer = || lines.par_iter().map(|line| answer(&decider, line)).collect::<Vec<(Answer, Option<String>)>>();
+    let answer = |line: &Line| match &line.question {
+        Ok(question) => decider.answer(question),
+        Err(unread) => (**unread).clone(),
+    };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build();
-    let answers = match pool {
-        Ok(pool) => pool.install(answer),
+    let answers: Vec<Answer> = match pool {
+        Ok(pool) => pool.install(|| lines.par_iter().map(answer).collect()),
         Err(error) => return Err(Failure::Usage(format!("cannot start threads: {error}"))),
     };
     let mut out = String::new();
     let mut code = HOLDS;
-    for (number, (answer, fault)) in answers.iter().enumerate() {
-        if let Some(fault) = fault {
+    for (number, (line, answer)) in lines.iter().zip(&answers).enumerate() {
+        if let Some(fault) = &line.fault {
             complain(&format!("line {}: {fault}", number + 1));
             code = BAD_INPUT;
         }
@@ -52,16 +56,22 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     Ok(code)
 }
 
-/// The answer to a line, and what is wrong with it if it is no JSON object.
-fn answer(decider: &Decider<'_>, line: &str) -> (Answer, Option<String>) {
+/// One line: its question, or the answer to a line that holds none.
+struct Line {
+    question: Result<Box<Question>, Box<Answer>>,
+    /// What is wrong with it if it is no JSON object.
+    fault: Option<String>,
+}
+
+fn read(line: &str) -> Line {
+    let none = |why: String, fault: String| Line { question: Err(Box::new(Answer::unknown(why))), fault: Some(fault) };
     let value: serde_json::Value = match serde_json::from_str(line) {
         Ok(value @ serde_json::Value::Object(_)) => value,
-        Ok(_) => return (Answer::unknown("the line is no JSON object"), Some("no JSON object".to_owned())),
-        Err(error) => return (Answer::unknown(format!("the line is no JSON: {error}")), Some(error.to_string())),
+        Ok(_) => return none("the line is no JSON object".to_owned(), "no JSON object".to_owned()),
+        Err(error) => return none(format!("the line is no JSON: {error}"), error.to_string()),
     };
     let id = value.get("id").cloned().unwrap_or_default();
-    match serde_json::from_value::<Question>(value) {
-        Ok(question) => (decider.answer(&question), None),
-        Err(error) => (Answer { id, ..Answer::unknown(format!("the question cannot be read: {error}")) }, None),
-    }
+    let question = serde_json::from_value::<Question>(value).map(Box::new);
+    let unread = |error| Box::new(Answer { id, ..Answer::unknown(format!("the question cannot be read: {error}")) });
+    Line { question: question.map_err(unread), fault: None }
 }

@@ -1,5 +1,8 @@
 //! The mesh that questions are put to: the manifests' own, with what stands in for pods that they leave out.
 
+use std::collections::BTreeSet;
+
+use super::Question;
 use meshproof_model::{
     Behaviour, ContainerPort, Labels, Located, Location, Mesh, Meta, ProxyMode, ResourceRef, Service, Sources,
     TargetPort, Workload, WorkloadId, istio,
@@ -14,6 +17,8 @@ pub struct Prepared {
     pub outside: WorkloadId,
     /// The first workload that stands in for pods that the manifests do not describe.
     pub first_stand_in: WorkloadId,
+    /// The first workload of which questions speak and the manifests do not.
+    pub first_asked: WorkloadId,
 }
 
 impl Prepared {
@@ -33,7 +38,36 @@ impl Prepared {
                 prepared.workloads.push(stand_in(mesh, service));
             }
         }
-        Self { mesh: prepared, outside, first_stand_in }
+        let first_asked = id(&prepared.workloads);
+        Self { mesh: prepared, outside, first_stand_in, first_asked }
+    }
+
+    /// The same, with workloads and gateways that questions name, of namespaces of which the manifests describe nothing
+    /// that runs: files that hold nothing but policies are asked about as well.
+    pub fn with_questions<'q>(mesh: &Mesh, questions: impl IntoIterator<Item = &'q Question>) -> Self {
+        let mut prepared = Self::new(mesh);
+        let (mut workloads, mut gateways) = (BTreeSet::new(), BTreeSet::new());
+        for question in questions {
+            workloads.extend(question.from.workload.as_deref().into_iter().chain(question.to.workload.as_deref()));
+            gateways.extend(question.from.gateway.as_deref());
+        }
+        let missing = |found: Option<WorkloadId>, name: &&str| {
+            found.is_none() && name.split_once('/').is_some_and(|(namespace, _)| is_bare(mesh, namespace))
+        };
+        let mut asked: Vec<Workload> = Vec::new();
+        for name in workloads.into_iter().filter(|name| missing(prepared.workload(name), name)) {
+            asked.push(asked_for(mesh, name, false));
+        }
+        for name in gateways.into_iter().filter(|name| missing(prepared.gateway(name), name)) {
+            asked.push(asked_for(mesh, name, true));
+        }
+        prepared.mesh.workloads.extend(asked);
+        prepared
+    }
+
+    /// Whether only questions speak of a workload.
+    pub fn is_asked_for(&self, workload: WorkloadId) -> bool {
+        workload >= self.first_asked
     }
 
     /// Whether a workload is not one of the manifests.
@@ -76,6 +110,34 @@ fn stand_in(mesh: &Mesh, service: &Service) -> Workload {
         TargetPort::Name(name) => Some(ContainerPort { name: name.clone(), number: port.number.value }),
         TargetPort::Number(_) => None,
     }));
+    workload
+}
+
+/// Whether a namespace has policies or is defined, and nothing that runs is described: there, or anywhere.
+fn is_bare(mesh: &Mesh, namespace: &str) -> bool {
+    let runs = |meta: &Meta| meta.namespace() == namespace;
+    let nothing = mesh.workloads.is_empty() && mesh.services.is_empty();
+    let used = mesh.namespaces.get(namespace).is_some_and(|known| known.at.is_some())
+        || mesh.authorization_policies.iter().any(|policy| policy.meta.namespace() == namespace)
+        || mesh.peer_authentications.iter().any(|policy| policy.meta.namespace() == namespace);
+    let described = mesh.workloads.iter().map(|workload| &workload.meta);
+    let described = described.chain(mesh.services.iter().map(|service| &service.meta)).any(runs);
+    nothing || (used && !described)
+}
+
+/// A workload of which nothing is known but its name: it has the labels that pods of that name have as a rule.
+fn asked_for(mesh: &Mesh, name: &str, gateway: bool) -> Workload {
+    const BY_NAME: [&str; 3] = ["app", "app.kubernetes.io/name", "k8s-app"];
+    let (namespace, bare) = name.split_once('/').unwrap_or_default();
+    let mut labels: Labels = BY_NAME.map(|key| (key.to_owned(), bare.to_owned())).into();
+    let installed = bare.strip_prefix("istio-");
+    labels.extend(installed.map(|short| ("istio".to_owned(), short.to_owned())));
+    let proxy = if gateway { ProxyMode::Gateway } else { proxy_of(mesh, namespace) };
+    let mut workload = workload(namespace, bare, labels, proxy, nowhere());
+    if gateway {
+        workload.service_account.value =
+            if installed.is_some() { format!("{bare}-service-account") } else { bare.to_owned() };
+    }
     workload
 }
 

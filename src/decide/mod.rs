@@ -144,7 +144,9 @@ impl<'m> Decider<'m> {
         let found = self.arrive_at(&arrival, &head, &hop)?;
         let mut answer = Answer { outcome: Outcome::Route, allowed: Some(true), ..Answer::default() };
         found.tell(&mut answer, mesh.workload(client).proxy, is_connection);
-        if self.prepared.is_stand_in(server) {
+        if self.prepared.is_asked_for(server) {
+            answer.why.push_str("; the manifests do not describe it: it is taken to have the label `app` of its name");
+        } else if self.prepared.is_stand_in(server) {
             answer.why.push_str(
                 "; the manifests do not describe its pods: they are taken to have the labels that its service selects",
             );

@@ -28,8 +28,8 @@ fn ask(manifests: &str, question: &serde_json::Value) -> Answer {
     sources.add("more.yaml", manifests);
     let imported = import(&sources, &ImportOptions::default());
     assert!(!imported.unreadable, "{:?}", imported.findings);
-    let prepared = Prepared::new(&imported.mesh);
     let question: Question = serde_json::from_value(question.clone()).unwrap();
+    let prepared = Prepared::with_questions(&imported.mesh, [&question]);
     Decider::new(&prepared).answer(&question)
 }
 

@@ -242,3 +242,28 @@ fn ab1_to_ab5_waypoints() {
         assert_eq!(short(&answer), expect, "{case}: {}", answer.why);
     }
 }
+
+/// Files that hold nothing but policies are asked about workloads all the same.
+#[test]
+fn who_is_only_asked_about_is_taken_to_have_the_label_of_its_name() {
+    let own =
+        ap("lone/own", "{selector: {matchLabels: {app: api}}, rules: [{from: [{source: {namespaces: [lone]}}]}]}");
+    let trusts = ap(
+        "lone/own",
+        "{rules: [{from: [{source: {principals: [cluster.local/ns/lone/sa/istio-entry-service-account]}}]}]}",
+    );
+    let to_api = |from: serde_json::Value| json!({"from": from, "to": {"workload": "lone/api", "port": 8080}});
+    let from = |client: &str| to_api(json!({"workload": client}));
+    let entered = to_api(json!({"gateway": "lone/istio-entry"}));
+    let other = json!({"to": {"workload": "lone/other", "port": 8080}});
+    for (case, manifests, question, expect) in [
+        ("its namespace's client", &own, from("lone/client"), "+ ALLOW lone/own#0 route mtls"),
+        ("another", &own, from("shop/web"), "- ALLOW lone/own denied 403 mtls"),
+        ("a client of which nothing is known", &own, from("far/client"), "? unknown"),
+        ("a workload of another name", &own, other, "+ route plaintext"),
+        ("a gateway", &trusts, entered, "+ ALLOW lone/own#0 route mtls"),
+    ] {
+        let answer = ask(manifests, &question);
+        assert_eq!(short(&answer), expect, "{case}: {}", answer.why);
+    }
+}

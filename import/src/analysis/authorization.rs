@@ -55,7 +55,8 @@ fn namespaces(world: &World<'_>, policy: &Resource<'_>, report: &mut Report) {
     }
 }
 
-fn is_known(world: &World<'_>, wanted: &str) -> bool {
+/// Whether a namespace of that name, perhaps with a wildcard, is defined; or used, where files are not the whole mesh.
+pub(super) fn is_known(world: &World<'_>, wanted: &str) -> bool {
     let matches = |name: &str| match (wanted.strip_prefix('*'), wanted.strip_suffix('*')) {
         _ if wanted == "*" => true,
         (Some(end), _) => name.ends_with(end),

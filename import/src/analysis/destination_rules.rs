@@ -1,6 +1,8 @@
 //! `DestinationRules`: TLS without a CA (`IST0128`, `IST0129`), hosts and subsets without pods (`IST0173`, `IST0174`).
 //! Istio: `analyzers/destinationrule`.
 
+use std::collections::BTreeMap;
+
 use meshproof_model::is_subset;
 
 use super::{
@@ -54,17 +56,17 @@ fn subsets(world: &World<'_>, hosts: &Hosts, rule: &Resource<'_>, report: &mut R
     if !world.closed && (found.selector.is_empty() || world.selected(&found.selector).next().is_none()) {
         return;
     }
-    let mut seen = Vec::new();
-    for (i, subset) in rule.spec.list("subsets").enumerate() {
-        let name = subset.get("name").text();
+    // Of several subsets of one name the last one counts.
+    let by_name: BTreeMap<&str, (usize, Tree<'_>)> =
+        (rule.spec.list("subsets").enumerate()).map(|(i, subset)| (subset.get("name").text(), (i, subset))).collect();
+    for (name, (i, subset)) in by_name {
         let mut selector = found.selector.clone();
         selector.extend(subset.get("labels").labels());
         let matches = |pod: &Pod<'_>| is_subset(&selector, &pod.labels) || on_node(world, pod, &selector);
-        if !seen.contains(&name) && !world.pods.iter().any(matches) {
+        if !world.selectable().any(matches) {
             let text = format!("no pod of `{host}` has the labels of the subset `{name}`");
             report.say(&UNMATCHED_SUBSET, rule, &format!("spec.subsets[{i}].name"), text);
         }
-        seen.push(name);
     }
 }
 
@@ -73,10 +75,13 @@ fn on_node(world: &World<'_>, pod: &Pod<'_>, selector: &meshproof_model::Labels)
     const TOPOLOGY: &[&str] =
         &["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
     let name = pod.spec.get("nodeName").text();
-    let Some(node) = world.all(NODE).iter().find(|node| !name.is_empty() && node.name() == name) else { return false };
+    if name.is_empty() {
+        return false;
+    }
     let mut labels = pod.labels.clone();
-    for key in TOPOLOGY {
-        labels.extend(node.label(key).map(|value| ((*key).to_owned(), value.to_owned())));
+    for node in world.all(NODE).iter().filter(|node| node.name() == name) {
+        let topology = TOPOLOGY.iter().filter_map(|key| Some(((*key).to_owned(), node.label(key)?.to_owned())));
+        labels.extend(topology.filter(|(_, value)| !value.is_empty()));
     }
     labels.insert("kubernetes.io/hostname".to_owned(), name.to_owned());
     is_subset(selector, &labels)

@@ -22,16 +22,20 @@ pub(super) fn check(world: &World<'_>, report: &mut Report) {
         if pods.is_empty() {
             // An entry of another name is installed beside the manifests more often than not.
             if world.closed {
-                let text = format!("no pod has the labels `{}` of the selector", selector_text(&selector));
-                report.say(&SELECTOR_NOT_FOUND, gateway, &selector_path(&selector), text);
+                unmatched(gateway, &selector, report);
             }
         } else {
             ports(world, gateway, &selector, &pods, report);
-            credentials(world, gateway, &pods, report);
+            credentials(world, gateway, &selector, &pods, report);
         }
         certificates(world, gateway, &selector, report);
     }
     conflicts(world, report);
+}
+
+fn unmatched(gateway: &Resource<'_>, selector: &Labels, report: &mut Report) {
+    let text = format!("no pod has the labels `{}` of the selector", selector_text(selector));
+    report.say(&SELECTOR_NOT_FOUND, gateway, &selector_path(selector), text);
 }
 
 /// The place that Istio shows for a selector.
@@ -50,7 +54,12 @@ fn ports(world: &World<'_>, gateway: &Resource<'_>, selector: &Labels, pods: &[&
                 // The API server fills in what is left out.
                 protocol == "TCP" || (protocol.is_empty() && !world.closed)
             };
-            exposed.extend(service.spec.list("ports").filter(tcp).map(|port| port.get("port").int()));
+            // Istiod finds the port by either number; Istio's analysis knows the one that the proxy listens on.
+            for port in service.spec.list("ports").filter(tcp) {
+                let (number, target) = (port.get("port").int(), port.get("targetPort").int());
+                exposed.extend(Some(number).filter(|_| target == 0 || !world.closed));
+                exposed.extend(Some(target).filter(|target| *target != 0));
+            }
         }
     }
     if !world.closed && (exposed.is_empty() || pods.iter().all(|pod| pod.installed)) {
@@ -65,10 +74,11 @@ fn ports(world: &World<'_>, gateway: &Resource<'_>, selector: &Labels, pods: &[&
     }
 }
 
-fn credentials(world: &World<'_>, gateway: &Resource<'_>, pods: &[&Pod<'_>], report: &mut Report) {
+fn credentials(world: &World<'_>, gateway: &Resource<'_>, selector: &Labels, pods: &[&Pod<'_>], report: &mut Report) {
     let Some(namespace) = pods.first().map(|pod| pod.namespace()) else { return };
     if namespace.is_empty() && world.closed {
-        return;
+        // Istio takes a pod without a namespace for none.
+        return unmatched(gateway, selector, report);
     }
     for (i, server) in gateway.spec.list("servers").enumerate() {
         let name = server.at("tls.credentialName").text();
@@ -151,21 +161,25 @@ fn conflicts(world: &World<'_>, report: &mut Report) {
             let both = |pod: &Pod<'_>| {
                 is_subset(&selector, &pod.labels) && selectors.get(other).is_some_and(|o| is_subset(o, &pod.labels))
             };
-            *other == text || (nested && world.pods.iter().any(both))
+            *other == text || (nested && world.selectable().any(both))
         };
+        let met: BTreeSet<&str> = selectors.keys().filter(|other| meets(other)).map(String::as_str).collect();
         for (i, server) in gateway.spec.list("servers").enumerate() {
-            let (port, bind) = (server.at("port.number").int(), server.get("bind").text());
-            let clashes =
-                |by_host: &Served<'_>| server.texts("hosts").iter().any(|host| by_host.get(host) == Some(&bind));
-            let others: BTreeSet<&str> = (served.iter())
-                .filter(|((other, number), _)| *number == port && meets(other))
-                .flat_map(|(_, gateways)| gateways)
-                .filter(|(other, by_host)| **other != name && clashes(by_host))
-                .map(|(other, _)| other.as_str())
-                .collect();
+            let (port, bind, hosts) =
+                (server.at("port.number").int(), server.get("bind").text(), server.texts("hosts"));
+            let mut others = BTreeSet::new();
+            let at_port = served.iter_mut().filter(|((s, number), _)| *number == port && met.contains(s.as_str()));
+            for (other, by_host) in at_port.flat_map(|(_, gateways)| gateways).filter(|(other, _)| **other != name) {
+                if hosts.iter().any(|host| by_host.get(host) == Some(&bind)) {
+                    others.insert(other.as_str());
+                } else if world.closed {
+                    // Istio notes the hosts that it compared, so that it meets them again in the same Gateway.
+                    by_host.extend(hosts.iter().map(|host| (*host, bind)));
+                }
+            }
             if !others.is_empty() {
                 let others = others.into_iter().collect::<Vec<_>>().join("`, `");
-                let list = server.texts("hosts").join(", ");
+                let list = hosts.join(", ");
                 let text = format!("`{others}` selects the same pods and serves `{list}` on port {port} too");
                 report.say(&CONFLICTING_GATEWAYS, gateway, &format!("spec.servers[{i}]"), text);
             }

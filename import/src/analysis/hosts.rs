@@ -20,8 +20,10 @@ impl Hosts {
         let mut hosts = BTreeMap::new();
         for entry in world.all(SERVICE_ENTRY) {
             let export_to = entry.spec.texts("exportTo");
-            let scope = if is_public(&export_to) { "*" } else { entry.namespace() };
-            for name in entry.spec.texts("hosts") {
+            let scopes = if is_public(&export_to) { vec!["*"] } else { export_to };
+            for (scope, name) in scopes.iter().flat_map(|s| entry.spec.texts("hosts").into_iter().map(move |h| (s, h)))
+            {
+                let scope = if *scope == "." { entry.namespace() } else { scope };
                 let ports = entry.spec.list("ports").map(|port| port.get("number").int()).collect();
                 let selector = entry.spec.at("workloadSelector.labels").labels();
                 hosts.insert((scope.to_owned(), full_host(name, entry.namespace())), Host { ports, selector });

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use meshproof_model::is_subset;
+
 use super::{
     message::{
         IMAGE_AUTO_POD, IMAGE_AUTO_TEMPLATE, INJECTED_BY_DEFAULT, MULTIPLE_INJECTION_LABELS, NAMESPACE_NOT_INJECTED,
@@ -11,7 +13,7 @@ use super::{
     report::Report,
     tree::Tree,
     webhooks,
-    world::{CONFIG_MAP, DEPLOYMENT, INJECT, MUTATING_WEBHOOKS, NAMESPACE, Pod, Resource, World},
+    world::{CONFIG_MAP, DEPLOYMENT, INJECT, MUTATING_WEBHOOKS, NAMESPACE, PROXY_CONFIG, Pod, Resource, World},
 };
 
 const LABEL: &str = "istio-injection";
@@ -121,10 +123,8 @@ fn images(world: &World<'_>, report: &mut Report) {
         };
         let Some(values) = injector(world, Some(revision)) else { continue };
         let wanted = values.image();
-        let variant = world.mesh.at("defaultConfig.image.imageType").text();
-        let fits = |image: &str| {
-            image == wanted || image == format!("{wanted}-{}", if variant == "default" { "" } else { variant })
-        };
+        let variant = image_type(world, pod);
+        let fits = |image: &str| image == wanted || image == format!("{wanted}-{variant}");
         let mut proxies = pod.containers().filter(|c| c.get("name").text() == "istio-proxy");
         if proxies.any(|proxy| !fits(proxy.get("image").text())) {
             differ.entry(pod.namespace()).or_default().push(pod.resource.name());
@@ -136,6 +136,25 @@ fn images(world: &World<'_>, report: &mut Report) {
             report.say(&PROXY_IMAGE, namespace, "metadata", text);
         }
     }
+}
+
+/// The variant of the proxy's image that a pod gets. Istio: `analyzers/util/proxyconfig.go`.
+fn image_type(world: &World<'_>, pod: &Pod<'_>) -> String {
+    let of = |tree: Tree<'_>| Some(tree.at("image.imageType").text().to_owned()).filter(|text| !text.is_empty());
+    let configs = || world.all(PROXY_CONFIG).iter();
+    let here = || configs().filter(|c| c.namespace() == pod.namespace() && c.namespace() != world.root_namespace());
+    let selector = |config: &Resource<'_>| config.spec.at("selector.matchLabels").labels();
+    let own = pod.annotations.get("proxy.istio.io/config").map(|text| crate::yaml::parse(text));
+    let own = own.as_ref().and_then(|parsed| parsed.documents.first());
+    let found = (own.and_then(|document| of(Tree::new(&document.root))))
+        .or_else(|| {
+            let mut chosen = here().filter(|c| c.spec.get("selector").is_set() && is_subset(&selector(c), &pod.labels));
+            chosen.find_map(|config| of(config.spec))
+        })
+        .or_else(|| here().filter(|config| !config.spec.get("selector").is_set()).find_map(|config| of(config.spec)))
+        .or_else(|| configs().filter(|c| c.namespace() == world.root_namespace()).find_map(|config| of(config.spec)))
+        .or_else(|| of(world.mesh.get("defaultConfig")));
+    found.filter(|variant| variant != "default").unwrap_or_default()
 }
 
 fn auto_images(world: &World<'_>, report: &mut Report) {

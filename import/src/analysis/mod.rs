@@ -10,6 +10,7 @@ mod conditions;
 mod deprecation;
 mod destination_rules;
 mod envoy_filters;
+mod exports;
 mod gateways;
 mod hosts;
 mod injection;
@@ -39,18 +40,19 @@ use crate::{
 };
 use report::Report;
 use tree::Tree;
-use world::{CONFIG_MAP, INSTALLED, Kind, World};
+use world::{CONFIG_MAP, Kind, World};
 
 /// Everything that Istio's analysis says of the objects, the last of each name. `documents` are trees that are no
 /// objects. `closed`: the manifests are the whole mesh.
 pub(crate) fn check(objects: &[&Object<'_>], documents: &[(FileId, &Node<'_>)], closed: bool) -> Vec<Finding> {
-    let installed = yaml::parse(INSTALLED);
     let Some(file) = objects.first().map(|object| object.file) else { return Vec::new() };
+    let settings = Settings::parse(objects);
+    let (mesh, networks) = settings.trees(objects, documents);
+    let installed = world::installed(mesh);
+    let installed = yaml::parse(&installed);
     let installed: Vec<Object<'_>> = (installed.documents.iter())
         .filter_map(|document| Object::new(file, &document.root, Arc::from(""), "").ok())
         .collect();
-    let settings = Settings::parse(objects);
-    let (mesh, networks) = settings.trees(objects, documents);
     let world = World::new(closed, &installed, objects, mesh, networks);
     let mut report = Report::new(closed);
     for analyzer in ANALYZERS {
@@ -66,6 +68,7 @@ static ANALYZERS: &[fn(&World<'_>, &mut Report)] = &[
     deprecation::check,
     destination_rules::check,
     envoy_filters::check,
+    exports::check,
     gateways::check,
     injection::check,
     mistakes::check,

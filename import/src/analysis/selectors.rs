@@ -33,7 +33,7 @@ fn of_gateways(world: &World<'_>, policy: &Resource<'_>, report: &mut Report) {
         return;
     }
     let selector = spec.at("selector.matchLabels").labels();
-    for pod in world.pods.iter().filter(|pod| pod.namespace() == policy.namespace()) {
+    for pod in world.selectable().filter(|pod| pod.namespace() == policy.namespace()) {
         if let Some(gateway) = pod.labels.get(GATEWAY_NAME).filter(|_| is_subset(&selector, &pod.labels)) {
             let text = format!("the pods of the Gateway `{gateway}` do not read policies by labels");
             let help = format!(
@@ -60,7 +60,7 @@ fn sidecars(world: &World<'_>, report: &mut Report) {
             let key = (resource.namespace.as_str(), resource.name.as_str(), resource.kind.as_str());
             by_pod.entry(key).or_insert_with(|| (pod, Vec::new())).1.push(sidecar);
         }
-        let judged = world.closed || world.pods.iter().any(|pod| pod.namespace() == sidecar.namespace());
+        let judged = world.closed || world.selectable().any(|pod| pod.namespace() == sidecar.namespace());
         if !found && judged {
             let first = selector.keys().next().map(String::as_str).unwrap_or_default();
             let text = format!("no pod has the labels `{}` of the selector", selector_text(&selector));
@@ -110,7 +110,7 @@ pub(super) fn distinct<'w, 'a>(
     namespace: &str,
     selector: &meshproof_model::Labels,
 ) -> Vec<&'w Pod<'a>> {
-    let here = world.pods.iter().filter(|pod| pod.namespace() == namespace);
+    let here = world.selectable().filter(|pod| pod.namespace() == namespace);
     let selected: Vec<&'w Pod<'a>> = here.filter(|pod| is_subset(selector, &pod.labels)).collect();
     let is_there = |template: &Pod<'_>| {
         let mut pods = selected.iter().filter(|pod| !pod.template);

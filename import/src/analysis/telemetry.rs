@@ -48,7 +48,8 @@ fn selectors(world: &World<'_>, report: &mut Report) {
     let mut by_pod: BTreeMap<(&str, &str, &str), (&Pod<'_>, Vec<&Resource<'_>>)> = BTreeMap::new();
     let mut by_namespace: BTreeMap<&str, Vec<&Resource<'_>>> = BTreeMap::new();
     for telemetry in world.all(TELEMETRY) {
-        if !telemetry.spec.get("selector").is_set() && !is_bound(telemetry.spec) {
+        // Istio takes one that is bound to a gateway for a default too.
+        if !telemetry.spec.get("selector").is_set() && (world.closed || !is_bound(telemetry.spec)) {
             by_namespace.entry(telemetry.namespace()).or_default().push(telemetry);
         }
         let selector = telemetry.spec.at("selector.matchLabels").labels();
@@ -61,7 +62,7 @@ fn selectors(world: &World<'_>, report: &mut Report) {
             let key = (resource.namespace.as_str(), resource.name.as_str(), resource.kind.as_str());
             by_pod.entry(key).or_insert_with(|| (*pod, Vec::new())).1.push(telemetry);
         }
-        let judged = world.closed || world.pods.iter().any(|pod| pod.namespace() == telemetry.namespace());
+        let judged = world.closed || world.selectable().any(|pod| pod.namespace() == telemetry.namespace());
         if pods.is_empty() && judged {
             let first = selector.keys().next().map(String::as_str).unwrap_or_default();
             let text = format!("no pod has the labels `{}` of the selector", selector_text(&selector));

@@ -9,7 +9,7 @@ use super::{
     hosts::{Host, Hosts, full_host, is_public, overlap, resource_of},
     message::{
         CONFLICTING_HOSTS, GATEWAY_NOT_FOUND, GENERATED_GATEWAY, HOST_NOT_FOUND, HOST_NOT_IN_GATEWAY,
-        INGRESS_NOT_AFFECTED, PORT_REQUIRED, SUBSET_NOT_FOUND, UNVERIFIED_CLAIM,
+        INGRESS_NOT_AFFECTED, Message, PORT_REQUIRED, SUBSET_NOT_FOUND, UNVERIFIED_CLAIM,
     },
     report::Report,
     tree::Tree,
@@ -38,6 +38,25 @@ pub(super) fn check(world: &World<'_>, report: &mut Report) {
 struct Destination<'a> {
     tree: Tree<'a>,
     path: String,
+    /// Whether Istio shows the line.
+    lined: bool,
+}
+
+impl Destination<'_> {
+    fn say(
+        &self,
+        message: &'static Message,
+        about: &Resource<'_>,
+        text: String,
+        help: Option<&str>,
+        report: &mut Report,
+    ) {
+        match help {
+            _ if !self.lined => report.say_of_object(message, about, &self.path, text),
+            Some(help) => report.advise(message, about, &self.path, text, help),
+            None => report.say(message, about, &self.path, text),
+        }
+    }
 }
 
 fn destinations<'a>(service: &Resource<'a>) -> Vec<Destination<'a>> {
@@ -46,17 +65,18 @@ fn destinations<'a>(service: &Resource<'a>) -> Vec<Destination<'a>> {
         for (i, rule) in service.spec.list(kind).enumerate() {
             for (j, route) in rule.list("route").enumerate() {
                 let path = format!("spec.{kind}[{i}].route[{j}].destination.host");
-                all.push(Destination { tree: route.get("destination"), path });
+                all.push(Destination { tree: route.get("destination"), path, lined: true });
             }
         }
     }
     for (i, rule) in service.spec.list("http").enumerate() {
         if rule.get("mirror").is_set() {
-            all.push(Destination { tree: rule.get("mirror"), path: format!("spec.http[{i}].mirror.host") });
+            let path = format!("spec.http[{i}].mirror.host");
+            all.push(Destination { tree: rule.get("mirror"), path, lined: true });
         }
         for (j, mirror) in rule.list("mirrors").enumerate() {
             let path = format!("spec.http[{i}].mirrors[{j}].destination.host");
-            all.push(Destination { tree: mirror.get("destination"), path });
+            all.push(Destination { tree: mirror.get("destination"), path, lined: false });
         }
     }
     all
@@ -67,19 +87,20 @@ fn destination_host(hosts: &Hosts, service: &Resource<'_>, destination: &Destina
     let export_to = service.spec.texts("exportTo");
     let Some(Host { ports, .. }) = hosts.find(service.namespace(), &export_to, host) else {
         let text = format!("no service has the host `{host}`");
-        return report.say(&HOST_NOT_FOUND, service, &destination.path, text);
+        return destination.say(&HOST_NOT_FOUND, service, text, None, report);
     };
     let port = destination.tree.get("port");
     if port.is_set() {
         let number = port.get("number").int();
         if !ports.contains(&number) {
             let text = format!("`{host}` has no port {number}");
-            report.say(&HOST_NOT_FOUND, service, &destination.path, text);
+            destination.say(&HOST_NOT_FOUND, service, text, None, report);
         }
     } else if ports.len() > 1 {
         let list = ports.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
         let text = format!("`{host}` has the ports {list}, and the route does not say which");
-        report.advise(&PORT_REQUIRED, service, &destination.path, text, "add `port: {number: ...}` to the destination");
+        let help = "add `port: {number: ...}` to the destination";
+        destination.say(&PORT_REQUIRED, service, text, Some(help), report);
     }
 }
 
@@ -105,7 +126,7 @@ fn destination_subset(
     let (namespace, name) = resource_of(host, service.namespace());
     if !subset.is_empty() && !subsets.contains(&(namespace, name, subset)) {
         let text = format!("no DestinationRule of `{host}` defines the subset `{subset}`");
-        report.say(&SUBSET_NOT_FOUND, service, &destination.path, text);
+        destination.say(&SUBSET_NOT_FOUND, service, text, None, report);
     }
 }
 
@@ -132,7 +153,7 @@ fn ingress(routed: &[(&str, String)], service: &Resource<'_>, report: &mut Repor
         let destination = route.get("destination");
         for (host, other) in routed.iter().filter(|_| destination.get("subset").text().is_empty()) {
             if *host == destination.get("host").text() {
-                let text = format!("the routes of `{other}` to subsets of `{host}` do not count for its gateways");
+                let text = format!("the routes of `{other}` to subsets do not count for its gateways");
                 report.say(&INGRESS_NOT_AFFECTED, service, "spec", text);
             }
         }
@@ -208,8 +229,9 @@ fn claims(world: &World<'_>, service: &Resource<'_>, report: &mut Report) {
         let selector = gateway.spec.get("selector").labels();
         for pod in world.selected(&selector).filter(|pod| !verifies_tokens(world, pod)) {
             let pod = pod.resource.name();
-            let text =
-                format!("routes depend on `{claim}`, and no RequestAuthentication is for the gateway's pod `{pod}`");
+            let text = format!(
+                "routes depend on `{claim}`, and no RequestAuthentication is for the pod `{pod}` of the gateway `{name}`"
+            );
             report.say(&UNVERIFIED_CLAIM, service, "spec", text);
         }
     }

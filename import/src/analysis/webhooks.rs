@@ -94,7 +94,7 @@ fn services(world: &World<'_>, istios: &[&Resource<'_>], report: &mut Report) {
     }
 }
 
-/// Names of hosts are not looked up: what a name means is not in the manifests.
+/// Names of hosts are not looked up: what a name means is not in the manifests, except that some mean nothing.
 fn external(world: &World<'_>, report: &mut Report) {
     let is_ours = |resource: &&Resource<'_>| {
         let name = resource.name();
@@ -121,10 +121,22 @@ fn external(world: &World<'_>, report: &mut Report) {
                     let text = format!("the webhook `{name}` calls an IP address: `{}`", url.text());
                     report.say(&CONTROL_PLANE_ADDRESS, configuration, "metadata", text);
                 }
+                Some(host) if resolves_nowhere(host) => {
+                    let text = format!("the webhook `{name}` calls a name that means nothing: `{}`", url.text());
+                    report.say(&EXTERNAL_CONTROL_PLANE, configuration, "metadata", text);
+                }
                 Some(_) => {}
             }
         }
     }
+}
+
+/// Whether no resolver knows a name, whatever the day: it is a single label, or of a top level that stands for nobody
+/// (RFC 6761).
+fn resolves_nowhere(host: &str) -> bool {
+    const NOBODY: &[&str] = &["invalid", "test", "example", "local"];
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host.rsplit_once('.').map_or(host != "localhost", |(_, top)| NOBODY.contains(&top))
 }
 
 /// The host of a URL; `None`: it is none.

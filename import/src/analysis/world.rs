@@ -31,6 +31,8 @@ pub(super) const PEER_AUTHENTICATION: Kind = (SECURITY, "PeerAuthentication");
 pub(super) const TELEMETRY: Kind = ("telemetry.istio.io", "Telemetry");
 pub(super) const WASM_PLUGIN: Kind = ("extensions.istio.io", "WasmPlugin");
 pub(super) const KUBERNETES_GATEWAY: Kind = ("gateway.networking.k8s.io", "Gateway");
+pub(super) const HTTP_ROUTE: Kind = ("gateway.networking.k8s.io", "HTTPRoute");
+pub(super) const GRPC_ROUTE: Kind = ("gateway.networking.k8s.io", "GRPCRoute");
 pub(super) const NAMESPACE: Kind = ("", "Namespace");
 pub(super) const SERVICE: Kind = ("", "Service");
 pub(super) const SECRET: Kind = ("", "Secret");
@@ -56,8 +58,19 @@ pub(super) const TEMPLATES: &[(&str, &str, &str)] = &[
 /// Namespaces that Istio leaves alone.
 const IGNORED: &[&str] = &["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
 
-/// Every mesh has one entry; manifests seldom hold it, since it comes with the installation.
-pub(super) const INSTALLED: &str = "apiVersion: v1
+const ENTRY: &str = "istio-ingressgateway";
+
+/// Every mesh has one entry; manifests seldom hold it, since it comes with the installation. Istio:
+/// `pkg/config/analysis/local/defaults.go`.
+pub(super) fn installed(mesh: Tree<'_>) -> String {
+    match (mesh.get("ingressControllerMode").text(), mesh.get("ingressService").text()) {
+        ("OFF", _) => String::new(),
+        (_, "") => INSTALLED.to_owned(),
+        (_, name) => INSTALLED.replace(ENTRY, name),
+    }
+}
+
+const INSTALLED: &str = "apiVersion: v1
 kind: Pod
 metadata: {name: istio-ingressgateway-dummypod, namespace: istio-system, labels: {istio: ingressgateway}}
 spec: {containers: [{name: istio-proxy}]}
@@ -187,7 +200,8 @@ impl<'a> Pod<'a> {
     }
 
     pub(super) fn has_proxy(&self) -> bool {
-        has_proxy(self.containers())
+        // Istio looks through the init containers of pods only.
+        if self.template { has_proxy(self.spec.list("containers")) } else { has_proxy(self.containers()) }
     }
 
     /// Whether ztunnel takes its traffic.
@@ -207,7 +221,10 @@ pub(super) struct World<'a> {
     /// Whether what the manifests do not hold does not exist, as Istio's analysis takes it.
     pub closed: bool,
     resources: BTreeMap<(&'a str, &'a str), Vec<Resource<'a>>>,
+    /// Pods and templates.
     pub pods: Vec<Pod<'a>>,
+    /// Whether a selector that no pod matches may match a template.
+    templates_count: bool,
     /// `MeshConfig`.
     pub mesh: Tree<'a>,
     /// `MeshNetworks`, and where they stand.
@@ -222,7 +239,8 @@ impl<'a> World<'a> {
         mesh: Tree<'a>,
         networks: Vec<(Location, Tree<'a>)>,
     ) -> Self {
-        let mut world = Self { closed, resources: BTreeMap::new(), pods: Vec::new(), mesh, networks };
+        let mut world =
+            Self { closed, resources: BTreeMap::new(), pods: Vec::new(), templates_count: true, mesh, networks };
         let is_theirs =
             |own: &Object<'_>| objects.iter().any(|o| o.group == own.group && o.meta.resource == own.meta.resource);
         for object in installed.iter().filter(|own| !is_theirs(own)) {
@@ -231,6 +249,8 @@ impl<'a> World<'a> {
         for object in objects {
             world.add(object, false);
         }
+        // Istio's analysis sees pods, as a cluster has them. Where manifests hold none, templates stand for them.
+        world.templates_count = !closed || world.pods.iter().all(|pod| pod.template || pod.installed);
         world
     }
 
@@ -312,9 +332,14 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Pods that a selector may match, with templates where these stand for pods.
+    pub(super) fn selectable(&self) -> impl Iterator<Item = &Pod<'a>> {
+        self.pods.iter().filter(|pod| self.templates_count || !pod.template)
+    }
+
     /// Pods that a selector matches, in any namespace.
     pub(super) fn selected(&self, selector: &Labels) -> impl Iterator<Item = &Pod<'a>> {
-        self.pods.iter().filter(move |pod| is_subset(selector, &pod.labels))
+        self.selectable().filter(move |pod| is_subset(selector, &pod.labels))
     }
 }
 

@@ -146,3 +146,55 @@ fn two_peer_authentications_of_one_scope() {
     let shown: Vec<_> = imported.findings.iter().map(|f| (f.rule.code, f.location.as_ref().unwrap().line)).collect();
     assert_eq!(shown, [("MP0205", 1)]);
 }
+
+#[test]
+fn pods_canaries_and_exports() {
+    let deployment = |life: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: a, namespace: shop}}\nspec: {{selector: {{app: a}}, \
+             ports: [{{port: 80, name: http}}]}}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a, \
+             namespace: shop}}\nspec: {{template: {{metadata: {{labels: {{app: a, sidecar.istio.io/inject: 'true'}}}}, \
+             spec: {{containers: [{{name: c, {life}}}]}}}}}}\n---\n"
+        )
+    };
+    let probe = "readinessProbe: {tcpSocket: {port: 80}, periodSeconds: 20}";
+    let hook = "lifecycle: {preStop: {sleep: {seconds: 5}}}";
+    let outlier = |base: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a, namespace: shop}}\nspec: \
+             {{host: a, trafficPolicy: {{outlierDetection: {{baseEjectionTime: {base}, maxEjectionPercent: \
+             100}}}}}}\n---\n"
+        )
+    };
+    let canary = |threshold: u32| {
+        format!(
+            "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {{name: a, namespace: shop}}\nspec: \
+             {{targetRef: {{apiVersion: apps/v1, kind: Deployment, name: a}}, service: {{port: 80}}, analysis: \
+             {{interval: 1m, threshold: {threshold}, maxWeight: 50, stepWeight: 10}}}}\n---\n"
+        )
+    };
+    let exported = |to: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a, namespace: shop}}\nspec: \
+             {{host: a, exportTo: [{to}]}}\n---\n"
+        )
+    };
+    for (text, wanted) in [
+        (deployment("image: i"), &[][..]),
+        (deployment(probe), &["MP0701"]),
+        (deployment(&format!("{probe}, {hook}")), &[]),
+        (deployment(&format!("{probe}, {hook}")) + &outlier("30s"), &["MP0702"]),
+        (deployment(&format!("{probe}, {hook}")) + &outlier("60s"), &[]),
+        (deployment(hook) + &canary(10), &["MP0801"]),
+        (deployment(hook) + &canary(5), &[]),
+        (deployment(hook) + &exported("nobody"), &["MP0206"]),
+        (deployment(hook) + &exported("shop, istio-system"), &[]),
+        (deployment(hook) + &exported("'*'"), &[]),
+    ] {
+        let imported = read(&text);
+        let codes: Vec<&str> = imported.findings.iter().map(|finding| finding.rule.code).collect();
+        assert_eq!(codes, wanted, "{text}{:?}", super::findings(&imported));
+    }
+    let imported = read(&(deployment(hook) + &exported("shop, nobody")));
+    assert_eq!(imported.findings[0].location.as_ref().unwrap().path.as_ref(), "spec.exportTo[1]");
+}

@@ -1,6 +1,7 @@
 //! Manifests in, facts out.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod analyze;
 mod calls;
 mod delivery;
 mod envoy;

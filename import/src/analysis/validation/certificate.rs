@@ -1,5 +1,8 @@
 //! Whether a text holds a certificate: PEM around DER, no signature is checked.
 
+/// A certificate that was over by then is over: what is judged must not depend on the day of the run.
+const EXPIRED_BEFORE: &str = "20261101000000Z";
+
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
@@ -33,23 +36,49 @@ pub(in crate::analysis) fn base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Whether the bytes are certificates in PEM, the first of which reads as one.
+/// Whether the bytes are certificates in PEM, the first of which reads as one and is not over. Istio:
+/// `pilot/pkg/xds.ValidateCertificate`.
 pub(in crate::analysis) fn is_certificate(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let body = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).map(|(body, _)| body);
-    body.and_then(base64).is_some_and(|der| is_der_certificate(&der))
+    let der = body.and_then(base64);
+    der.and_then(|der| not_after(&der)).is_some_and(|end| end.as_str() >= EXPIRED_BEFORE)
 }
 
-/// `SEQUENCE { SEQUENCE { ... }, SEQUENCE { ... }, BIT STRING }` (RFC 5280, 4.1).
-fn is_der_certificate(der: &[u8]) -> bool {
-    let parts = || {
-        let (tag, inside, rest) = value(der)?;
-        let (body, _, after) = value(inside)?;
-        let (algorithm, _, after) = value(after)?;
-        let (signature, _, after) = value(after)?;
-        Some((tag, body, algorithm, signature, rest.is_empty() && after.is_empty()))
-    };
-    parts() == Some((0x30, 0x30, 0x30, 0x03, true))
+/// The end of a certificate, `YYYYMMDDhhmmssZ`: of
+/// `SEQUENCE { SEQUENCE { [0] version, serial, algorithm, issuer, SEQUENCE { begin, end }, ... }, SEQUENCE, BIT STRING }`
+/// (RFC 5280, 4.1).
+fn not_after(der: &[u8]) -> Option<String> {
+    let (certificate, rest) = tagged(SEQUENCE, der)?;
+    let (body, after) = tagged(SEQUENCE, certificate)?;
+    let (_, after) = tagged(SEQUENCE, after)?;
+    let (_, after) = tagged(BIT_STRING, after)?;
+    let whole = rest.is_empty() && after.is_empty();
+    let body = tagged(VERSION, body).map_or(body, |(_, after)| after);
+    let (_, after) = tagged(INTEGER, body)?;
+    let (_, after) = tagged(SEQUENCE, after)?;
+    let (_, after) = tagged(SEQUENCE, after)?;
+    let (validity, _) = tagged(SEQUENCE, after)?;
+    let (_, _, end) = value(validity)?;
+    let (tag, text, _) = value(end)?;
+    let text = std::str::from_utf8(text).ok().filter(|_| whole)?;
+    match tag {
+        UTC_TIME => Some(format!("{}{text}", if text < "5" { "20" } else { "19" })),
+        GENERALIZED_TIME => Some(text.to_owned()),
+        _ => None,
+    }
+}
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xa0;
+
+/// The content of a value of that tag, and what follows.
+fn tagged(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
+    value(der).filter(|(own, _, _)| *own == tag).map(|(_, content, rest)| (content, rest))
 }
 
 /// A value's tag, its content, and what follows.
@@ -83,11 +112,28 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_three_values_in_a_sequence() {
+    fn a_certificate_lasts_until_its_end() {
+        let end_of = |tag: u8, end: &str| {
+            let time = |text: &str| {
+                let mut der = vec![tag, u8::try_from(text.len()).unwrap()];
+                der.extend(text.bytes());
+                der
+            };
+            let sequence = |content: &[u8]| {
+                let mut der = vec![SEQUENCE, u8::try_from(content.len()).unwrap()];
+                der.extend(content);
+                der
+            };
+            let validity = sequence(&[time(end), time(end)].concat());
+            let parts: [&[u8]; 5] = [&[VERSION, 0], &[INTEGER, 1, 7], &[SEQUENCE, 0], &[SEQUENCE, 0], &validity];
+            not_after(&sequence(&[&sequence(&parts.concat()), &[SEQUENCE, 0, BIT_STRING, 0][..]].concat()))
+        };
+        assert_eq!(end_of(UTC_TIME, "201231235959Z").unwrap(), "20201231235959Z");
+        assert_eq!(end_of(UTC_TIME, "991231235959Z").unwrap(), "19991231235959Z");
+        assert_eq!(end_of(GENERALIZED_TIME, "20501231235959Z").unwrap(), "20501231235959Z");
+        assert_eq!(end_of(INTEGER, "1"), None);
         // SEQUENCE { SEQUENCE {}, SEQUENCE {}, BIT STRING "" }
-        let pem = format!("{BEGIN}\nMAYwADAAAwA=\n{END}\n");
-        assert!(is_certificate(pem.as_bytes()));
-        assert!(!is_certificate(format!("{BEGIN}\nMAQwADAA\n{END}\n").as_bytes()), "no signature");
+        assert!(!is_certificate(format!("{BEGIN}\nMAYwADAAAwA=\n{END}\n").as_bytes()), "no dates");
         assert!(!is_certificate(b"fake"));
     }
 }
