@@ -73,6 +73,27 @@ fn a_request_is_followed_step_by_step() {
 }
 
 #[test]
+fn k7_network_policies_are_facts_about_the_call() {
+    let path = folder("explain-network");
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: in, namespace: shop}\nspec:\n  podSelector: {}\n  ingress:\n  - from: [{podSelector: {}}]\n";
+    std::fs::write(std::path::Path::new(&path).join("network.yaml"), policy).unwrap();
+    let ask = |from: &str| {
+        let call = ["explain", &path, "--from", from, "--to", "shop/reviews", "--request", "GET /", "--format", "json"];
+        meshproof(&call).json()
+    };
+    let leaf = |json: &serde_json::Value| json["inbound"]["server[shop/reviews-v1:9080].network"].clone();
+    let own = ask("shop/web");
+    assert_eq!(leaf(&own)["value"], "open by NetworkPolicy shop/in");
+    assert_eq!(leaf(&own)["origin"]["location"]["line"], 7, "the rule that allows it");
+    assert_eq!(own["decision"]["allowed"], true);
+    let other = ask("ops/ops");
+    assert_eq!(leaf(&other)["value"], "closed: the server may not take it by NetworkPolicy shop/in");
+    assert_eq!((&other["decision"]["allowed"], &other["decision"]["outcome"]), (&false.into(), &"denied".into()));
+    let steps = other["decision"]["steps"].as_array().unwrap();
+    assert_eq!(steps.last().unwrap()["because"]["location"]["line"], 1, "{steps:?}");
+}
+
+#[test]
 fn names_that_nobody_knows_are_told() {
     let path = folder("explain-names");
     let table: &[(&[&str], &str)] = &[

@@ -15,6 +15,11 @@ impl Cx {
         Self { subject: Subject::Resource(object.meta.resource.clone()), findings: Vec::new() }
     }
 
+    /// For values that are read a second time: what is wrong with them has been said.
+    pub(crate) fn silent(other: &Self) -> Self {
+        Self { subject: other.subject.clone(), findings: Vec::new() }
+    }
+
     /// What the findings are about.
     pub(crate) fn subject(&self) -> &Subject {
         &self.subject

@@ -10,6 +10,7 @@ pub(crate) enum Reading {
     PeerAuthentication,
     Sidecar,
     WorkloadEntry,
+    WorkloadGroup,
     AuthorizationPolicy,
     RequestAuthentication,
     IstioOperator,
@@ -121,7 +122,7 @@ const TRAFFIC: &str = "gateway.networking.x-k8s.io/XBackendTrafficPolicy";
 
 const NO_TRAFFIC: &str = "it carries no requests and decides about none";
 const ROLLOUT: &str = "it changes what runs over time; verdicts are about what the manifests start with";
-const ACCESS: &str = "it decides about access, and verdicts are made without it";
+const ACCESS: &str = "`decide` and `explain` ask it; `verify` and `simulate` judge without it";
 const EXTENDS: &str = "extensions of proxies are not modelled: what it does to requests is not judged";
 const MAKES: &str = "it says how manifests are made; run `kubectl kustomize` and read what it prints";
 const DEPLOYS: &str = "what it deploys is not in this manifest; render it and read that";
@@ -143,7 +144,7 @@ static KINDS: &[Kind] = kinds! {
     NETWORKING, "ServiceEntry", Some("ServiceEntry"), Reading::ServiceEntry;
     NETWORKING, "Sidecar", Some("Sidecar"), Reading::Sidecar;
     NETWORKING, "WorkloadEntry", Some("WorkloadEntry"), Reading::WorkloadEntry;
-    NETWORKING, "WorkloadGroup", Some("WorkloadGroup"), Reading::Not(ENDPOINTS);
+    NETWORKING, "WorkloadGroup", Some("WorkloadGroup"), Reading::WorkloadGroup;
     NETWORKING, "EnvoyFilter", Some("EnvoyFilter"), Reading::EnvoyFilter;
     NETWORKING, "ProxyConfig", Some("ProxyConfig"), Reading::ProxyConfig(PROCESS);
     SECURITY, "PeerAuthentication", Some("PeerAuthentication"), Reading::PeerAuthentication;

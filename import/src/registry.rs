@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use meshproof_model::{
     API_WARNING, DUPLICATE_RESOURCE, FileId, Finding, INVALID_VALUE, Location, Mesh, Meta, Namespace, ProxyMode,
     ResourceRef, Severity, Sources, Subject, UNKNOWN_FIELD, UNREADABLE_INPUT, UNRENDERED_TEMPLATE, Unmodelled,
+    Workload,
     gateway_api::{Gateway, GatewayApi},
     linkerd::ProxyOptions,
 };
@@ -67,6 +68,8 @@ struct Reader<'o> {
     options: &'o ImportOptions,
     out: Imported,
     workloads: Vec<workload::Read>,
+    /// Members of every `WorkloadGroup`.
+    groups: Vec<Workload>,
     namespaces: injection::NamespaceLabels,
     has_istio: bool,
     has_linkerd: bool,
@@ -83,6 +86,7 @@ impl<'o> Reader<'o> {
             options,
             out: Imported::default(),
             workloads: Vec::new(),
+            groups: Vec::new(),
             namespaces: BTreeMap::new(),
             has_istio: false,
             has_linkerd: false,
@@ -264,7 +268,11 @@ impl<'o> Reader<'o> {
             Reading::VirtualService => mesh.virtual_services.extend(istio::virtual_service::read(object, &mut cx)),
             Reading::DestinationRule => mesh.destination_rules.extend(istio::destination_rule::read(object, &mut cx)),
             Reading::Gateway => mesh.gateways.extend(istio::gateway::read(object, &mut cx)),
-            Reading::ServiceEntry => mesh.services.extend(istio::service_entry::read(object, &mut cx)),
+            Reading::ServiceEntry => {
+                let (services, endpoints) = istio::service_entry::read(object, &mut cx);
+                mesh.services.extend(services);
+                mesh.workloads.extend(endpoints);
+            }
             Reading::PeerAuthentication => {
                 mesh.peer_authentications.push(istio::peer_authentication::read(object, &mut cx));
             }
@@ -273,6 +281,7 @@ impl<'o> Reader<'o> {
             Reading::Ingress => mesh.gateway_api.ingresses.extend(kubernetes::ingress::read(object, &mut cx)),
             Reading::Sidecar => mesh.sidecars.push(istio::sidecar::read(object, &mut cx)),
             Reading::WorkloadEntry => mesh.workloads.extend(istio::workload_entry::read(object, &mut cx)),
+            Reading::WorkloadGroup => self.groups.extend(istio::workload_entry::group(object, &mut cx)),
             Reading::RequestAuthentication => {
                 mesh.request_authentications.push(istio::request_authentication::read(object));
             }
@@ -384,6 +393,7 @@ impl<'o> Reader<'o> {
             }
             self.out.mesh.workloads.push(read.workload);
         }
+        istio::workload_entry::add_groups(&mut self.out.mesh, std::mem::take(&mut self.groups));
         let found = references::check(&self.out.mesh, &self.overruled, &self.options.cluster_domain);
         self.out.findings.extend(found);
         let mesh = &mut self.out.mesh;
@@ -392,6 +402,7 @@ impl<'o> Reader<'o> {
         mesh.unmodelled.extend(istio::envoy_filter::taints(mesh));
         mesh.unmodelled.extend(linkerd::lints::gaps(mesh));
         self.out.findings.extend(linkerd::lints::check(mesh));
+        delivery::flagger::add(mesh, self.has_istio);
         gateways::promote(mesh);
         gateways::stand_in(mesh, &self.options.cluster_domain);
         mesh.gateway_api.implementation = self.options.gateway_impl;

@@ -1,7 +1,8 @@
 //! A gateway's proxy that the manifests leave out: one replica, and the service in front of it.
 
 use meshproof_model::{
-    ContainerPort, Labels, Located, Location, Meta, ProxyMode, Resolution, ResourceRef, Service, ServicePort, Workload,
+    ContainerPort, EndpointOptions, Labels, Located, Location, Meta, ProxyMode, Resolution, ResourceRef, Service,
+    ServicePort, Workload,
     kubernetes::{PodLife, ServiceOptions},
     linkerd::ProxyOptions,
 };
@@ -46,6 +47,7 @@ impl StandIn {
             host_network: false,
             life: PodLife::default(),
             linkerd: ProxyOptions::default(),
+            endpoint: EndpointOptions::default(),
         };
         let service = Service {
             meta: meta("Service"),

@@ -20,6 +20,11 @@ pub struct Change {
 /// Every default that changed between the oldest and the newest version that are known.
 pub static CHANGES: &[Change] = &[
     Change { rule: "RT-11", since: IstioVersion(24), before: "503 is retried by default" },
+    Change {
+        rule: "DR-3",
+        since: IstioVersion(24),
+        before: "DestinationRules of one host and namespace merge whatever their `exportTo`, and the first one's counts",
+    },
     Change { rule: "RT-17", since: IstioVersion(24), before: "servers' own proxies retry nothing" },
     Change {
         rule: "DR-19",

@@ -250,6 +250,19 @@ pub struct Workload {
     pub life: kubernetes::PodLife,
     /// What Linkerd's annotations say, its namespace's where it says nothing.
     pub linkerd: linkerd::ProxyOptions,
+    /// What is said of endpoints that are no pods.
+    pub endpoint: EndpointOptions,
+}
+
+/// What endpoints that are no pods say of themselves beside their ports (`WE-1`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointOptions {
+    /// Its share among the endpoints; absent: 1.
+    pub weight: Option<Located<u32>>,
+    /// `region/zone/subzone`; absent: where the placement puts it.
+    pub locality: Option<Located<String>>,
+    /// Its network.
+    pub network: Option<Located<String>>,
 }
 
 impl Workload {

@@ -2,14 +2,17 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
-use meshproof_model::{Mesh, ProxyMode, ServiceId, WorkloadId};
+use meshproof_model::{
+    Mesh, ProxyMode, ResourceRef, ServiceId, WorkloadId,
+    kubernetes::{Direction, Passage},
+};
 use meshproof_proxy::{
     config::{Cluster, DownstreamTls, Identity, TlsMode, UpstreamTls, Validity},
     tls::{self, Opening},
 };
 
 use super::{
-    Answer, Decider, Outcome, Principal,
+    Answer, Decider, Outcome, Policy, Principal,
     access::Decision,
     compiled::{Compiled, Key},
     head::{Arrival, Head},
@@ -17,6 +20,9 @@ use super::{
 
 /// Who signs the certificates of the mesh, as far as decisions read it.
 const MESH_CA: &str = "mesh";
+
+/// The port of the tunnel between ambient pods (`AB-2`).
+const HBONE: u16 = 15008;
 
 /// Who sends the request on.
 #[derive(Clone, Copy)]
@@ -26,6 +32,8 @@ pub(super) struct Hop<'q> {
     pub(super) peer: Option<IpAddr>,
     pub(super) remote: Option<IpAddr>,
     pub(super) is_connection: bool,
+    /// Whether the pods that open the connection are known, so that the network can be asked.
+    pub(super) opens: bool,
 }
 
 /// Where it arrives.
@@ -42,6 +50,8 @@ pub(super) struct Endpoint {
 /// What becomes of a request at one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
+    /// The policies that do not let the connection through; `None`: it passes.
+    stopped_by: Option<Passage>,
     link: Link,
     decision: Decision,
     has_proxy: bool,
@@ -140,12 +150,11 @@ impl Decider<'_> {
         &self,
         answer: &mut Answer,
         compiled: &Compiled,
+        service: Option<(ServiceId, u16)>,
         head: &Head<'_>,
         hop: &Hop<'_>,
     ) -> Result<(), Cow<'static, str>> {
         let proxy = self.prepared.mesh.workload(hop.client).proxy;
-        let target = answer.backends.first().and_then(|backend| Some((backend.host.as_deref()?, backend.port?)));
-        let service = target.and_then(|(host, port)| Some((self.lowering.service_of(host)?, port)));
         let waypoint = service.and_then(|(service, _)| self.lowering.waypoint_of(service));
         let (Some((service, port)), Some(waypoint)) = (service, waypoint.filter(|_| proxy == ProxyMode::Ambient))
         else {
@@ -165,8 +174,12 @@ impl Decider<'_> {
             answer.mtls = Some(own.is_some());
             return Ok(());
         }
-        let seen = Principal::Named(self.lowering.spiffe_of_waypoint(waypoint));
-        let hop = Hop { principal: &seen, peer: None, remote: hop.remote.or(hop.peer), ..*hop };
+        // What passes its routes has its certificate already.
+        let seen = match self.lowering.waypoint_for(hop.client, service, port) {
+            Some(_) => Principal::Derived,
+            None => Principal::Named(self.lowering.spiffe_of_waypoint(waypoint)),
+        };
+        let hop = Hop { principal: &seen, peer: None, remote: hop.remote.or(hop.peer), opens: false, ..*hop };
         self.arrive(answer, compiled, head, &hop)
     }
 
@@ -195,7 +208,20 @@ impl Decider<'_> {
         };
         let decision = self.decide(&compiled, 0, head, &arrival)?;
         let has_proxy = self.prepared.mesh.workload(server).proxy != ProxyMode::None;
-        Ok(Found { link, decision, has_proxy })
+        let passage = hop.opens.then(|| self.passage(hop, server, port));
+        let stopped_by = passage.filter(|passage| !passage.allowed);
+        Ok(Found { stopped_by, link, decision, has_proxy })
+    }
+
+    /// Whether the network lets the connection through (`K-7`). Between ambient pods it is the tunnel's.
+    fn passage(&self, hop: &Hop<'_>, server: WorkloadId, port: u16) -> Passage {
+        let mesh = &self.prepared.mesh;
+        let is_ambient = |id: WorkloadId| mesh.workload(id).proxy == ProxyMode::Ambient;
+        let port = if is_ambient(hop.client) && is_ambient(server) { HBONE } else { port };
+        match hop.peer.filter(|_| hop.client == self.prepared.outside) {
+            Some(address) => mesh.outside_allowed(address, server, port),
+            None => mesh.connection_allowed(hop.client, server, port),
+        }
     }
 
     /// What a client speaks to a pod's port: as to the first service that leads there, else to the pod itself.
@@ -237,6 +263,17 @@ impl Found {
         let told = |why: &str, text: &str| if why.is_empty() { text.to_owned() } else { format!("{why}; {text}") };
         // A client's proxy answers for a connection that fails; without one, the client sees the connection close.
         let status = (client != ProxyMode::None && !is_connection).then_some(503);
+        if let Some(passage) = &self.stopped_by {
+            let names: Vec<String> = passage.policies.iter().map(|(policy, _)| policy.to_string()).collect();
+            let what = match passage.refused_by {
+                Some(Direction::Egress) => "lets the client open no such connection",
+                Some(Direction::Ingress) | None => "lets no such connection in",
+            };
+            answer.why = told(&answer.why, &format!("{} {what} (K-7)", names.join(", ")));
+            (answer.allowed, answer.outcome, answer.status) = (Some(false), Outcome::Denied, status);
+            answer.by = passage.policies.iter().map(|(policy, _)| isolating(policy)).collect();
+            return;
+        }
         match self.link {
             Link::Refused => {
                 answer.why = told(&answer.why, "the server takes mutual TLS only, and the client speaks plaintext");
@@ -280,6 +317,17 @@ fn tell_all(found: &[Found], answer: &mut Answer, client: ProxyMode, is_connecti
     all.by.sort();
     all.by.dedup();
     *answer = all;
+}
+
+/// A policy of the network that refuses a connection because none of its rules allows it.
+fn isolating(policy: &ResourceRef) -> Policy {
+    Policy {
+        kind: policy.kind.clone(),
+        namespace: policy.namespace.clone(),
+        name: policy.name.clone(),
+        action: "DENY",
+        rule: None,
+    }
 }
 
 /// What becomes of a connection, and whom the server sees.

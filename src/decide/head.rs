@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use meshproof_model::TOKEN_KEY;
+use meshproof_model::{TOKEN_KEY, claim_header, claim_value};
 use meshproof_proxy::{self as proxy, Claim, Metadata, Peer, RequestHead, RequestKey, Token, config::Identity};
 use serde_json::Value;
 
@@ -74,6 +74,14 @@ impl<'q> Head<'q> {
         }
     }
 
+    /// The same with what its token claims, for routes of a gateway that verifies tokens (`RT-6`).
+    pub(super) fn with_claims(mut self) -> Self {
+        for (name, claim) in self.question.request.claims.iter().flatten().filter(|_| !self.is_connection) {
+            claimed(&mut vec![name], claim, &mut self.headers);
+        }
+        self
+    }
+
     /// Puts the request to the proxy core.
     pub(super) fn ask<T>(&self, arrival: &Arrival<'_>, put: impl FnOnce(&proxy::Question<'_>) -> T) -> T {
         let headers: Vec<(&str, &str)> =
@@ -109,6 +117,26 @@ impl<'q> Head<'q> {
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A header for each text and list of texts.
+fn claimed<'v>(path: &mut Vec<&'v String>, value: &'v Value, headers: &mut Vec<(String, String)>) {
+    let is_list = path.len() == 1 && LISTS.contains(&path[0].as_str());
+    let texts: Vec<&str> = match value {
+        Value::String(text) if is_list => text.split(' ').filter(|word| !word.is_empty()).collect(),
+        Value::String(text) => vec![text],
+        Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                path.push(name);
+                claimed(path, value, headers);
+                path.pop();
+            }
+            return;
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => return,
+    };
+    headers.push((claim_header(path.iter().map(|name| name.as_str())), claim_value(texts)));
 }
 
 fn token(written: &BTreeMap<String, Value>) -> Token {

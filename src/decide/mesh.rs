@@ -175,5 +175,6 @@ fn workload(namespace: &str, name: &str, labels: Labels, proxy: ProxyMode, at: L
         host_network: false,
         life: meshproof_model::kubernetes::PodLife::default(),
         linkerd: meshproof_model::linkerd::ProxyOptions::default(),
+        endpoint: meshproof_model::EndpointOptions::default(),
     }
 }

@@ -15,6 +15,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use meshproof_model::{Lowering, Protocol, ServiceId, WorkloadId, host_covers, istio::AuthorizationAction};
 
+use meshproof_proxy::config::Filter;
+
 pub use self::{
     answer::{Answer, Backend, Changes, Headers, Mirror, Outcome, Policy, Redirect, Retries, Rewrite, Route},
     mesh::Prepared,
@@ -62,10 +64,11 @@ impl<'m> Decider<'m> {
         let mesh = &self.prepared.mesh;
         let host = host.to_ascii_lowercase();
         let namespace = mesh.workload(client).meta.namespace();
-        let service = self.service(&host, namespace);
+        let dialled = self.service(&host, namespace);
+        let only = dialled.map(|id| &mesh.service(id).ports).filter(|ports| ports.len() == 1);
+        let port = question.to.port.or(only.map(|ports| ports[0].number.value)).unwrap_or(80);
+        let service = dialled.map(|id| self.lowering.meant(id, port));
         let known = service.map(|id| mesh.service(id));
-        let only = known.filter(|service| service.ports.len() == 1).map(|service| service.ports[0].number.value);
-        let port = question.to.port.or(only).unwrap_or(80);
         let declared = known.and_then(|service| service.port(port)).map(|port| port.protocol);
         let is_connection = question.request.is_connection() || declared.is_some_and(|spoken| !spoken.is_http());
         let alone = service.filter(|_| is_connection && declared.is_some());
@@ -98,13 +101,14 @@ impl<'m> Decider<'m> {
             peer: question.from.ip,
             remote: question.from.remote_ip,
             is_connection,
+            opens: self.opens(&question.from, client),
         };
         if !imported && let Some(service) = service {
             self.pass_through(&mut answer, service, port, &head, &hop)?;
             answer.not_modelled = self.not_modelled(&answer, &[namespace]);
             return Ok(answer);
         }
-        self.pass_waypoint(&mut answer, &compiled, &head, &hop)?;
+        self.pass_waypoint(&mut answer, &compiled, service.map(|service| (service, port)), &head, &hop)?;
         answer.not_modelled = self.not_modelled(&answer, &[namespace]);
         Ok(answer)
     }
@@ -139,6 +143,7 @@ impl<'m> Decider<'m> {
             peer: question.from.ip,
             remote: question.from.remote_ip,
             is_connection,
+            opens: self.opens(&question.from, client),
         };
         let arrival = backend::Endpoint { server, port, address: question.to.ip, tls: link };
         let found = self.arrive_at(&arrival, &head, &hop)?;
@@ -164,12 +169,18 @@ impl<'m> Decider<'m> {
         let listeners = &compiled.lowered.provenance.listeners;
         let only = listeners.first().filter(|_| listeners.len() == 1).map(|listener| listener.port);
         let port = question.to.port.or(only).unwrap_or(80);
-        let Some(listener) = listeners.iter().position(|listener| listener.port == port) else {
+        // Clients ask for the host that they call.
+        let host = question.request.host.as_deref().map(|host| host.rsplit_once(':').map_or(host, |(host, _)| host));
+        let sni = question.request.sni.as_deref().or(host);
+        let asks_connection = question.request.is_connection();
+        let Some(listener) = compiled.lowered.provenance.gateway_listener(port, sni, asks_connection) else {
             return Err(format!("gateway `{name}` does not listen on port {port}").into());
         };
-        let is_connection =
-            listeners[listener].protocol.is_some_and(|spoken| !spoken.is_http()) || question.request.is_connection();
+        let is_connection = listeners[listener].protocol.is_some_and(|spoken| !spoken.is_http()) || asks_connection;
+        let filters = &compiled.lowered.config.listeners[listener].filters;
+        let verifies = filters.iter().any(|filter| matches!(filter, Filter::Jwt(_)));
         let head = Head::new(question, "", is_connection);
+        let head = if verifies { head.with_claims() } else { head };
         let identity = match &question.from.principal {
             Principal::Named(principal) => Some(backend::identity(principal)),
             Principal::Plaintext | Principal::Derived => {
@@ -197,6 +208,7 @@ impl<'m> Decider<'m> {
                 peer: None,
                 remote: question.from.remote_ip.or(question.from.ip),
                 is_connection,
+                opens: true,
             };
             self.arrive(&mut answer, &compiled, &head, &hop)?;
         }
@@ -212,6 +224,12 @@ impl<'m> Decider<'m> {
             (None, Some(name)) => (self.prepared.gateway(name), "gateway", name),
         };
         Ok(known.ok_or_else(|| format!("no {what} `{name}` in the manifests"))?)
+    }
+
+    /// Whether it is known who opens a connection: a workload of the manifests, or somebody who is none. Of a peer that
+    /// only has a name, the pods are not known.
+    fn opens(&self, from: &From, client: WorkloadId) -> bool {
+        client != self.prepared.outside || !matches!(from.principal, Principal::Named(_))
     }
 
     /// The service that a host name stands for: its own, a name that resolves from there, else the nearest wildcard.
@@ -263,7 +281,7 @@ impl<'m> Decider<'m> {
     /// What the manifests hold that could change an answer: patches of proxies, other kinds of access control, fields
     /// of the objects that decided.
     fn not_modelled(&self, answer: &Answer, namespaces: &[&str]) -> Vec<String> {
-        const PATCHES: &[&str] = &["EnvoyFilter", "WasmPlugin", "NetworkPolicy"];
+        const PATCHES: &[&str] = &["EnvoyFilter", "WasmPlugin"];
         let mesh = &self.prepared.mesh;
         let root = mesh.settings.root_namespace.value.as_str();
         let of_backends: Vec<&str> = answer
@@ -283,7 +301,9 @@ impl<'m> Decider<'m> {
                 || answer.by.iter().any(|policy| is(&policy.kind, &policy.namespace, &policy.name))
         };
         let mut found: Vec<String> = Vec::new();
-        for gap in mesh.unmodelled.iter().filter(|gap| gap.matters) {
+        // NetworkPolicies are asked here, and nowhere else.
+        let gaps = mesh.unmodelled.iter().filter(|gap| gap.matters && gap.resource.kind != "NetworkPolicy");
+        for gap in gaps {
             let patches = PATCHES.contains(&gap.resource.kind.as_str()) && near(&gap.resource.namespace);
             if patches || decided(&gap.resource) {
                 let path = if gap.at.path.is_empty() { String::new() } else { format!(" {}", gap.at.path) };

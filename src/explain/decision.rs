@@ -1,6 +1,6 @@
 //! A request on its way, step by step: why each earlier route was not taken, how the link opens, who lets it in.
 
-use meshproof_model::{Lowered, Origin, RouteOrigin};
+use meshproof_model::{Location, Lowered, Mesh, Meta, Origin, RouteOrigin};
 use meshproof_proxy::{
     ListenerId, Peer, RequestHead, RequestKey, Table,
     config::{
@@ -15,7 +15,7 @@ use super::{
     Call, Writer,
     leaves::{of, shown_match},
 };
-use crate::decide::{Decider, From, Principal, Question, Request, To};
+use crate::decide::{Decider, From, Policy, Principal, Question, Request, To};
 
 /// What becomes of a request.
 #[derive(Clone, Debug, Serialize)]
@@ -88,15 +88,11 @@ pub(super) fn decide(
         steps.push(step("connection to the server", result.to_owned(), &origin));
     }
     for policy in &answer.by {
-        let known = mesh.authorization_policies.iter();
-        let known =
-            known.filter(|known| known.meta.namespace() == policy.namespace && known.meta.name() == policy.name);
-        let at = known.map(|known| match policy.rule.and_then(|rule| known.rules.get(rule)?.at.clone()) {
-            Some(at) => at,
-            None => known.meta.at.clone(),
-        });
-        let origin = at.map(Origin::Written).next().unwrap_or(Origin::Default("AZ-2"));
-        let what = format!("{} {}/{}", policy.action, policy.namespace, policy.name);
+        let origin = place_of(mesh, policy).map_or(Origin::Default("AZ-2"), Origin::Written);
+        let what = match policy.kind.as_str() {
+            "AuthorizationPolicy" => format!("{} {}/{}", policy.action, policy.namespace, policy.name),
+            kind => format!("{kind} {}/{}", policy.namespace, policy.name),
+        };
         let rule = policy.rule.map_or_else(|| "no rule matches".to_owned(), |rule| format!("rule {rule} matches"));
         steps.push(step(&what, rule, &origin));
     }
@@ -114,6 +110,20 @@ pub(super) fn decide(
         outcome: answer.outcome,
         why: answer.why,
     })
+}
+
+/// Where a policy that decides stands: its rule, else the policy.
+fn place_of(mesh: &Mesh, policy: &Policy) -> Option<Location> {
+    let is_named = |meta: &Meta| {
+        let of = &meta.resource;
+        of.kind == policy.kind && of.namespace == policy.namespace && of.name == policy.name
+    };
+    if let Some(found) = mesh.authorization_policies.iter().find(|found| is_named(&found.meta)) {
+        let rule = policy.rule.and_then(|rule| found.rules.get(rule)?.at.clone());
+        return Some(rule.unwrap_or_else(|| found.meta.at.clone()));
+    }
+    let network = &mesh.kubernetes.network_policies;
+    network.iter().find(|found| is_named(&found.meta)).map(|found| found.meta.at.clone())
 }
 
 /// Each route of the virtual host up to the one that takes the request.

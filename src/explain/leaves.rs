@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use meshproof_model::{ClusterOrigin, Lowered, Lowering, Nanos, Origin, ResourceRef, RouteOrigin, WorkloadId};
+use meshproof_model::{
+    ClusterOrigin, Lowered, Lowering, Nanos, Origin, ResourceRef, RouteOrigin, WorkloadId,
+    kubernetes::{Direction, Passage},
+};
 use meshproof_proxy::config::{Action, Cluster, ClusterSpecifier, LbPolicy, Route, RouteAction, Thresholds};
 
 use super::{Leaf, Writer};
@@ -97,7 +100,12 @@ impl Writer<'_> {
     }
 
     /// What the servers' own proxies do.
-    pub(super) fn inbound(&self, lowering: &Lowering<'_>, servers: &[(WorkloadId, u16)]) -> BTreeMap<String, Leaf> {
+    pub(super) fn inbound(
+        &self,
+        lowering: &Lowering<'_>,
+        client: WorkloadId,
+        servers: &[(WorkloadId, u16)],
+    ) -> BTreeMap<String, Leaf> {
         let mut leaves = BTreeMap::new();
         for &(server, port) in servers {
             let lowered = lowering.inbound_port(server, port, None);
@@ -106,6 +114,10 @@ impl Writer<'_> {
             let workload = self.mesh.workload(server);
             let proxy = format!("{:?}", workload.proxy).to_lowercase();
             add("proxy", self.leaf(proxy, &Origin::Written(workload.proxy_at.clone())));
+            let passage = self.mesh.connection_allowed(client, server, port);
+            let network =
+                passage.policies.first().map_or(Origin::Default("K-7"), |(_, at)| Origin::Written(at.clone()));
+            add("network", self.leaf(passed(&passage), &network));
             let mode = lowering.server_mode(server, port);
             add("mtls", self.leaf(format!("{:?}", mode.value).to_uppercase(), &mode.origin));
             if let Some(listener) = lowered.provenance.listeners.first() {
@@ -184,6 +196,17 @@ fn destinations(action: &RouteAction) -> Vec<(String, u32)> {
         ClusterSpecifier::Cluster(name) => vec![(name.clone(), 100)],
         ClusterSpecifier::Weighted(several) => several.iter().map(|one| (one.name.clone(), one.weight)).collect(),
         ClusterSpecifier::Header(name) => vec![(format!("header {name}"), 100)],
+    }
+}
+
+/// Whether the network lets the client's connections through, and which decide.
+fn passed(passage: &Passage) -> String {
+    let names: Vec<String> = passage.policies.iter().map(|(policy, _)| policy.to_string()).collect();
+    match passage.refused_by {
+        None if names.is_empty() => "open: no NetworkPolicy isolates either side".to_owned(),
+        None => format!("open by {}", names.join(", ")),
+        Some(Direction::Egress) => format!("closed: the client may not open it by {}", names.join(", ")),
+        Some(Direction::Ingress) => format!("closed: the server may not take it by {}", names.join(", ")),
     }
 }
 

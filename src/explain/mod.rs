@@ -87,7 +87,7 @@ pub fn explain(prepared: &Prepared, sources: &Sources, call: &Call<'_>) -> Resul
         to: mesh.service(call.to).full_name(),
         port: call.port,
         outbound: writer.outbound(&outbound),
-        inbound: writer.inbound(&lowering, &servers(&outbound)),
+        inbound: writer.inbound(&lowering, call.from, &servers(&outbound)),
         request,
         decision,
     })

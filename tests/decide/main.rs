@@ -9,6 +9,7 @@
 mod access;
 #[path = "../common/mod.rs"]
 mod common;
+mod network;
 mod routes;
 mod scopes;
 

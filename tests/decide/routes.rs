@@ -254,3 +254,55 @@ spec:
         assert!(line.starts_with(expected), "{host}{path}: {line}");
     }
 }
+
+#[test]
+fn rt6_claims_choose_routes_of_gateways() {
+    let gateway = object(
+        "networking.istio.io",
+        "Gateway",
+        "istio-system/edge",
+        "{selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}",
+    );
+    let tokens = object(
+        "security.istio.io",
+        "RequestAuthentication",
+        "istio-system/jwt",
+        "{selector: {matchLabels: {istio: ingressgateway}}, jwtRules: [{issuer: i, jwksUri: 'https://i/keys'}]}",
+    );
+    let rule = |name: &str, condition: &str, to: &str| {
+        format!(
+            "{{match: [{{headers: {{'{name}': {condition}}}}}], route: [{{destination: {{host: {to}.shop.svc.cluster.local}}}}]}}"
+        )
+    };
+    let routes = |rules: &str| {
+        let last = "{match: [{withoutHeaders: {'@request.auth.claims.sub': {exact: root}}}], route: [{destination: {host: payments.pay.svc.cluster.local}}]}";
+        vs("shop/r", &format!("{{hosts: [shop.example], gateways: [istio-system/edge], http: [{rules}, {last}]}}"))
+    };
+    let exact = routes(&rule("@request.auth.claims.groups", "{exact: admin}", "reviews"));
+    let nested = routes(&rule("@request.auth.claims[a][b]", "{prefix: x}", "ratings"));
+    let regex = routes(&rule("@request.auth.claims.groups", "{regex: 'ad.*|op'}", "ratings"));
+    let (reviews, ratings) = ("reviews.shop~:9080=100", "ratings.shop~:9080=100");
+    let payments = "payments.pay~:80=100";
+    for (case, manifests, claims, expect) in [
+        ("a list holds it", exact.clone() + &tokens, json!({"groups": ["user", "admin"]}), reviews),
+        ("a text is it", exact.clone() + &tokens, json!({"groups": "admin"}), reviews),
+        ("a list does not hold it", exact.clone() + &tokens, json!({"groups": ["administrator"]}), payments),
+        ("no claim", exact.clone() + &tokens, json!({}), payments),
+        ("nobody verifies tokens", exact, json!({"groups": "admin"}), payments),
+        ("nested", nested.clone() + &tokens, json!({"a": {"b": "xy"}}), ratings),
+        ("nested, another", nested + &tokens, json!({"a": {"b": "yx"}}), payments),
+        ("a regular expression", regex.clone() + &tokens, json!({"groups": ["user", "op"]}), ratings),
+        ("of the whole text", regex + &tokens, json!({"groups": ["stop"]}), payments),
+    ] {
+        let question = json!({
+            "to": {"gateway": "istio-system/edge", "port": 80}, "request": {"host": "shop.example", "claims": claims},
+        });
+        let answer = ask(&(gateway.clone() + &manifests), &question);
+        assert!(short(&answer).contains(expect), "RT-6 {case}: {} {}", short(&answer), answer.why);
+    }
+    // A header of that name is no claim, and one that must not be there is compared too.
+    let all = gateway + &tokens + &routes(&rule("x", "{exact: never}", "reviews"));
+    let root =
+        json!({"to": {"gateway": "istio-system/edge"}, "request": {"host": "shop.example", "claims": {"sub": "root"}}});
+    assert!(short(&ask(&all, &root)).contains("not-found"), "RT-6");
+}

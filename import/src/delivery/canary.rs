@@ -1,9 +1,18 @@
 //! Flagger: Canary (`FL-1` to `FL-4`).
 
-use meshproof_model::delivery::{Canary, CanaryAnalysis, CanaryService};
+use meshproof_model::{
+    TargetPort,
+    delivery::{Canary, CanaryAnalysis, CanaryService},
+};
 
 use super::duration;
-use crate::{cx::Cx, field::Field, istio::retries, object::Object};
+use crate::{
+    cx::Cx,
+    field::Field,
+    istio::{destination_rule, retries, virtual_service},
+    object::Object,
+    yaml::Plain,
+};
 
 pub(super) fn read(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> Option<Canary> {
     let target = spec.get("targetRef")?;
@@ -29,6 +38,13 @@ fn service(field: &Field<'_>, cx: &mut Cx) -> CanaryService {
         gateways: field.texts("gateways"),
         timeout: duration(field, "timeout", cx),
         retries: field.get("retries").map(|written| retries::read(&written, cx)),
+        target_port: field.get("targetPort").and_then(|port| match port.node().plain()? {
+            Plain::Text(name) => Some(TargetPort::Name(name.to_owned())),
+            _ => cx.port_value(&port).map(|port| TargetPort::Number(port.value)),
+        }),
+        app_protocol: field.text_at("appProtocol"),
+        rule: Some(virtual_service::http_route(field, &mut Cx::silent(cx))),
+        traffic_policy: field.get("trafficPolicy").map(|policy| destination_rule::traffic_policy(&policy, cx)),
     }
 }
 

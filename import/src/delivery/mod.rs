@@ -3,6 +3,7 @@
 
 mod analysis;
 mod canary;
+pub(crate) mod flagger;
 mod keda;
 mod rollout;
 

@@ -36,9 +36,9 @@ pub(crate) fn add(mesh: &mut Mesh) {
     let missing: Vec<Gateway> = mesh.gateway_api.gateways.iter().filter(|gateway| !served(gateway)).cloned().collect();
     for gateway in missing {
         if is_waypoint(mesh, &gateway) {
-            let reason =
-                "routes of waypoints are not modelled: requests that pass it are judged by its access rules only"
-                    .to_owned();
+            let reason = "a waypoint stands beside each of its clients: its limits count for every client by itself, \
+                          and a simulation does not ask its access rules"
+                .to_owned();
             mesh.unmodelled.push(note(&gateway, reason, true));
             continue;
         }

@@ -31,7 +31,8 @@ fn subset(field: &Field<'_>, cx: &mut Cx) -> Option<Subset> {
     })
 }
 
-fn traffic_policy(field: &Field<'_>, cx: &mut Cx) -> TrafficPolicy {
+/// Reads a `trafficPolicy`.
+pub(crate) fn traffic_policy(field: &Field<'_>, cx: &mut Cx) -> TrafficPolicy {
     let mut port_level = Vec::new();
     for entry in field.list("portLevelSettings") {
         if let Some(port) = entry.get("port").and_then(|port| cx.port(&port, "number")) {
@@ -96,17 +97,25 @@ fn consistent_hash(field: &Field<'_>) -> Option<ConsistentHash> {
     Some(ConsistentHash { at: field.at(), key, maglev, minimum_ring_size })
 }
 
-fn locality_lb(field: &Field<'_>) -> LocalityLb {
+pub(super) fn locality_lb(field: &Field<'_>) -> LocalityLb {
     let failover = |entry: Field<'_>| Some((entry.text_at("from")?, entry.text_at("to")?));
     LocalityLb {
         at: field.at(),
         enabled: field.bool_at("enabled"),
+        distribute: field.list("distribute").filter_map(|entry| distribution(&entry)).collect(),
         failover: field.list("failover").filter_map(failover).collect(),
         failover_priority: field.texts("failoverPriority").into_iter().map(|label| label.value).collect(),
     }
 }
 
-fn connection_pool(field: &Field<'_>, cx: &mut Cx) -> ConnectionPool {
+/// Where requests from a locality go, in percent.
+fn distribution(field: &Field<'_>) -> Option<(String, Vec<(String, u32)>)> {
+    let to = field.get("to")?;
+    let share = |(name, share): (&str, Field<'_>)| Some((name.to_owned(), u32::try_from(share.int()?).ok()?));
+    Some((field.text_at("from")?, to.fields().filter_map(share).collect()))
+}
+
+pub(super) fn connection_pool(field: &Field<'_>, cx: &mut Cx) -> ConnectionPool {
     let mut pool = ConnectionPool { at: Some(field.at()), ..ConnectionPool::default() };
     if let Some(tcp) = field.get("tcp") {
         pool.max_connections = cx.count(&tcp, "maxConnections");
@@ -125,7 +134,7 @@ fn connection_pool(field: &Field<'_>, cx: &mut Cx) -> ConnectionPool {
     pool
 }
 
-fn outlier_detection(field: &Field<'_>, cx: &mut Cx) -> OutlierDetection {
+pub(super) fn outlier_detection(field: &Field<'_>, cx: &mut Cx) -> OutlierDetection {
     if let Some(errors) = field.get("consecutiveErrors") {
         let message = "`consecutiveErrors` has no effect";
         cx.ineffective(&errors, message, "use `consecutive5xxErrors` or `consecutiveGatewayErrors`");

@@ -5,7 +5,10 @@ use meshproof_model::{
     istio::{Authorizes, ExtensionProvider, MeshConfig, PathNormalization},
 };
 
-use super::retries;
+use super::{
+    destination_rule::{connection_pool, locality_lb, outlier_detection},
+    retries,
+};
 use crate::{
     cx::Cx,
     field::Field,
@@ -86,6 +89,14 @@ fn read(field: &Field<'_>, settings: &mut MeshConfig, cx: &mut Cx) {
     }
     if let Some(policy) = field.get("defaultInboundHttpRetryPolicy") {
         settings.default_inbound_http_retry_policy = Some(retries::read(&policy, cx));
+    }
+    if let Some(policy) = field.get("defaultTrafficPolicy") {
+        settings.default_connection_pool = policy.get("connectionPool").map(|pool| connection_pool(&pool, cx));
+        settings.default_outlier_detection =
+            policy.get("outlierDetection").map(|outlier| outlier_detection(&outlier, cx));
+    }
+    if let Some(setting) = field.get("localityLbSetting") {
+        settings.locality_lb_setting = Some(locality_lb(&setting));
     }
     if field.has("extensionProviders") {
         settings.extension_providers = field.list("extensionProviders").map(|provider| extension(&provider)).collect();

@@ -2,6 +2,7 @@
 
 pub(crate) mod authorization_policy;
 pub(crate) mod destination_rule;
+mod endpoint;
 pub(crate) mod envoy_filter;
 pub(crate) mod gateway;
 pub(crate) mod mesh_config;

@@ -49,7 +49,8 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<VirtualService> {
     })
 }
 
-fn http_route(rule: &Field<'_>, cx: &mut Cx) -> HttpRoute {
+/// Reads one of `http`.
+pub(crate) fn http_route(rule: &Field<'_>, cx: &mut Cx) -> HttpRoute {
     let route: Vec<Destination> = rule.list("route").filter_map(|d| weighted(&d, cx)).collect();
     let zero = |d: &Destination| d.weight.as_ref().is_none_or(|w| w.value == 0);
     if route.len() > 1

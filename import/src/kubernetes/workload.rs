@@ -77,6 +77,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Read> {
         life: life::read(spec.as_ref(), &pod, cx),
         host_network: pod.bool_at("hostNetwork").unwrap_or(false),
         linkerd: annotations::options(metadata.as_ref(), cx),
+        endpoint: meshproof_model::EndpointOptions::default(),
     };
     Some(Read {
         workload,

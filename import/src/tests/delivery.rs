@@ -100,6 +100,48 @@ spec:
 }
 
 #[test]
+fn fl1_routes_that_flagger_makes() {
+    let text = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: w, namespace: ns}
+spec: {replicas: 3, template: {metadata: {labels: {app: w}}, spec: {containers: [{name: c, image: c}]}}}
+---
+apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: w, namespace: ns}
+spec:
+  provider: istio
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: w}
+  service:
+    port: 80
+    targetPort: 8080
+    timeout: 5s
+    retries: {attempts: 3}
+    match: [{uri: {prefix: /}}]
+    trafficPolicy: {connectionPool: {tcp: {maxConnections: 9}}}
+";
+    let mesh = read(text).mesh;
+    let pods: Vec<(&str, u32, &str)> = mesh
+        .workloads
+        .iter()
+        .map(|workload| (workload.meta.name(), workload.replicas.value, workload.labels["app"].as_str()))
+        .collect();
+    assert_eq!(pods, [("w", 0, "w"), ("w-primary", 3, "w-primary")], "FL-1");
+    let services: Vec<(&str, &str)> =
+        mesh.services.iter().map(|service| (service.meta.name(), service.selector["app"].as_str())).collect();
+    assert_eq!(services, [("w", "w-primary"), ("w-primary", "w-primary"), ("w-canary", "w")], "FL-1");
+    let routes = &mesh.virtual_services[0];
+    assert_eq!(show(Some(&routes.hosts[0])), "\"w\" @ 11:3 spec.targetRef");
+    let rule = &routes.http[0];
+    assert_eq!(show(rule.timeout.as_ref()), "Nanos(5000000000) @ 15:5 spec.service.timeout");
+    let weights: Vec<(&str, u32)> =
+        rule.route.iter().map(|to| (to.host.value.as_str(), to.weight.as_ref().unwrap().value)).collect();
+    assert_eq!(weights, [("w-primary", 100), ("w-canary", 0)], "FL-1");
+    assert_eq!((rule.matches.len(), mesh.destination_rules.len()), (1, 2));
+    assert!(mesh.unmodelled.iter().any(|gap| gap.reason.contains("all requests for the primary")));
+}
+
+#[test]
 fn go2_waves_are_read_from_every_object() {
     let object = |kind: &str, name: &str, annotations: &str| {
         format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}, annotations: {{{annotations}}}}}\n---\n")

@@ -38,6 +38,14 @@ pub struct CanaryService {
     pub timeout: Option<Located<Nanos>>,
     /// `retries`.
     pub retries: Option<crate::istio::Retries>,
+    /// `targetPort`; absent: the port.
+    pub target_port: Option<crate::TargetPort>,
+    /// `appProtocol`.
+    pub app_protocol: Option<String>,
+    /// The same fields as a VirtualService's rule, without destinations.
+    pub rule: Option<crate::istio::HttpRoute>,
+    /// `trafficPolicy`, of the primary and of the canary.
+    pub traffic_policy: Option<crate::istio::TrafficPolicy>,
 }
 
 /// `analysis`.

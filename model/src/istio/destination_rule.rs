@@ -112,6 +112,8 @@ pub struct LocalityLb {
     pub at: Location,
     /// Whether it is on.
     pub enabled: Option<bool>,
+    /// From localities to others in percent, `*` for the rest of a name.
+    pub distribute: Vec<(String, Vec<(String, u32)>)>,
     /// From one region to another.
     pub failover: Vec<(String, String)>,
     /// Labels in order of precedence.

@@ -2,7 +2,7 @@
 
 use meshproof_proxy::Nanos;
 
-use super::Retries;
+use super::{ConnectionPool, LocalityLb, OutlierDetection, Retries};
 use crate::{IstioVersion, Location, Sourced};
 
 /// Mesh-wide settings with their defaults (`MC-1`).
@@ -28,6 +28,12 @@ pub struct MeshConfig {
     pub default_http_retry_policy: Option<Retries>,
     /// Retries of servers' own proxies (`RT-17`).
     pub default_inbound_http_retry_policy: Option<Retries>,
+    /// Limits of clients whose DestinationRules have none (`DR-9`).
+    pub default_connection_pool: Option<ConnectionPool>,
+    /// Outlier detection of clients whose DestinationRules have none (`DR-9`).
+    pub default_outlier_detection: Option<OutlierDetection>,
+    /// Where the nearest endpoints come first, and how (`DR-14`).
+    pub locality_lb_setting: Option<LocalityLb>,
     /// Visibility of VirtualServices that say nothing.
     pub default_virtual_service_export_to: Vec<String>,
     /// Visibility of DestinationRules that say nothing.
@@ -87,6 +93,9 @@ impl Default for MeshConfig {
             connect_timeout: Sourced::default(Nanos::from_secs(10), "MC-1"),
             default_http_retry_policy: None,
             default_inbound_http_retry_policy: None,
+            default_connection_pool: None,
+            default_outlier_detection: None,
+            locality_lb_setting: None,
             default_virtual_service_export_to: vec!["*".to_owned()],
             default_destination_rule_export_to: vec!["*".to_owned()],
             istio_version: IstioVersion::NEWEST,

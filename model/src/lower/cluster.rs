@@ -11,9 +11,12 @@ use super::{
     client::Client,
     destination_rule::{Policy, written_tls},
     index::container_port,
+    locality,
 };
 use crate::{
-    IstioVersion, Location, Origin, Protocol, Resolution, ServiceId, ServicePort, is_subset,
+    IstioVersion, Location, Origin, Protocol, Resolution, ServiceId, ServicePort,
+    gateway_api::{PolicyTarget, RetryConstraint},
+    is_subset,
     istio::{self, ClientTls, ClientTlsMode, ConnectionPool, SimpleLb},
 };
 
@@ -25,6 +28,14 @@ pub(super) fn name(port: u16, subset: Option<&str>, host: &str) -> String {
     format!("outbound|{port}|{}|{host}", subset.unwrap_or(""))
 }
 
+/// The name of a client's cluster. A waypoint's stands beside those that the same workload dials past it, so that it
+/// has another name.
+pub(super) fn name_for(client: &Client<'_>, port: u16, subset: Option<&str>, host: &str) -> String {
+    let Some(waypoint) = client.waypoint() else { return name(port, subset, host) };
+    let subset = subset.map_or_else(|| "http".to_owned(), |subset| format!("http/{subset}"));
+    format!("inbound-vip|{port}|{subset}@{}/{}|{host}", waypoint.namespace, waypoint.name)
+}
+
 impl Lowering<'_> {
     /// A client's cluster for a service's port and subset.
     pub(super) fn cluster(
@@ -34,17 +45,24 @@ impl Lowering<'_> {
         port: &ServicePort,
         subset: Option<&str>,
     ) -> (Cluster, ClusterOrigin) {
-        if self.is_linkerd(client.workload()) {
+        if self.is_linkerd(client.workload()) && client.waypoint().is_none() {
             return self.linkerd_cluster(client, service, port);
         }
         let target = self.mesh.service(service);
         let number = port.number.value;
         let rule =
             client.has_policy().then(|| self.rule_for(client.namespace(), Some(client.labels()), target)).flatten();
-        let policy = rule.map(|rule| rule.policy(subset, number)).unwrap_or_default();
+        let mut policy = rule.map(|rule| rule.policy(subset, number)).unwrap_or_default();
+        if client.has_policy() {
+            // Blocks that are not written are the mesh's (`DR-9`).
+            policy.pool = policy.pool.or(self.mesh.settings.default_connection_pool.as_ref());
+            policy.outlier = policy.outlier.or(self.mesh.settings.default_outlier_detection.as_ref());
+        }
         let labels = subset.and_then(|name| rule?.subset(name)).map(|subset| &subset.labels);
-        let (hosts, endpoints) = self.hosts(client, service, port, labels, &policy);
-        let mut cluster = Cluster::new(name(number, subset, &target.host), hosts);
+        let (mut hosts, mut endpoints) = self.hosts(client, service, port, labels, &policy);
+        let is_weighted =
+            client.has_policy() && locality::apply(self.mesh, client, &policy, &mut hosts, &mut endpoints);
+        let mut cluster = Cluster::new(name_for(client, number, subset, &target.host), hosts);
         let mut origin = ClusterOrigin::new(Some(service), number, self.mesh.settings.connect_timeout.origin.clone());
         origin.subset = subset.map(str::to_owned);
         origin.endpoints = endpoints;
@@ -54,9 +72,13 @@ impl Lowering<'_> {
         cluster.thresholds = vec![Thresholds::default()];
         apply_pool(policy.pool, port.protocol, &mut cluster, &mut origin);
         apply_budget(policy.retry_budget, &mut cluster, &mut origin);
+        if client.has_policy() && cluster.thresholds[0].retry_budget.is_none() {
+            apply_constraint(self.constraint_of(service, port), &mut cluster, &mut origin);
+        }
         let version = self.mesh.settings.istio_version;
         apply_outlier(policy.outlier, version, &mut cluster, &mut origin);
         apply_balancer(&policy, &mut cluster, &mut origin);
+        cluster.common_lb.locality_weighted = is_weighted;
         let is_headless = target.resolution == Resolution::Passthrough && !client.is_gateway();
         if client.has_policy() && (is_headless || cluster.lb_policy == LbPolicy::OriginalDst) {
             // The request goes to the address that was dialled: of a headless service one of its pods, as the name
@@ -74,6 +96,22 @@ impl Lowering<'_> {
         }
         self.apply_tls(client, service, number, subset, &policy, &mut cluster, &mut origin);
         (cluster, origin)
+    }
+
+    /// The budget that a policy of Gateway API sets for retries towards a service's port; of several the oldest
+    /// policy's (`G-12`).
+    fn constraint_of(&self, service: ServiceId, port: &ServicePort) -> Option<&RetryConstraint> {
+        let target = &self.mesh.service(service).meta;
+        let is_target = |target_ref: &PolicyTarget| {
+            target_ref.group.is_empty()
+                && target_ref.kind == target.resource.kind
+                && target_ref.name.value == target.name()
+                && target_ref.section.as_ref().is_none_or(|section| section.value == port.name)
+        };
+        let policies = self.mesh.gateway_api.backend_traffic.iter();
+        let own = policies
+            .filter(|policy| policy.meta.namespace() == target.namespace() && policy.targets.iter().any(is_target));
+        own.min_by_key(|policy| super::index::age(&policy.meta))?.budget.as_ref()
     }
 
     /// The endpoints of a service's port, in the order of workloads and replicas.
@@ -97,16 +135,16 @@ impl Lowering<'_> {
             for replica in 0..pods.replicas.value {
                 let address = format!("{}:{number}", self.pod_address(workload, replica));
                 let mut host = Host::new(format!("{}#{replica}", pods.full_name()), address);
-                self.mesh.zone_of(replica).clone_into(&mut host.locality);
+                let locality = pods.endpoint.locality.as_ref().map(|locality| locality.value.as_str());
+                locality.unwrap_or_else(|| self.mesh.zone_of(replica)).clone_into(&mut host.locality);
+                // Envoy's weights begin at 1, which is also the one of endpoints that name none.
+                host.weight = pods.endpoint.weight.as_ref().map_or(1, |weight| weight.value.max(1));
                 if is_istio {
                     host.transport_metadata.push(("tlsMode".to_owned(), "istio".to_owned()));
                 }
                 hosts.push(host);
                 endpoints.push(Endpoint { workload, replica, port: number });
             }
-        }
-        if fails_over(policy) {
-            prefer_near(&mut hosts, client.zone());
         }
         (hosts, endpoints)
     }
@@ -122,12 +160,11 @@ impl Lowering<'_> {
         cluster: &mut Cluster,
         origin: &mut ClusterOrigin,
     ) {
-        let workload = client.workload();
         if !client.has_mtls() {
             origin.tls = Origin::Default("2.2");
             return;
         }
-        let mutual = || self.istio_tls(workload, service, port, subset.unwrap_or(""));
+        let mutual = || self.istio_tls(client, service, port, subset.unwrap_or(""));
         if client.has_policy()
             && let Some((tls, mode)) = written_tls(policy)
         {
@@ -227,6 +264,18 @@ fn apply_budget(budget: Option<&istio::RetryBudget>, cluster: &mut Cluster, orig
     });
 }
 
+/// A rate of retries in the words of Envoy: the least number of retries a second becomes the least number at a time, as
+/// Istio has it (`G-12`).
+fn apply_constraint(written: Option<&RetryConstraint>, cluster: &mut Cluster, origin: &mut ClusterOrigin) {
+    let Some(written) = written else { return };
+    origin.retry_budget = Some(Origin::Written(written.at.clone()));
+    cluster.thresholds[0].retry_budget = Some(meshproof_proxy::config::RetryBudget {
+        budget_percent: Some(Percent::new(written.percent.as_ref().map_or(20, |percent| percent.value))),
+        min_retry_concurrency: Some(written.min_count.as_ref().map_or(10, |count| count.value)),
+        budget_interval: Some(written.interval.as_ref().map_or(Nanos::from_secs(10), |interval| interval.value)),
+    });
+}
+
 /// Outlier detection as Istio translates it: thresholds of zero switch off, success rates never count.
 fn apply_outlier(
     outlier: Option<&istio::OutlierDetection>,
@@ -300,20 +349,6 @@ fn apply_balancer(policy: &Policy<'_>, cluster: &mut Cluster, origin: &mut Clust
     if let Some(window) = written.warmup.as_ref().filter(|_| warms_up) {
         cluster.common_lb.slow_start =
             Some(SlowStart { window: window.value, aggression_milli: None, min_weight_percent: None });
-    }
-}
-
-/// Whether near endpoints come first: outlier detection switches the mesh's locality setting on (`DR-14`).
-fn fails_over(policy: &Policy<'_>) -> bool {
-    let locality = policy.load_balancer.and_then(|lb| lb.locality.as_ref());
-    policy.outlier.is_some() && locality.and_then(|locality| locality.enabled) != Some(false)
-}
-
-/// Priority 0 in the client's zone, the next one elsewhere; all of one region, and priorities without gaps (`11.11`).
-fn prefer_near(hosts: &mut [Host], zone: Option<&str>) {
-    let Some(zone) = zone.filter(|zone| hosts.iter().any(|host| host.locality == **zone)) else { return };
-    for host in hosts.iter_mut().filter(|host| host.locality != zone) {
-        host.priority = 1;
     }
 }
 

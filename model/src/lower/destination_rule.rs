@@ -47,6 +47,7 @@ impl<'m> Rules<'m> {
         let mut sorted: Vec<&DestinationRule> = mesh.destination_rules.iter().collect();
         sorted.sort_by_key(|rule| (rule.workload_selector.is_empty(), age(&rule.meta)));
         let root = mesh.settings.root_namespace.value.as_str();
+        let by_export = mesh.settings.istio_version.follows("DR-3");
         let mut rules = Self::default();
         for rule in sorted {
             let namespace = rule.meta.namespace();
@@ -54,13 +55,13 @@ impl<'m> Rules<'m> {
             let export = export_to(&rule.export_to, default, namespace);
             let host = complete_host(&rule.host.value, namespace, mesh.domain());
             if export.contains("*") || export.contains(namespace) {
-                rules.local.entry(namespace).or_default().add(&host, rule, &export);
+                rules.local.entry(namespace).or_default().add(&host, rule, &export, by_export);
             }
             let is_private = export.len() == 1 && export.contains(namespace);
             if !is_private {
-                rules.exported.entry(namespace).or_default().add(&host, rule, &export);
+                rules.exported.entry(namespace).or_default().add(&host, rule, &export, by_export);
             } else if namespace == root {
-                rules.root_private.add(&host, rule, &export);
+                rules.root_private.add(&host, rule, &export, by_export);
             }
         }
         let all = rules.local.values_mut().chain(rules.exported.values_mut());
@@ -72,7 +73,7 @@ impl<'m> Rules<'m> {
 }
 
 impl<'m> HostRules<'m> {
-    fn add(&mut self, host: &str, rule: &'m DestinationRule, export: &BTreeSet<&'m str>) {
+    fn add(&mut self, host: &str, rule: &'m DestinationRule, export: &BTreeSet<&'m str>, by_export: bool) {
         let list = if host.starts_with('*') {
             let at = self.wildcards.iter().position(|(known, _)| known == host).unwrap_or_else(|| {
                 self.wildcards.push((host.to_owned(), Vec::new()));
@@ -82,7 +83,7 @@ impl<'m> HostRules<'m> {
         } else {
             self.exact.entry(host.to_owned()).or_default()
         };
-        if consolidate(list, rule, export) {
+        if consolidate(list, rule, export, by_export) {
             list.push(Merged {
                 sources: vec![rule],
                 policy: rule.traffic_policy.as_ref(),
@@ -96,12 +97,18 @@ impl<'m> HostRules<'m> {
 }
 
 /// Merges a rule into those of its host, and says whether it also stands on its own. Only rules with the same selector
-/// merge (`DR-4`); one that is exported further than an earlier one is merged into it and kept too (`DR-3`).
-fn consolidate<'m>(list: &mut [Merged<'m>], rule: &'m DestinationRule, export: &BTreeSet<&'m str>) -> bool {
+/// merge (`DR-4`); one that is exported further than an earlier one is merged into it and kept too (`DR-3`). Versions
+/// that do not look at exports merge all.
+fn consolidate<'m>(
+    list: &mut [Merged<'m>],
+    rule: &'m DestinationRule,
+    export: &BTreeSet<&'m str>,
+    by_export: bool,
+) -> bool {
     let mut stands_alone = true;
     for merged in list.iter_mut().filter(|merged| *merged.selector == rule.workload_selector) {
         let everyone = export.contains("*");
-        if *export == merged.export_to {
+        if !by_export || *export == merged.export_to {
             stands_alone = false;
         } else if !(everyone || export.is_superset(&merged.export_to)) {
             continue;

@@ -28,6 +28,7 @@ use crate::{
 };
 
 /// One server of a Gateway that the workload serves.
+#[derive(Clone)]
 struct Served<'m> {
     /// What routes bind to.
     name: String,
@@ -39,8 +40,12 @@ struct Served<'m> {
 }
 
 impl Lowering<'_> {
-    /// A gateway's configuration, seen from one of its replicas: all servers of the Gateways that select it. Servers
-    /// of one port share a listener; the first one's TLS counts for it.
+    /// A gateway's configuration, seen from one of its replicas: all servers of the Gateways that select it.
+    ///
+    /// A port has one listener for the servers that read HTTP, one for those that pass connections on, and, where
+    /// several servers end TLS, one more for each of these: a client that names a host gets the server of that name
+    /// and no other ([`Provenance::gateway_listener`] finds it). In the first listener, which is for clients of whom no
+    /// name is known, the first server's TLS counts.
     pub fn gateway(&self, gateway: WorkloadId, replica: u32) -> Lowered {
         let client = Client::new(self.mesh, gateway, replica);
         let mut wanted = Wanted::new(self, &client);
@@ -61,8 +66,11 @@ impl Lowering<'_> {
             let on_port = ports.entry(server.port.value).or_default();
             on_port.push(Served { name: entry.name.clone(), namespace, server, is_isolated: entry.owner.is_gateway() });
         }
-        let (listeners, origins) =
-            ports.into_iter().map(|(port, servers)| wanted.gateway_listener(gateway, port, &servers)).unzip();
+        let (listeners, origins) = ports
+            .into_iter()
+            .flat_map(|(port, servers)| chains(servers).into_iter().map(move |chain| (port, chain)))
+            .map(|(port, chain)| wanted.gateway_listener(gateway, port, &chain))
+            .unzip();
         let (clusters, cluster_origins) = wanted.finish();
         Lowered {
             config: Config { listeners, clusters, zone: None },
@@ -71,15 +79,39 @@ impl Lowering<'_> {
     }
 }
 
+/// Servers that share a listener.
+struct Chain<'m> {
+    servers: Vec<Served<'m>>,
+    is_http: bool,
+    /// The names of clients for whom it is; empty: all others.
+    sni: Vec<String>,
+}
+
+/// The listeners of a port.
+fn chains(servers: Vec<Served<'_>>) -> Vec<Chain<'_>> {
+    let (http, connections): (Vec<_>, Vec<_>) = servers.into_iter().partition(|served| terminates(served.server));
+    let mut named: Vec<Chain<'_>> = Vec::new();
+    for served in http.iter().filter(|served| ends_tls(served.server)) {
+        let mut sni: Vec<String> =
+            served.server.hosts.iter().map(|host| bare(&host.value).to_ascii_lowercase()).collect();
+        sni.sort();
+        match named.iter_mut().find(|chain| chain.sni == sni) {
+            Some(chain) => chain.servers.push(served.clone()),
+            None => named.push(Chain { servers: vec![served.clone()], is_http: true, sni }),
+        }
+    }
+    if named.len() < 2 {
+        named.clear();
+    }
+    let shared = [(http, true), (connections, false)].into_iter().filter(|(servers, _)| !servers.is_empty());
+    shared.map(|(servers, is_http)| Chain { servers, is_http, sni: Vec::new() }).chain(named).collect()
+}
+
 impl Wanted<'_, '_> {
-    fn gateway_listener(
-        &mut self,
-        workload: WorkloadId,
-        port: u16,
-        servers: &[Served<'_>],
-    ) -> (Listener, ListenerOrigin) {
+    fn gateway_listener(&mut self, workload: WorkloadId, port: u16, chain: &Chain<'_>) -> (Listener, ListenerOrigin) {
         let mut hosts = Routing::default();
-        let is_http = servers.iter().any(|served| terminates(served.server));
+        let Chain { servers, is_http, sni } = chain;
+        let is_http = *is_http;
         if is_http {
             let redirected = self.http_hosts(port, servers, &mut hosts);
             for host in hosts.hosts.iter_mut().filter(|host| redirected.contains(&host.domains[0])) {
@@ -94,7 +126,7 @@ impl Wanted<'_, '_> {
         let mut filters = access.filters;
         filters.push(Filter::Fault(Fault::default()));
         let listener = Listener {
-            name: format!("0.0.0.0_{port}"),
+            name: if sni.is_empty() { format!("0.0.0.0_{port}") } else { format!("0.0.0.0_{port}_{}", sni.join("_")) },
             tls: self.server_tls(workload, servers),
             connection_manager: ConnectionManager { use_remote_address: true, ..manager(&self.lowering.mesh.settings) },
             filters,
@@ -108,6 +140,7 @@ impl Wanted<'_, '_> {
         let origin = ListenerOrigin {
             port,
             protocol: Some(protocol),
+            sni: sni.clone(),
             routes: hosts.origins,
             policies: access.policies,
             ..ListenerOrigin::default()
@@ -140,7 +173,9 @@ impl Wanted<'_, '_> {
                     if redirects(served) {
                         redirected.push(host.clone());
                     }
-                    by_host.entry(host).or_default().extend(routes);
+                    if !routes.is_empty() {
+                        by_host.entry(host).or_default().extend(routes);
+                    }
                 }
             }
         }
@@ -176,17 +211,20 @@ impl Wanted<'_, '_> {
                 {
                     continue;
                 }
+                if common_hosts(served, resolved).is_empty() {
+                    continue;
+                }
                 let own = resolved.meta.namespace();
                 for rule in &resolved.tls {
-                    for block in rule.written.matches.iter().filter(|block| tcp::admits(block, &scope, own, None)) {
-                        let domains = block.sni_hosts.iter().map(|host| host.value.clone()).collect();
+                    for block in rule.written.matches.iter().filter(|block| tcp::admits(block, &scope, own)) {
+                        let domains = block.sni_hosts.iter().map(|host| host.value.to_ascii_lowercase()).collect();
                         let made = self.connection_rule(rule, port, &resolved.hosts[0]);
                         hosts.add(format!("{name}:{port}"), domains, made.into_iter().collect());
                     }
                 }
                 let admitted = resolved.tcp.iter().find(|rule| {
                     let matches = &rule.written.matches;
-                    matches.is_empty() || matches.iter().any(|block| tcp::admits(block, &scope, own, None))
+                    matches.is_empty() || matches.iter().any(|block| tcp::admits(block, &scope, own))
                 });
                 let made = admitted.and_then(|rule| self.connection_rule(rule, port, "*"));
                 hosts.add(
@@ -240,6 +278,12 @@ fn credential(tls: &ServerTls) -> String {
 /// Whether a server only sends its clients to https.
 fn redirects(served: &Served<'_>) -> bool {
     served.server.tls.as_ref().is_some_and(|tls| tls.https_redirect)
+}
+
+/// Whether a server ends its clients' TLS.
+fn ends_tls(server: &Server) -> bool {
+    let mode = server.tls.as_ref().and_then(|tls| tls.mode.as_ref());
+    mode.is_some_and(|mode| matches!(mode.value.as_str(), "SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL" | "ISTIO_MUTUAL"))
 }
 
 /// Whether a server ends the connection and reads HTTP.

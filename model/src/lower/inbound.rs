@@ -114,24 +114,25 @@ impl Lowering<'_> {
     ) -> (Listener, ListenerOrigin) {
         let workload = self.mesh.workload(server);
         let mode = self.server_mode(server, port);
+        let proxy = if self.skips_inbound(server, port) { ProxyMode::None } else { workload.proxy };
         // A ztunnel reads no HTTP; of policies only what connections show counts (`AB-2`, `AB-3`).
-        let is_tcp = !spoken.is_http() || workload.proxy == ProxyMode::Ambient;
-        let mut access = match workload.proxy {
+        let is_tcp = !spoken.is_http() || proxy == ProxyMode::Ambient;
+        let mut access = match proxy {
             ProxyMode::None | ProxyMode::Linkerd => rbac::Access::default(),
             ProxyMode::Sidecar | ProxyMode::Gateway | ProxyMode::Ambient => {
-                let is_ztunnel = workload.proxy == ProxyMode::Ambient;
+                let is_ztunnel = proxy == ProxyMode::Ambient;
                 let seen = if is_ztunnel { rbac::Seen::Ztunnel } else { rbac::Seen::by_proxy(is_tcp) };
                 rbac::lower(self, &Attachment::of(self, server), seen)
             }
         };
-        if workload.proxy == ProxyMode::Sidecar && !is_tcp {
+        if proxy == ProxyMode::Sidecar && !is_tcp {
             for (limit, resource, at) in self.local_rate_limits(workload, port) {
                 access.filters.push(limit);
                 access.policies.push((resource, at));
             }
         }
         // Requests that were reset before they began are sent again, unless the port is gRPC's (`RT-17`).
-        let retries = if workload.proxy != ProxyMode::Sidecar || is_tcp || spoken.is_grpc() {
+        let retries = if proxy != ProxyMode::Sidecar || is_tcp || spoken.is_grpc() {
             retry::Lowered::none("RT-17")
         } else {
             retry::inbound(&self.mesh.settings)
@@ -170,6 +171,7 @@ impl Lowering<'_> {
             mode: Some(mode),
             routes: hosts.origins,
             policies: access.policies,
+            sni: Vec::new(),
         };
         (listener, origin)
     }
@@ -213,7 +215,7 @@ impl Lowering<'_> {
         cluster.connect_timeout = Some(settings.connect_timeout.value);
         cluster.thresholds = vec![Thresholds::default()];
         let mut origin = ClusterOrigin::new(None, port, settings.connect_timeout.origin.clone());
-        let has_pool = workload.proxy == ProxyMode::Sidecar;
+        let has_pool = workload.proxy == ProxyMode::Sidecar && !self.skips_inbound(server, port);
         let first = services.first().filter(|_| has_pool);
         let rule = first.and_then(|(service, number, _)| {
             let rule = self.rule_for(workload.meta.namespace(), None, self.mesh.service(*service))?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    alias,
     client::Client,
     delegate::{self, Resolved},
     destination_rule::{HostRules, Rules},
@@ -20,6 +21,7 @@ use crate::{
 pub struct Lowering<'m> {
     pub(crate) mesh: &'m Mesh,
     services: BTreeMap<&'m str, ServiceId>,
+    pub(super) aliases: BTreeMap<ServiceId, ServiceId>,
     serving: Vec<Vec<WorkloadId>>,
     served: Vec<Vec<ServiceId>>,
     first_pod: Vec<u32>,
@@ -40,6 +42,7 @@ impl<'m> Lowering<'m> {
         for id in mesh.service_ids() {
             services.entry(mesh.service(id).host.as_str()).or_insert(id);
         }
+        let aliases = alias::resolve(mesh, &services);
         let serving = serving(mesh);
         let mut served = vec![Vec::new(); mesh.workloads.len()];
         for id in mesh.service_ids() {
@@ -76,6 +79,7 @@ impl<'m> Lowering<'m> {
         Self {
             mesh,
             services,
+            aliases,
             serving,
             served,
             first_pod,
@@ -202,6 +206,12 @@ fn by_age<T>(objects: &[T], meta: fn(&T) -> &Meta) -> BTreeMap<&str, Vec<&T>> {
 
 /// The number of the container's port behind a service's port on a workload; `None`: it has no port of that name.
 pub(super) fn container_port(workload: &Workload, port: &ServicePort) -> Option<u16> {
+    // An endpoint that is no pod answers to the names of the services' ports (`WE-1`).
+    if matches!(workload.meta.resource.kind.as_str(), "WorkloadEntry" | "WorkloadGroup" | "ServiceEntry")
+        && let Some(own) = workload.ports.iter().find(|own| own.name == port.name)
+    {
+        return Some(own.number);
+    }
     match &port.target {
         TargetPort::Number(number) => Some(*number),
         TargetPort::Name(name) => workload.ports.iter().find(|port| port.name == *name).map(|port| port.number),

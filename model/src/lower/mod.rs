@@ -3,7 +3,10 @@
 //! Every rule of the book's chapter on semantics that is applied is named by its id (`RT-11`) where it is applied, and
 //! in the table tests.
 
+mod alias;
 mod attachment;
+mod capture;
+mod claim;
 mod client;
 mod cluster;
 mod delegate;
@@ -14,6 +17,7 @@ mod inbound;
 mod index;
 mod jwt;
 mod linkerd;
+mod locality;
 mod mtls;
 mod outbound;
 mod provenance;
@@ -28,6 +32,7 @@ mod tcp;
 mod wanted;
 mod waypoint;
 
+pub use claim::{claim_header, claim_value};
 use destination_rule::Merged;
 pub use index::Lowering;
 pub use jwt::TOKEN_KEY;

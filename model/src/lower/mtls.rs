@@ -2,7 +2,7 @@
 
 use meshproof_proxy::config::{Identity, SanMatcher, StringMatcher, UpstreamTls, Validity};
 
-use super::{Transport, destination_rule::written_tls, index::Lowering};
+use super::{Transport, client::Client, destination_rule::written_tls, index::Lowering};
 use crate::{
     ProxyMode, Resolution, ServiceId, Sourced, WorkloadId, is_subset,
     istio::{ClientTlsMode, MtlsMode, PeerAuthentication},
@@ -19,6 +19,9 @@ impl Lowering<'_> {
     /// its application does: plaintext.
     pub fn server_mode(&self, server: WorkloadId, port: u16) -> Sourced<MtlsMode> {
         let workload = self.mesh.workload(server);
+        if self.skips_inbound(server, port) {
+            return Sourced::default(MtlsMode::Disable, "PA-6");
+        }
         match workload.proxy {
             ProxyMode::Sidecar | ProxyMode::Gateway => self.peer_mode(server, port),
             // The ztunnel takes plaintext too where it is told to disable TLS (`AB-2`).
@@ -39,6 +42,9 @@ impl Lowering<'_> {
         let Some(workload) = client.map(|id| self.mesh.workload(id)) else {
             return Sourced::default(Transport::Plaintext, "2.2");
         };
+        if client.is_some_and(|client| self.skips_outbound(client, port)) {
+            return Sourced::default(Transport::Plaintext, "PA-6");
+        }
         match workload.proxy {
             ProxyMode::None => return Sourced::written(Transport::Plaintext, workload.proxy_at.clone()),
             _ if workload.is_foreign_ingress() => return Sourced::default(Transport::Plaintext, "IN-1"),
@@ -166,12 +172,7 @@ impl Lowering<'_> {
 
     /// The identity of a workload's pods.
     pub(super) fn identity(&self, workload: WorkloadId) -> Identity {
-        Identity {
-            ca: MESH_CA.to_owned(),
-            uri_sans: vec![self.spiffe(workload)],
-            dns_sans: Vec::new(),
-            validity: Validity::Valid,
-        }
+        signed(self.spiffe(workload))
     }
 
     /// The name in a workload's certificate.
@@ -182,12 +183,15 @@ impl Lowering<'_> {
     }
 
     /// Istio's mutual TLS of a client towards a service: its servers' accounts are expected (`AM-1`).
-    pub(super) fn istio_tls(&self, client: WorkloadId, service: ServiceId, port: u16, subset: &str) -> UpstreamTls {
+    pub(super) fn istio_tls(&self, client: &Client<'_>, service: ServiceId, port: u16, subset: &str) -> UpstreamTls {
         let mut names: Vec<String> = self.servers(service).iter().map(|id| self.spiffe(*id)).collect();
         names.sort();
         names.dedup();
         UpstreamTls {
-            identity: Some(self.identity(client)),
+            identity: Some(match client.waypoint() {
+                None => self.identity(client.workload()),
+                Some(waypoint) => signed(self.spiffe_of_waypoint(waypoint)),
+            }),
             trusted_ca: Some(MESH_CA.to_owned()),
             server_sans: names
                 .into_iter()
@@ -199,6 +203,11 @@ impl Lowering<'_> {
             max_version: None,
         }
     }
+}
+
+/// A certificate of the mesh.
+fn signed(name: String) -> Identity {
+    Identity { ca: MESH_CA.to_owned(), uri_sans: vec![name], dns_sans: Vec::new(), validity: Validity::Valid }
 }
 
 /// Whether injection labels the pods as able to take Istio's mutual TLS (`security.istio.io/tlsMode: istio`). A

@@ -29,8 +29,22 @@ impl Lowering<'_> {
         let mut wanted = Wanted::new(self, &client);
         let mut listeners = Vec::new();
         let mut seen = BTreeSet::new();
-        for &(service, port) in to {
+        let mut behind = Vec::new();
+        let mut aliases = Vec::new();
+        for &(dialled, port) in to {
+            let service = if self.is_linkerd(client.workload()) { dialled } else { self.meant(dialled, port) };
+            if service != dialled {
+                aliases.push((dialled, service, port));
+            }
             if !seen.insert((service, port)) {
+                continue;
+            }
+            if let Some(waypoint) = self.waypoint_for(client.workload(), service, port) {
+                behind.push(self.through_waypoint(client.behind(waypoint), service, port));
+                continue;
+            }
+            if self.skips_outbound(client.workload(), port) {
+                behind.push(self.past_its_proxy(client.past_its_proxy(), service, port));
                 continue;
             }
             if self.is_linkerd(client.workload()) {
@@ -59,9 +73,33 @@ impl Lowering<'_> {
             })
             .unzip();
         let (clusters, cluster_origins) = wanted.finish();
-        Lowered {
+        let mut lowered = Lowered {
             config: Config { listeners, clusters, zone: None },
             provenance: Provenance { listeners: origins, clusters: cluster_origins },
+        };
+        for other in behind {
+            lowered.add(other);
+        }
+        for (alias, service, port) in aliases {
+            let listener = lowered.provenance.listener(service, port);
+            if let Some(listener) = listener.and_then(|place| lowered.provenance.listeners.get_mut(place)) {
+                listener.services.push(alias);
+            }
+        }
+        lowered
+    }
+}
+
+impl Lowering<'_> {
+    /// What a client dials past its own proxy (`PA-6`).
+    fn past_its_proxy(&self, client: Client<'_>, service: ServiceId, port: u16) -> Lowered {
+        let mut wanted = Wanted::new(self, &client);
+        let protocol = self.mesh.service(service).port(port).map_or(Protocol::Tcp, |port| port.protocol);
+        let (listener, origin) = wanted.plain_listener(port, protocol, service);
+        let (clusters, origins) = wanted.finish();
+        Lowered {
+            config: Config { listeners: vec![listener], clusters, zone: None },
+            provenance: Provenance { listeners: vec![origin], clusters: origins },
         }
     }
 }
@@ -93,23 +131,37 @@ impl Wanted<'_, '_> {
 
     /// The virtual host of one service: the routes of the first VirtualService that has any for this client, else the
     /// service's default route (`VS-5`, `VS-12`).
-    fn service_host(&mut self, service: ServiceId, port: u16, hosts: &mut Routing) {
+    pub(super) fn service_host(&mut self, service: ServiceId, port: u16, hosts: &mut Routing) {
         let target = self.lowering.mesh.service(service);
         let scope = Scope { client: self.client, port, gateway: "mesh" };
-        let candidates = self.lowering.routes_for(&target.host, self.client);
+        let mut candidates = self.lowering.routes_for(&target.host, self.client);
+        if self.client.waypoint().is_some() {
+            // The first one decides, also where it has no route: its own namespace's or the service's (`AB-5`).
+            let near = [self.client.namespace(), target.meta.namespace()];
+            candidates.retain(|resolved| near.contains(&resolved.meta.namespace()));
+            candidates.truncate(1);
+        }
         let found = candidates.into_iter().find_map(|resolved| {
             let routes = self.routes(resolved, &scope, &target.host);
             (!routes.is_empty()).then_some((resolved, routes))
         });
         let name = format!("{}:{port}", target.host);
-        let domains = domains(target, self.client.namespace(), self.lowering.mesh.domain());
+        let is_behind = self.client.waypoint().is_some();
+        let domains = if is_behind {
+            // Whatever the authority: the address that was dialled chose the service.
+            vec!["*".to_owned()]
+        } else {
+            let aliases = self.lowering.aliases_of(service).map(|alias| self.lowering.mesh.service(alias));
+            let named = std::iter::once(target).chain(aliases);
+            named.flat_map(|one| domains(one, self.client.namespace(), self.lowering.mesh.domain())).collect()
+        };
         let Some((resolved, routes)) = found else {
             let destination = self.service(service, port);
             hosts.add(name, domains, vec![self.default_route(destination, &target.host)]);
             return;
         };
         // A host that is no service of the mesh stands beside the services of the same VirtualService (`VS-6`).
-        let other = resolved.hosts.iter().filter(|host| self.lowering.service_of(host).is_none());
+        let other = resolved.hosts.iter().filter(|host| !is_behind && self.lowering.service_of(host).is_none());
         for host in other.filter(|host| !host.starts_with('*')) {
             hosts.add(format!("{host}:{port}"), vec![host.clone()], routes.clone());
         }

@@ -3,7 +3,7 @@
 use meshproof_proxy::config::Config;
 
 use crate::istio::MtlsMode;
-use crate::{Location, Origin, Protocol, ResourceRef, ServiceId, Sourced, WorkloadId};
+use crate::{Location, Origin, Protocol, ResourceRef, ServiceId, Sourced, WorkloadId, host_covers};
 
 /// A proxy's configuration and where its values come from.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,6 +12,20 @@ pub struct Lowered {
     pub config: Config,
     /// Why.
     pub provenance: Provenance,
+}
+
+impl Lowered {
+    /// Adds the listeners of another configuration, and those of its clusters that are not there yet.
+    pub(super) fn add(&mut self, other: Self) {
+        self.config.listeners.extend(other.config.listeners);
+        self.provenance.listeners.extend(other.provenance.listeners);
+        for (cluster, origin) in other.config.clusters.into_iter().zip(other.provenance.clusters) {
+            if self.config.clusters.iter().all(|known| known.name != cluster.name) {
+                self.config.clusters.push(cluster);
+                self.provenance.clusters.push(origin);
+            }
+        }
+    }
 }
 
 /// Where the values of a [`Config`] come from.
@@ -29,6 +43,27 @@ impl Provenance {
         let mut of_port = self.listeners.iter().enumerate().filter(|(_, listener)| listener.port == port);
         of_port.find(|(_, listener)| listener.services.contains(&service)).map(|(index, _)| index)
     }
+
+    /// The listener of a gateway that takes what arrives on a port, as HTTP or as a connection; an index into
+    /// [`Config::listeners`]. Of a client that names a host over TLS, the one with the most specific name for it
+    /// counts.
+    pub fn gateway_listener(&self, port: u16, sni: Option<&str>, is_connection: bool) -> Option<usize> {
+        let of_port = || self.listeners.iter().enumerate().filter(|(_, listener)| listener.port == port);
+        let speaks_http = |listener: &ListenerOrigin| listener.protocol.is_none_or(Protocol::is_http);
+        let fits = |listener: &ListenerOrigin| speaks_http(listener) != is_connection;
+        let named = sni.filter(|_| !is_connection).and_then(|name| {
+            let best = |listener: &ListenerOrigin| {
+                let covering = listener.sni.iter().filter(|pattern| host_covers(pattern, name));
+                covering.map(|pattern| (!pattern.starts_with('*'), pattern.len())).max()
+            };
+            let ranked = of_port().filter_map(|(index, listener)| Some((best(listener)?, index)));
+            ranked.max_by_key(|(rank, index)| (*rank, std::cmp::Reverse(*index))).map(|(_, index)| index)
+        });
+        let mut shared = of_port().filter(|(_, listener)| listener.sni.is_empty());
+        named
+            .or_else(|| shared.clone().find(|(_, listener)| fits(listener)).map(|(index, _)| index))
+            .or_else(|| shared.next().map(|(index, _)| index))
+    }
 }
 
 /// Where a listener comes from.
@@ -38,6 +73,8 @@ pub struct ListenerOrigin {
     pub port: u16,
     /// Services that are dialled through it (outbound), or that lead to it (inbound).
     pub services: Vec<ServiceId>,
+    /// The names of a gateway's clients for whom it is, where they name a host over TLS; empty: all others.
+    pub sni: Vec<String>,
     /// What is spoken; `None`: several protocols, by virtual host.
     pub protocol: Option<Protocol>,
     /// What it accepts; `None` for outbound listeners.

@@ -54,7 +54,9 @@ impl Wanted<'_, '_> {
     pub(super) fn default_route(&mut self, destination: DestinationOrigin, host: &str) -> Made {
         let hashes = self.hash_policies(std::slice::from_ref(&destination));
         let mesh = &self.lowering.mesh.settings;
-        let retries = if self.client.has_policy() {
+        let retries = if self.client.waypoint().is_some() {
+            retry::inbound(mesh)
+        } else if self.client.has_policy() {
             retry::of_route(None, mesh, !hashes.is_empty())
         } else {
             retry::Lowered::none("K-1")

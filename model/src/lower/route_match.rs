@@ -4,7 +4,7 @@ use meshproof_proxy::config::{
     HeaderMatcher, HeaderValueMatcher, PathMatcher, QueryMatcher, QueryValueMatcher, RouteMatch, StringMatcher,
 };
 
-use super::client::Client;
+use super::{claim::claim_matcher, client::Client};
 use crate::{
     complete_gateway, is_subset,
     istio::{HttpMatch, StringMatch},
@@ -26,6 +26,10 @@ impl Scope<'_> {
     pub(super) fn admits(&self, block: &HttpMatch, namespace: &str) -> bool {
         if block.port.as_ref().is_some_and(|port| port.value != 0 && port.value != self.port) {
             return false;
+        }
+        // A waypoint acts for every client, and asks for nothing else (`AB-5`).
+        if self.client.waypoint().is_some() {
+            return true;
         }
         if !block.gateways.is_empty() {
             return block.gateways.iter().any(|name| complete_gateway(&name.value, namespace) == self.gateway);
@@ -89,6 +93,9 @@ fn path(uri: Option<&StringMatch>, by_elements: bool) -> PathMatcher {
 }
 
 fn header(name: &str, condition: &StringMatch) -> HeaderMatcher {
+    if let Some(claim) = claim_matcher(name, condition) {
+        return claim;
+    }
     let value = text(condition).map_or(HeaderValueMatcher::Present(true), HeaderValueMatcher::Text);
     HeaderMatcher { name: name.to_ascii_lowercase(), value, invert: false, treat_missing_as_empty: false }
 }

@@ -16,7 +16,7 @@ use super::{
     route_match::Scope,
     wanted::Wanted,
 };
-use crate::{Origin, Protocol, ServiceId, complete_gateway, host_covers, is_subset, istio::L4Match};
+use crate::{Origin, Protocol, ServiceId, complete_gateway, is_subset, istio::L4Match};
 
 impl Wanted<'_, '_> {
     /// One listener for one service's port, whatever the authority of a request.
@@ -28,14 +28,18 @@ impl Wanted<'_, '_> {
     ) -> (Listener, ListenerOrigin) {
         let host = self.lowering.mesh.service(service).host.clone();
         let scope = Scope { client: self.client, port, gateway: "mesh" };
-        let split = self.client.has_policy().then(|| self.split(&host, protocol, &scope)).flatten();
-        let route = split.unwrap_or_else(|| {
-            let destination = self.service(service, port);
-            let origin = RouteOrigin { destinations: vec![destination], ..RouteOrigin::plain(&host, "VS-12") };
-            connection_route(origin, &[])
-        });
         let mut hosts = Routing::default();
-        hosts.add(format!("{host}:{port}"), vec!["*".to_owned()], vec![route]);
+        let has_policy = self.client.has_policy();
+        let is_tls = matches!(protocol, Protocol::Tls | Protocol::Https);
+        if !(has_policy && is_tls && self.by_name(&host, &scope, &mut hosts)) {
+            let split = (has_policy && !is_tls).then(|| self.split(&host, &scope)).flatten();
+            let route = split.unwrap_or_else(|| {
+                let destination = self.service(service, port);
+                let origin = RouteOrigin { destinations: vec![destination], ..RouteOrigin::plain(&host, "VS-12") };
+                connection_route(origin, &[])
+            });
+            hosts.add(format!("{host}:{port}"), vec!["*".to_owned()], vec![route]);
+        }
         let listener = Listener {
             name: format!("{host}_{port}"),
             connection_manager: manager(&self.lowering.mesh.settings),
@@ -52,20 +56,39 @@ impl Wanted<'_, '_> {
         (listener, origin)
     }
 
-    /// The first rule of a VirtualService for connections to a host: of `tls` for ports that are passed through with
-    /// TLS, else of `tcp`.
-    fn split(&mut self, host: &str, protocol: Protocol, scope: &Scope<'_>) -> Option<Made> {
-        let is_tls = matches!(protocol, Protocol::Tls | Protocol::Https);
+    /// The first rule of a VirtualService for connections to a host.
+    fn split(&mut self, host: &str, scope: &Scope<'_>) -> Option<Made> {
         let candidates = self.lowering.routes_for(host, self.client);
         candidates.into_iter().find_map(|resolved| {
             let namespace = resolved.meta.namespace();
-            let rules = if is_tls { &resolved.tls } else { &resolved.tcp };
             let admitted = |rule: &&ConnectionRule<'_>| {
                 let matches = &rule.written.matches;
-                matches.is_empty() || matches.iter().any(|block| admits(block, scope, namespace, Some(host)))
+                matches.is_empty() || matches.iter().any(|block| admits(block, scope, namespace))
             };
-            self.connection_rule(rules.iter().find(admitted)?, scope.port, host)
+            self.connection_rule(resolved.tcp.iter().find(admitted)?, scope.port, host)
         })
+    }
+
+    /// Rules for connections that are passed through with TLS, by the name that they ask for: every rule for this
+    /// client, the first one of a name. Where there is one, a name without a rule leads nowhere. Says whether there is.
+    fn by_name(&mut self, host: &str, scope: &Scope<'_>, hosts: &mut Routing) -> bool {
+        let mut has_rule = false;
+        for resolved in self.lowering.routes_for(host, self.client) {
+            let namespace = resolved.meta.namespace();
+            for rule in &resolved.tls {
+                for block in rule.written.matches.iter().filter(|block| admits(block, scope, namespace)) {
+                    has_rule = true;
+                    let names = block.sni_hosts.iter().map(|name| name.value.to_ascii_lowercase()).collect();
+                    let made = self.connection_rule(rule, scope.port, host);
+                    hosts.add(
+                        format!("{host}:{}:{}", scope.port, hosts.hosts.len()),
+                        names,
+                        made.into_iter().collect(),
+                    );
+                }
+            }
+        }
+        has_rule
     }
 
     /// A rule for connections; `None` where nothing has traffic.
@@ -92,13 +115,9 @@ impl Wanted<'_, '_> {
     }
 }
 
-/// Whether a block is for this proxy and, where a host is known, for connections that ask for it.
-pub(super) fn admits(block: &L4Match, scope: &Scope<'_>, namespace: &str, host: Option<&str>) -> bool {
+/// Whether a block is for this proxy.
+pub(super) fn admits(block: &L4Match, scope: &Scope<'_>, namespace: &str) -> bool {
     if block.port.as_ref().is_some_and(|port| port.value != 0 && port.value != scope.port) {
-        return false;
-    }
-    let asked = |host: &str| block.sni_hosts.iter().any(|name| host_covers(&name.value, host));
-    if !block.sni_hosts.is_empty() && host.is_some_and(|host| !asked(host)) {
         return false;
     }
     if !block.gateways.is_empty() {

@@ -37,6 +37,9 @@ impl<'a, 'm> Wanted<'a, 'm> {
         let host = complete_host(&written.host.value, namespace, mesh.domain());
         let service =
             self.lowering.service_of(&host).filter(|id| is_visible(mesh.service(*id), self.client.namespace()));
+        let target = service.and_then(|id| self.lowering.aliases.get(&id).copied()).or(service);
+        let host = target.filter(|id| Some(*id) != service).map_or(host, |id| mesh.service(id).host.clone());
+        let service = target;
         // Without a port: the service's only one, else the one that is dialled.
         let only =
             service.map(|id| &mesh.service(id).ports).filter(|ports| ports.len() == 1).map(|p| p[0].number.value);
@@ -81,7 +84,7 @@ impl<'a, 'm> Wanted<'a, 'm> {
         at: Origin,
         weight: Origin,
     ) -> DestinationOrigin {
-        let name = cluster::name(port, subset.as_deref(), host);
+        let name = cluster::name_for(self.client, port, subset.as_deref(), host);
         let missing = match service {
             None => Some(Missing::Host),
             Some(_) if self.clusters.contains_key(&name) => None,

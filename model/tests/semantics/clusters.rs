@@ -236,6 +236,95 @@ fn dr14_outlier_detection_prefers_near_endpoints() {
 }
 
 #[test]
+fn dr3_older_versions_merge_whatever_the_exports() {
+    let pool = |n: u32| format!("trafficPolicy: {{connectionPool: {{tcp: {{maxConnections: {n}}}}}}}");
+    let rules = dr("a", &format!("{{host: reviews, exportTo: [shop, ops], {}}}", pool(3)))
+        + &dr("b", &format!("{{host: reviews, exportTo: ['*'], {}}}", pool(4)));
+    for (version, expect) in [("1.23", "connections=3"), ("1.24", "connections=4")] {
+        let mut mesh = mesh(&rules);
+        mesh.settings.istio_version = version.parse().unwrap();
+        let lowered = outbound(&mesh, "ops/ops", "shop/reviews", 9080);
+        assert_eq!(limits(cluster(&lowered, BARE)), expect, "DR-3 {version}");
+    }
+}
+
+#[test]
+fn dr9_blocks_that_are_not_written_are_the_meshs() {
+    let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}, outlierDetection: {interval: 3s}}\n---\n";
+    for (case, rule, expect, ejects) in [
+        ("nothing is written", String::new(), "connections=7", true),
+        (
+            "a block takes the place of the mesh's",
+            dr("d", "{host: reviews, trafficPolicy: {connectionPool: {http: {maxRetries: 2}}}}"),
+            "retries=2",
+            true,
+        ),
+        (
+            "beside another block",
+            dr("d", "{host: reviews, trafficPolicy: {loadBalancer: {simple: RANDOM}}}"),
+            "connections=7",
+            true,
+        ),
+    ] {
+        let found = of(&(config.to_owned() + &rule), "shop/web", BARE);
+        assert_eq!((limits(&found).as_str(), found.outlier_detection.is_some()), (expect, ejects), "DR-9 {case}");
+    }
+}
+
+/// The hosts that a client in the first zone sees: locality, priority, the locality's weight.
+fn localities(zones: &[&str], manifests: &str) -> String {
+    let mut mesh = mesh(manifests);
+    mesh.behaviour.placement.zones = zones.iter().map(|zone| (*zone).to_owned()).collect();
+    let lowered = outbound(&mesh, "shop/web", "shop/reviews", 9080);
+    let found = cluster(&lowered, BARE);
+    assert_eq!(found.common_lb.locality_weighted, found.hosts.iter().any(|host| host.locality_weight.is_some()));
+    let shown = found.hosts.iter().map(|host| {
+        let weight = host.locality_weight.map_or_else(String::new, |weight| format!("*{weight}"));
+        format!("{}:{}{weight}", host.locality, host.priority)
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn dr14_dr15_localities() {
+    let rule = |locality: &str| {
+        dr(
+            "d",
+            &format!(
+                "{{host: reviews, trafficPolicy: {{outlierDetection: {{interval: 5s}}, loadBalancer: {{localityLbSetting: {locality}}}}}}}"
+            ),
+        )
+    };
+    let share = "distribute: [{from: 'eu/*', to: {'eu/a/*': 80, 'us/*': 20}}, {from: '*', to: {'us/*': 100}}]";
+    let labels = "failoverPriority: [version, topology.kubernetes.io/region]";
+    for (case, zones, manifests, expect) in [
+        ("zones of one region", ["eu/a", "eu/b"], rule("{}"), "eu/a:0 eu/b:1 eu/a:0 eu/b:1"),
+        ("regions", ["eu/a", "us/a"], rule("{failover: [{from: eu, to: us}]}"), "eu/a:0 us/a:1 eu/a:0 us/a:1"),
+        ("DR-15 shares", ["eu/a", "us/b"], rule(&format!("{{{share}}}")), "eu/a:0*80 us/b:0*20 eu/a:0*80 us/b:0*20"),
+        ("DR-15 no share, no traffic", ["eu/a", "eu/c"], rule(&format!("{{{share}}}")), "eu/a:0*80 eu/a:0*80"),
+        ("DR-15 for clients elsewhere", ["us/a", "eu/a"], rule(&format!("{{{share}}}")), "us/a:0*100 us/a:0*100"),
+        // web has no version, as no endpoint has none: the first label differs everywhere.
+        ("DR-15 labels", ["eu/a", "us/a"], rule(&format!("{{{labels}}}")), "eu/a:0 us/a:0 eu/a:0 us/a:0"),
+        (
+            "DR-15 a label with a value",
+            ["eu/a", "us/a"],
+            rule("{failoverPriority: [version=v2, topology.kubernetes.io/region]}"),
+            "eu/a:2 us/a:2 eu/a:0 us/a:1",
+        ),
+    ] {
+        assert_eq!(localities(&zones, &manifests), expect, "{case}");
+    }
+    let config = |setting: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n    localityLbSetting: {setting}\n---\n"
+        )
+    };
+    let outlier = dr("d", "{host: reviews, trafficPolicy: {outlierDetection: {interval: 5s}}}");
+    let off = localities(&["eu/a", "eu/b"], &(config("{enabled: false}") + &outlier));
+    assert_eq!(off, "eu/a:0 eu/b:0 eu/a:0 eu/b:0", "DR-14 the mesh switches it off");
+}
+
+#[test]
 fn dr16_balancers() {
     for (spec, expect) in [
         ("{simple: ROUND_ROBIN}", LbPolicy::RoundRobin),
@@ -275,4 +364,32 @@ fn hs1_headless_services_are_dialled_directly() {
     assert!(domains.contains(&"*.direct.pay.svc.cluster.local".to_owned()), "H-3 {domains:?}");
     let lowered = outbound(&mesh(&headless("nobody")), "shop/web", "pay/direct", 8080);
     assert_eq!(cluster(&lowered, "outbound|8080||direct.pay~").tls, None, "no pods, no mutual TLS");
+}
+
+#[test]
+fn g12_a_budget_of_gateway_api() {
+    let policy = |namespace: &str, section: &str, constraint: &str| {
+        format!(
+            "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackendTrafficPolicy\nmetadata: {{name: p, namespace: {namespace}}}\nspec: {{targetRefs: [{{group: '', kind: Service, name: reviews{section}}}], retryConstraint: {constraint}}}\n---\n"
+        )
+    };
+    let rule = dr("d", "{host: reviews, trafficPolicy: {retryBudget: {percent: 7}}}");
+    let own = "{budget: {percent: 30, interval: 5s}, minRetryRate: {count: 2, interval: 1s}}";
+    let ppm = |percent: u32| Some(percent * 10_000);
+    for (case, manifests, expect) in [
+        ("none", String::new(), None),
+        ("as written", policy("shop", "", own), Some((ppm(30), Some(2), Some(5)))),
+        ("defaults", policy("shop", "", "{budget: {}}"), Some((ppm(20), Some(10), Some(10)))),
+        ("of a port", policy("shop", ", sectionName: http", own), Some((ppm(30), Some(2), Some(5)))),
+        ("of another port", policy("shop", ", sectionName: grpc", own), None),
+        ("of another namespace", policy("ops", "", own), None),
+        ("a DestinationRule's wins", policy("shop", "", own) + &rule, Some((ppm(7), None, None))),
+    ] {
+        let found = of(&manifests, "shop/web", BARE).thresholds[0].retry_budget;
+        let found = found.map(|budget| {
+            let seconds = budget.budget_interval.map(|interval| interval.as_millis() / 1000);
+            (budget.budget_percent.map(meshproof_proxy::Percent::ppm), budget.min_retry_concurrency, seconds)
+        });
+        assert_eq!(found, expect, "G-12 {case}");
+    }
 }

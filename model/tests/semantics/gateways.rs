@@ -116,3 +116,59 @@ fn sni_and_tcp_routes_have_no_retries() {
         "RT-22"
     );
 }
+
+#[test]
+fn servers_of_one_port_are_told_apart_by_name() {
+    let server = |protocol: &str, hosts: &str, tls: &str| {
+        format!("{{port: {{number: 443, name: {}, protocol: {protocol}}}, hosts: [{hosts}], tls: {tls}}}", hosts.len())
+    };
+    let simple = "{mode: SIMPLE, credentialName: c}";
+    let servers = [
+        server("HTTPS", "a.example", simple),
+        server("HTTPS", "'*.example'", "{mode: MUTUAL, credentialName: d}"),
+        server("TLS", "pass.example", "{mode: PASSTHROUGH}"),
+    ];
+    let http = |name: &str, host: &str, to: &str| {
+        vs(
+            "shop",
+            name,
+            &format!(
+                "{{hosts: ['{host}'], gateways: [istio-system/edge], http: [{{route: [{{destination: {{host: {to}}}}}]}}]}}"
+            ),
+        )
+    };
+    let tls = |name: &str, host: &str, sni: &str| {
+        vs(
+            "shop",
+            name,
+            &format!(
+                "{{hosts: [{host}], gateways: [istio-system/edge], tls: [{{match: [{{sniHosts: [{sni}]}}], route: [{{destination: {{host: payments.pay.svc.cluster.local}}}}]}}]}}"
+            ),
+        )
+    };
+    let lowered = lower(&format!(
+        "{}{}{}{}{}",
+        gateway(&format!("[{}]", servers.join(", "))),
+        http("a", "a.example", "reviews"),
+        http("b", "b.example", "ratings"),
+        tls("p", "pass.example", "pass.example"),
+        // No server passes connections for it on.
+        tls("q", "a.example", "a.example"),
+    ));
+    let shown = |sni: Option<&str>, is_connection: bool| {
+        let place = lowered.provenance.gateway_listener(443, sni, is_connection).unwrap();
+        let listener = &lowered.config.listeners[place];
+        let hosts: Vec<&str> =
+            listener.route_config.virtual_hosts.iter().flat_map(|host| &host.domains).map(String::as_str).collect();
+        format!("{:?} {}", listener.tls.mode, hosts.join(" "))
+    };
+    for (case, sni, is_connection, expect) in [
+        ("no name", None, false, "Simple a.example b.example"),
+        ("the exact name", Some("a.example"), false, "Simple a.example"),
+        ("the wildcard", Some("b.example"), false, "Strict a.example b.example"),
+        ("no server of that name", Some("c.other"), false, "Simple a.example b.example"),
+        ("passed on", Some("pass.example"), true, "Plaintext pass.example"),
+    ] {
+        assert_eq!(shown(sni, is_connection), expect, "GW-1 {case}");
+    }
+}

@@ -487,3 +487,69 @@ spec: {targetRef: {group: policy.linkerd.io, kind: HTTPRoute, name: health}, req
         "L-9 an empty list admits anyone"
     );
 }
+
+#[test]
+fn l3_requests_wait_for_endpoints_up_to_a_limit() {
+    let profile = profile("{routes: [{name: get, condition: {method: GET}}]}");
+    for (case, more, capacity) in [("L-3", books(""), 100), ("L-3 L-6", books("") + &profile, 10_000)] {
+        let queue = cluster(&calls(&more), BOOKS).queue.unwrap();
+        assert_eq!((queue.capacity, queue.failfast.as_millis()), (capacity, 3000), "{case}");
+    }
+}
+
+#[test]
+fn l9_probes_are_let_in_where_no_route_is_written() {
+    let pods = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: probed, namespace: lk}
+spec:
+  template:
+    metadata: {labels: {app: probed}}
+    spec:
+      containers:
+      - name: app
+        image: app
+        ports: [{containerPort: 8080, name: web}]
+        readinessProbe: {httpGet: {path: '/ready?x=1', port: web}}
+        livenessProbe: {httpGet: {path: /live, port: 8080}}
+        startupProbe: {httpGet: {path: /elsewhere, port: 9090}}
+---
+";
+    let server = "apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: {name: s, namespace: lk}
+spec: {podSelector: {matchLabels: {app: probed}}, port: 8080}
+---
+";
+    let route = "apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: {name: api, namespace: lk}
+spec: {parentRefs: [{group: policy.linkerd.io, kind: Server, name: s}], rules: [{matches: [{path: {value: /api}}]}]}
+---
+";
+    let of = |more: &str| {
+        let mesh = fixture(&(pods.to_owned() + more));
+        let lowered = checked(mesh.inbound(workload(&mesh, "lk/probed")));
+        let routes = &lowered.config.listeners[0].route_config.virtual_hosts[0].routes;
+        let shown = routes.iter().map(|route| {
+            let open = if route.filter_overrides == [meshproof_proxy::config::FilterOverride::Rbac(None)] {
+                " open"
+            } else {
+                ""
+            };
+            format!("{}{open}", show_route(route).split(" ->").next().unwrap())
+        });
+        shown.collect::<Vec<_>>()
+    };
+    for (case, more, expect) in [
+        ("everyone is let in", String::new(), vec!["prefix /"]),
+        (
+            "a Server denies",
+            server.to_owned(),
+            vec!["exact /ready :method=GET open", "exact /live :method=GET open", "prefix /"],
+        ),
+        ("routes are written", server.to_owned() + route, vec!["segments /api"]),
+    ] {
+        assert_eq!(of(&more), expect, "L-9 {case}");
+    }
+}

@@ -4,9 +4,11 @@
 //! `.svc.cluster.local`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod aliases;
 mod authorization;
 mod calls;
 mod clusters;
+mod endpoints;
 mod fixture;
 mod gateway_api;
 mod gateways;
@@ -15,8 +17,10 @@ mod ingress;
 mod intents;
 mod linkerd;
 mod mtls;
+mod names;
 mod network;
 mod provenance;
 mod routes;
 mod scenarios;
 mod tokens;
+mod waypoints;

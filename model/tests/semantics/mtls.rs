@@ -165,6 +165,36 @@ data: {mesh: 'enableAutoMtls: false'}
 }
 
 #[test]
+fn pa6_ports_that_are_kept_from_the_sidecar() {
+    let strict = pa("istio-system", "default", "{mtls: {mode: STRICT}}");
+    let pods = |annotations: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: db, namespace: pay}}\nspec: {{template: {{metadata: {{labels: {{app: db}}, annotations: {{{annotations}}}}}, spec: {{containers: [{{name: c, image: c}}]}}}}}}\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: db, namespace: pay}}\nspec: {{selector: {{app: db}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}\n---\n"
+        )
+    };
+    let inbound = |key: &str, ports: &str| pods(&format!("traffic.sidecar.istio.io/{key}InboundPorts: '{ports}'"));
+    for (case, manifests, client, expect) in [
+        ("captured", strict.clone() + &pods(""), "legacy/client", 'X'),
+        ("excluded: STRICT does not hold", strict.clone() + &inbound("exclude", "9090, 8080"), "legacy/client", 'P'),
+        ("excluded: clients are not told", strict.clone() + &inbound("exclude", "8080"), "shop/web", 'X'),
+        ("another port", strict.clone() + &inbound("exclude", "80"), "legacy/client", 'X'),
+        ("not included", strict.clone() + &inbound("include", "9090"), "legacy/client", 'P'),
+        ("included", strict.clone() + &inbound("include", "8080"), "legacy/client", 'X'),
+        ("all included", strict.clone() + &inbound("include", "*"), "legacy/client", 'X'),
+    ] {
+        assert_eq!(outcome(&mesh(&manifests), client, "pay/db", 80, "pay/db", 8080), expect, "PA-6 {case}");
+    }
+    let dials = pods("traffic.sidecar.istio.io/excludeOutboundPorts: '9080'");
+    let lowered = outbound(&mesh(&dials), "pay/db", "shop/reviews", 9080);
+    assert_eq!(
+        crate::fixture::routes(&lowered, "*"),
+        ["prefix  -> outbound|9080||reviews.shop~ timeout=0s no-retries"]
+    );
+    assert!(cluster(&lowered, "outbound|9080||reviews.shop~").transport_matches.is_empty(), "PA-6");
+    assert_eq!(outcome(&mesh(&(strict + &dials)), "pay/db", "shop/reviews", 9080, "shop/reviews-v1", 9080), 'X');
+}
+
+#[test]
 fn endpoints_are_marked_and_servers_are_known_by_name() {
     let lowered = outbound(&mesh(""), "shop/web", "pay/payments", 80);
     let found = cluster(&lowered, "outbound|80||payments.pay~");

@@ -89,8 +89,15 @@ impl<'m> Group<'m> {
                 // Connections are told apart by the name that they ask for only; the first rule decides.
                 let Some((rule, beyond)) = rule::connection(mesh, route, is_mesh) else { return };
                 let is_tls = attachment.route.kind() == "TLSRoute";
-                let sni_hosts =
-                    if is_tls { vec![crate::Located::new(host.to_owned(), rule.at.clone())] } else { Vec::new() };
+                // For a service, the route's own names count: what is dialled does not say what is asked for.
+                let names: Vec<&str> = match (is_tls, is_mesh) {
+                    (false, _) => Vec::new(),
+                    (true, false) => vec![host],
+                    (true, true) if route.hostnames.is_empty() => vec!["*"],
+                    (true, true) => route.hostnames.iter().map(|host| host.value.as_str()).collect(),
+                };
+                let located = |name: &str| crate::Located::new(name.to_owned(), rule.at.clone());
+                let sni_hosts = names.into_iter().map(located).collect();
                 let matches = vec![L4Match { sni_hosts, port: port.cloned(), ..L4Match::default() }];
                 let written = Cow::Owned(L4Route { matches, ..rule });
                 let rules = if is_tls { &mut self.tls } else { &mut self.tcp };

@@ -2,7 +2,7 @@
 
 use meshproof_proxy::{
     Nanos,
-    config::{Cluster, Host, LbPolicy, Thresholds, TransportMatch, UpstreamProtocol},
+    config::{Cluster, Host, LbPolicy, RequestQueue, Thresholds, TransportMatch, UpstreamProtocol},
 };
 
 use super::super::{
@@ -11,13 +11,20 @@ use super::super::{
     cluster::{name, protocol},
     index::container_port,
 };
-use crate::{Origin, Resolution, ServiceId, ServicePort};
+use crate::{Origin, Resolution, ServiceId, ServicePort, linkerd::ServiceProfile};
 
 /// The label of hosts under which the name in their certificate stands.
 const IDENTITY: &str = "linkerd-identity";
 
 /// Linkerd's limit on opening a connection.
 const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(1);
+
+/// Requests that wait for an endpoint: of what the policy controller configures, and of profiles.
+const QUEUE: u32 = 100;
+const PROFILE_QUEUE: u32 = 10_000;
+
+/// When no endpoint has been ready for so long, requests fail at once.
+const FAILFAST: Nanos = Nanos::from_secs(3);
 
 impl Lowering<'_> {
     /// The cluster of a service's port.
@@ -80,6 +87,10 @@ impl Lowering<'_> {
         } else {
             LbPolicy::PeakEwma { default_rtt: Nanos::from_millis(30), decay: Nanos::from_secs(10) }
         };
+        // A profile takes the proxy's own queue, whose room is its environment's (`L-3`).
+        let has_profile = self.profile_of(workload.meta.namespace(), service).is_some_and(ServiceProfile::decides);
+        let capacity = if has_profile { PROFILE_QUEUE } else { QUEUE };
+        cluster.queue = Some(RequestQueue { capacity, failfast: FAILFAST });
         cluster.transport_matches = identities
             .iter()
             .map(|identity| TransportMatch {

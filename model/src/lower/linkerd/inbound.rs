@@ -1,10 +1,12 @@
 //! The inbound side of a Linkerd workload: its own mutual TLS, authorizations, rate limits (`L-9`).
 
+use std::collections::BTreeSet;
+
 use meshproof_proxy::{
     Nanos,
     config::{
-        Cluster, Filter, FilterOverride, Host, LbPolicy, Listener, Route, RouteConfiguration, RouteMatch, Thresholds,
-        UpstreamProtocol,
+        Cluster, Filter, FilterOverride, HeaderMatcher, HeaderValueMatcher, Host, LbPolicy, Listener, PathMatcher,
+        Route, RouteConfiguration, RouteMatch, StringMatcher, Thresholds, UpstreamProtocol,
     },
 };
 
@@ -18,8 +20,9 @@ use super::{
     routes::{self, Entry},
 };
 use crate::{
-    Origin, Protocol, WorkloadId,
+    Origin, Protocol, Workload, WorkloadId,
     istio::MtlsMode,
+    kubernetes::ProbeAction,
     linkerd::{ServerProtocol, Timeouts},
 };
 
@@ -73,7 +76,11 @@ impl Lowering<'_> {
         let bound = rule.map(|rule| self.routes_of_server(rule.meta.namespace(), rule.meta.name()));
         let bound = bound.unwrap_or_default();
         let routes = match bound.as_slice() {
-            [] => vec![(route, route_origin)],
+            [] => {
+                let mut routes = if filters.is_empty() { Vec::new() } else { probes(workload, port, &route) };
+                routes.push((route, route_origin));
+                routes
+            }
             // Requests that no route takes are answered 404.
             bound => routes::entries(bound).iter().map(|entry| self.inbound_route(entry, &route, &access)).collect(),
         };
@@ -94,6 +101,7 @@ impl Lowering<'_> {
             mode: Some(mode),
             routes: hosts.origins,
             policies,
+            sni: Vec::new(),
         };
         let written = workload.linkerd.inbound_connect_timeout.as_ref();
         let connect = written.map_or(Origin::Default("L-3"), |limit| Origin::Written(limit.at.clone()));
@@ -139,4 +147,40 @@ impl Lowering<'_> {
         };
         (route, origin)
     }
+}
+
+/// What the kubelet asks for on a port: it is let in whatever the policies say, as long as no route is written for the
+/// port (`L-9`).
+fn probes(workload: &Workload, port: u16, to: &Route) -> Vec<Made> {
+    let is_here = |written: &str| match written.parse::<u16>() {
+        Ok(number) => number == port,
+        Err(_) => workload.ports.iter().any(|own| own.name == *written && own.number == port),
+    };
+    let mut known = BTreeSet::new();
+    let mut made = Vec::new();
+    let probes = workload.life.containers.iter().flat_map(|life| [&life.readiness, &life.liveness, &life.startup]);
+    for probe in probes.flatten() {
+        let ProbeAction::HttpGet { path, port } = &probe.action else { continue };
+        let path = path.split('?').next().filter(|path| !path.is_empty()).unwrap_or("/");
+        if !is_here(port) || !known.insert(path.to_owned()) {
+            continue;
+        }
+        let method = HeaderMatcher {
+            name: ":method".to_owned(),
+            value: HeaderValueMatcher::Text(StringMatcher::exact("GET")),
+            invert: false,
+            treat_missing_as_empty: false,
+        };
+        let matches =
+            RouteMatch { path: PathMatcher::Path(path.to_owned()), headers: vec![method], ..RouteMatch::prefix("/") };
+        let route = Route {
+            name: "probe".to_owned(),
+            matches,
+            filter_overrides: vec![FilterOverride::Rbac(None)],
+            ..to.clone()
+        };
+        let origin = RouteOrigin { route: Origin::Written(probe.at.clone()), ..RouteOrigin::plain("*", "L-9") };
+        made.push((route, origin));
+    }
+    made
 }
