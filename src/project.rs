@@ -252,7 +252,8 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
     for entry in walk {
         let entry = entry.map_err(|e| unreadable(folder, io::Error::other(e.to_string())))?;
         let extension = entry.path().extension().and_then(|e| e.to_str()).unwrap_or_default();
-        let ours = matches!(extension, "yaml" | "yml" | "json" | "ron") || entry.file_name() == "meshproof.toml";
+        let ours =
+            matches!(extension, "yaml" | "yml" | "json" | "ron" | "intent") || entry.file_name() == "meshproof.toml";
         // A folder of such a name is read like a file: that it is none has to be told.
         let named = ["mesh.ron", "meshproof.toml"].iter().any(|name| entry.file_name() == *name);
         if ours && entry.file_type().is_some_and(|t| t.is_file() || (t.is_dir() && named)) {

@@ -1,10 +1,12 @@
 //! From a project to findings and proofs: the importer's, the verifier's, each violation replayed.
 
 use meshproof_import::Profile;
-use meshproof_model::{Bounds, Finding, FindingVerdict, Mesh, Severity, Subject, UNKNOWN_FIELD, UNMODELLED};
-use meshproof_verifier::{Assumption, Limits, Proof, Report, VerifyOptions};
+use meshproof_model::{
+    Bounds, Expectation, Finding, FindingVerdict, Mesh, Severity, Subject, UNKNOWN_FIELD, UNMODELLED,
+};
+use meshproof_verifier::{Assumption, Intents, Limits, Proof, Report, VerifyOptions};
 
-use crate::{Project, Settings, suppression};
+use crate::{Project, Settings, decide::Replays, suppression};
 
 mod order;
 
@@ -65,7 +67,9 @@ pub enum InternalError {
 /// Only for faults of meshproof itself: a witness that does not replay, engines that disagree.
 pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalError> {
     let mut report = match choice.profile {
-        Profile::Full => prove(&project.imported.mesh, &project.settings, choice.threads)?,
+        Profile::Full => {
+            prove_with(&project.imported.mesh, &project.settings, choice.threads, Intents::read(&project.sources))?
+        }
         // Istio's analysis proves nothing.
         Profile::IstioAnalyze => Report::default(),
     };
@@ -75,6 +79,7 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
     }
     findings.append(&mut report.findings);
     let checks = &project.settings.checks;
+    let replays = Replays::new(&project.imported.mesh);
     findings.retain(|finding| checks.wants(finding.rule.code, &choice.select, &choice.ignore));
     for finding in &mut findings {
         if let Some(severity) = checks.severity.get(finding.rule.code) {
@@ -82,7 +87,7 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
         } else if choice.strict && finding.rule.code == UNKNOWN_FIELD.code {
             finding.severity = Severity::Error;
         }
-        replay(project, finding)?;
+        replay(project, &replays, finding)?;
     }
     if choice.strict && choice.profile == Profile::Full {
         findings.extend(unmodelled(project));
@@ -110,22 +115,30 @@ pub fn proved_bounds(project: &Project, threads: usize) -> Result<Bounds, Intern
 }
 
 fn prove(mesh: &Mesh, settings: &Settings, threads: usize) -> Result<Report, InternalError> {
+    prove_with(mesh, settings, threads, Intents::default())
+}
+
+fn prove_with(mesh: &Mesh, settings: &Settings, threads: usize, intents: Intents) -> Result<Report, InternalError> {
     let limits = Limits { retry_amplification: settings.limits.retry_amplification };
-    let options = VerifyOptions { limits, threads, ..VerifyOptions::default() };
+    let options = VerifyOptions { limits, threads, intents, ..VerifyOptions::default() };
     let report = meshproof_verifier::verify(mesh, &options);
     if report.disagreements.is_empty() { Ok(report) } else { Err(InternalError::EnginesDisagree(report.disagreements)) }
 }
 
-/// Runs a violation's witness through the simulator and notes that it showed what it should.
-fn replay(project: &Project, finding: &mut Finding) -> Result<(), InternalError> {
+/// Runs a violation's witness through the simulator, or puts its request to the proxy core, and notes that it showed
+/// what it should.
+fn replay(project: &Project, replays: &Replays<'_>, finding: &mut Finding) -> Result<(), InternalError> {
     let Some(witness) = &mut finding.witness else { return Ok(()) };
-    if finding.verdict != FindingVerdict::Violated || witness.scenario.is_none() || witness.expectation.is_none() {
+    if finding.verdict != FindingVerdict::Violated {
         return Ok(());
     }
-    let outcome = meshproof_sim::replay(&project.imported.mesh, witness);
-    let (shown, observed) = match outcome {
-        Ok(outcome) => (outcome.shown, outcome.observed),
-        Err(error) => (false, error.to_string()),
+    let (shown, observed) = match (&witness.request, &witness.expectation) {
+        (Some(request), Some(Expectation::Allowed(passes))) => replays.shows(request, *passes),
+        _ if witness.scenario.is_none() || witness.expectation.is_none() => return Ok(()),
+        _ => match meshproof_sim::replay(&project.imported.mesh, witness) {
+            Ok(outcome) => (outcome.shown, outcome.observed),
+            Err(error) => (false, error.to_string()),
+        },
     };
     if !shown {
         let (code, subject) = (finding.rule.code, finding.subject.to_string());

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{meshproof, meshproof_with_input};
+use common::{Answer, meshproof, meshproof_with_input, scratch};
 use meshproof::pages::page;
 use meshproof_model::RULES;
 
@@ -20,7 +20,7 @@ fn both_examples_of_each_rule_are_what_they_are_said_to_be() {
         let fires = |input: &str| {
             let mut args = vec!["verify", "-", "--format", "json"];
             args.extend(page.flags.split_whitespace());
-            let found = meshproof_with_input(&args, input).json();
+            let found = judged(&args, input).json();
             found["findings"].as_array().unwrap().iter().any(|finding| finding["code"] == rule.code)
         };
         if !fires(page.bad) {
@@ -31,6 +31,24 @@ fn both_examples_of_each_rule_are_what_they_are_said_to_be() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// Manifests come from standard input; with other files beside them, all stand in a folder.
+fn judged(args: &[&str], input: &str) -> Answer {
+    let mut parts = input.split("# file: ");
+    let manifests = parts.next().unwrap();
+    let files: Vec<(&str, &str)> = parts.map(|part| part.split_once('\n').unwrap()).collect();
+    if files.is_empty() {
+        return meshproof_with_input(args, input);
+    }
+    let folder = scratch("pages");
+    std::fs::write(folder.join("mesh.yaml"), manifests).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let path = folder.display().to_string();
+    let args: Vec<&str> = args.iter().map(|arg| if *arg == "-" { path.as_str() } else { arg }).collect();
+    meshproof(&args)
 }
 
 #[test]

@@ -232,6 +232,41 @@ pub struct Witness {
     pub expectation: Option<Expectation>,
     /// Whether it was replayed, and the replay showed it.
     pub replayed: Option<bool>,
+    /// The request that shows it, where it is one at a server's proxy.
+    pub request: Option<RequestExample>,
+}
+
+/// A request as a server's proxy sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestExample {
+    /// Who sends it, as `namespace/name` of a workload; absent: somebody outside of the mesh.
+    pub from: Option<String>,
+    /// The name in the peer's certificate without `spiffe://`; absent: what the mesh makes of `from`.
+    pub principal: Option<String>,
+    /// The peer's address, where it matters.
+    pub ip: Option<std::net::IpAddr>,
+    /// The client's address, where it matters.
+    pub remote_ip: Option<std::net::IpAddr>,
+    /// Whose pods get it, as `namespace/name` of a workload.
+    pub to: String,
+    /// On which of their ports.
+    pub port: u16,
+    /// The address that was dialled, where it matters.
+    pub to_ip: Option<std::net::IpAddr>,
+    /// Whether only a connection is seen.
+    pub is_connection: bool,
+    /// Absent: `GET`.
+    pub method: Option<String>,
+    /// Absent: `/`.
+    pub path: Option<String>,
+    /// The authority, where it matters.
+    pub host: Option<String>,
+    /// The name that the connection asks for.
+    pub sni: Option<String>,
+    /// Lines of headers by name.
+    pub headers: BTreeMap<String, Vec<String>>,
+    /// Values of a verified token's claims; `a.b` leads into objects.
+    pub claims: BTreeMap<String, Vec<String>>,
 }
 
 /// What kind of thing a witness is.
@@ -272,6 +307,8 @@ pub enum Expectation {
         /// Who is called, as `namespace/name` of a workload.
         to: String,
     },
+    /// Whether the proxies let the witness's request pass.
+    Allowed(bool),
     /// A connection is refused because the two sides cannot agree on TLS.
     HandshakeFails {
         /// Who calls, as `namespace/name` of a workload; empty for a client outside the mesh.

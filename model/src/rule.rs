@@ -258,6 +258,15 @@ rules! {
     OBJECTIVE_MISSED = "MP0901" "objective-missed" Error None,
         "a simulation misses an objective of its scenario",
         "users would see it";
+    INTENT_VIOLATED = "MP1001" "intent-violated" Error None,
+        "an intent of an `*.intent` file that does not hold",
+        "the mesh does not do what somebody wrote down that it must";
+    UNREADABLE_INTENT = "MP1002" "unreadable-intent" Error None,
+        "an intent that cannot be read, or asks for what is not decided",
+        "it is not judged, and whoever wrote it believes that it is";
+    VACUOUS_INTENT = "MP1003" "vacuous-intent" Warning None,
+        "an intent that holds only because nothing matches it",
+        "it says nothing about the mesh";
 }
 
 /// The rule of that code.

@@ -59,6 +59,7 @@ impl Replay<'_> {
                 outcome(seen, format!("`{caller}` {verb} `{callee}` worked for it"))
             }
             Expectation::Plaintext { from, to } => self.link(&self.observer.plaintext, from, to, "plaintext went"),
+            Expectation::Allowed(_) => outcome(false, "a proxy decides this, not a run".to_owned()),
             Expectation::HandshakeFails { from, to } => {
                 self.link(&self.observer.refused, from, to, "a handshake failed")
             }

@@ -21,6 +21,7 @@ fn witness(scenario: Scenario, expectation: Expectation) -> Witness {
         scenario: Some(scenario),
         expectation: Some(expectation),
         replayed: None,
+        request: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use meshproof_import::Profile;
-use meshproof_model::{RULES, Severity};
+use meshproof_model::{RULES, Severity, UNREADABLE_INTENT};
 
 use super::{BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED, complain, print, write_file};
 use crate::{
@@ -177,7 +177,8 @@ fn names_a_rule(code: &str) -> bool {
 }
 
 fn exit_code(args: &Args, project: &Project, verification: &Verification<'_>) -> u8 {
-    if project.imported.unreadable || !project.faults.is_empty() {
+    let refused = verification.findings.iter().any(|finding| finding.rule.code == UNREADABLE_INTENT.code);
+    if project.imported.unreadable || !project.faults.is_empty() || refused {
         return BAD_INPUT;
     }
     match verification.verdict() {

@@ -6,6 +6,7 @@ mod access;
 mod answer;
 mod backend;
 mod compiled;
+mod example;
 mod head;
 mod mesh;
 mod question;
@@ -17,8 +18,10 @@ use meshproof_model::{Lowering, Protocol, ServiceId, WorkloadId, host_covers, is
 
 use meshproof_proxy::config::Filter;
 
+pub(crate) use self::example::Replays;
 pub use self::{
     answer::{Answer, Backend, Changes, Headers, Mirror, Outcome, Policy, Redirect, Retries, Rewrite, Route},
+    example::as_question,
     mesh::Prepared,
     question::{From, Principal, Question, Request, Spoken, To},
 };

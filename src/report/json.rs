@@ -103,6 +103,9 @@ fn one(sources: &Sources, finding: &Finding, witness_name: Option<&str>) -> Json
             }
             fields.insert("path".to_owned(), json!(witness.path));
             fields.insert("steps".to_owned(), json!(witness.steps));
+            if let Some(request) = &witness.request {
+                fields.insert("request".to_owned(), crate::decide::as_question(request));
+            }
             Json::Object(fields)
         }),
     );

@@ -61,6 +61,7 @@ impl Language {
     }
 
     /// Of all values that begin with `prefix`.
+    #[cfg(test)]
     pub(crate) fn prefix(prefix: &str) -> Option<Self> {
         Self::regex(&format!("{}(?s:.)*", escaped(prefix)))
     }

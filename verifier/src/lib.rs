@@ -5,23 +5,29 @@
 //! bug of this program and never a verdict; a query that meets its limit is undecided and never a pass.
 #![allow(clippy::similar_names, reason = "callers and callees")]
 
+mod access;
 pub mod assumption;
 mod dfa;
 mod extract;
 mod graph;
+mod intent;
+mod patterns;
 mod property;
 mod report;
 mod route_match;
 mod term;
 #[cfg(test)]
 mod testing;
+mod value;
 mod witness;
 mod z3;
 
 use meshproof_model::Mesh;
 use rayon::prelude::*;
 
+pub use access::matrix::{Pair, Passing, access_matrix};
 pub use assumption::Assumption;
+pub use intent::Intents;
 pub use report::*;
 pub use z3::z3_version;
 

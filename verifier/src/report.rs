@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use meshproof_model::{Bounds, Finding, Rule, Subject, Value};
 use serde::Serialize;
 
-use crate::Assumption;
+use crate::{Assumption, Intents};
 
 /// What is judged, and how far.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct VerifyOptions {
     /// Numbers above which something is a finding.
     pub limits: Limits,
@@ -18,12 +18,14 @@ pub struct VerifyOptions {
     pub threads: usize,
     /// Codes to judge; `None`: all.
     pub select: Option<Vec<String>>,
+    /// Users' own properties.
+    pub intents: Intents,
 }
 
 impl Default for VerifyOptions {
     /// Every rule, the default limits, 10 million steps.
     fn default() -> Self {
-        Self { limits: Limits::default(), rlimit: 10_000_000, threads: 0, select: None }
+        Self { limits: Limits::default(), rlimit: 10_000_000, threads: 0, select: None, intents: Intents::default() }
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) static PROPERTIES: &[Property] = &[
     (&[&meshproof_model::DEAD_RETRIES], dead_retries::check),
     (&[&meshproof_model::OUTLIER_INERT], outlier_inert::check),
     (&[&meshproof_model::PLAINTEXT_PATH, &meshproof_model::MTLS_OUTAGE], mtls::check),
+    (crate::intent::RULES, crate::intent::check),
 ];
 
 /// What Z3 says of a claim that no query of a group is satisfiable.

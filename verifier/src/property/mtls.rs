@@ -13,7 +13,7 @@ use meshproof_model::{Protocol, Transport, istio::MtlsMode};
 use crate::term::{Bool, Query};
 
 mod judge;
-mod links;
+pub(crate) mod links;
 #[cfg(test)]
 mod tests;
 

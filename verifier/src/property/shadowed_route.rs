@@ -21,17 +21,15 @@ use super::{Judge, listed};
 use crate::{
     Engine, Proof, Report,
     assumption::{APPLIED, NO_PATCHES},
+    patterns::{Attribute, Pattern, Patterns},
     term::Bool,
 };
 
-mod patterns;
 mod reach;
 mod request;
 #[cfg(test)]
 mod tests;
-mod value;
 
-use patterns::{Attribute, Pattern, Patterns};
 use reach::{Reach, reach};
 
 /// Judges every rule of every `VirtualService`.
@@ -43,6 +41,16 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
         report.absorb(part);
     }
     report
+}
+
+/// Whether a rule takes some request; `None`: not decided.
+pub(crate) fn takes_some(service: &VirtualService, number: usize, rlimit: u32) -> Option<bool> {
+    let rules: Vec<Vec<Block>> = service.http.iter().map(|rule| blocks(service, rule)).collect();
+    match reach(&earlier(&rules[..number]), &rules[number], rlimit) {
+        Reach::Takes(..) | Reach::Possible => Some(true),
+        Reach::Never => Some(false),
+        Reach::Undecided(_) | Reach::Disagreement(_) => None,
+    }
 }
 
 fn check_service(judge: &Judge<'_>, service: &VirtualService) -> Report {

@@ -51,8 +51,7 @@ impl BusyTimes {
     }
 
     /// Of one node.
-    #[cfg(test)]
-    pub(crate) fn node(&self, node: usize) -> Longest {
+    pub(crate) fn of_node(&self, node: usize) -> Longest {
         self.times[node]
     }
 
@@ -120,8 +119,16 @@ fn inbound_tries(target: &Target, handler: Longest) -> Longest {
 }
 
 impl Longest {
+    /// The time; `None`: nothing bounds it.
+    pub(crate) const fn bounded(self) -> Option<Nanos> {
+        match self {
+            Self::Time(time) => Some(time),
+            Self::Open => None,
+        }
+    }
+
     /// The longer of two.
-    fn max(self, other: Self) -> Self {
+    pub(crate) fn max(self, other: Self) -> Self {
         match (self, other) {
             (Self::Time(a), Self::Time(b)) => Self::Time(a.max(b)),
             _ => Self::Open,

@@ -346,7 +346,7 @@ impl<'a> Verdicts<'a> {
         let path = [from, to].into_iter().filter(|name| !name.is_empty()).collect();
         let kind = if replay.is_some() { WitnessKind::Scenario } else { WitnessKind::Request };
         let (scenario, expectation) = replay.unzip();
-        Witness { kind, path, steps: vec![step], scenario, expectation, replayed: None }
+        Witness { kind, path, steps: vec![step], scenario, expectation, replayed: None, request: None }
     }
 }
 

@@ -126,7 +126,8 @@ impl ClientKinds {
 
 const EXCLUDE_OUTBOUND: &str = "traffic.sidecar.istio.io/excludeOutboundPorts";
 
-fn speaks(
+/// How a client speaks to an endpoint of a service's port, and why.
+pub(crate) fn speaks(
     mesh: &Mesh,
     lowering: &Lowering<'_>,
     client: WorkloadId,

@@ -193,7 +193,7 @@ fn show(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, path: &[Hop
     let replay = (entry.kind == NodeKind::Client)
         .then(|| witness::retries(judge.mesh, &entry.name, service, path, judge.options.limits.retry_amplification));
     let (scenario, expectation) = replay.flatten().unzip();
-    Witness { kind: WitnessKind::Scenario, path: names, steps, scenario, expectation, replayed: None }
+    Witness { kind: WitnessKind::Scenario, path: names, steps, scenario, expectation, replayed: None, request: None }
 }
 
 /// A cycle of calls has no bound; nothing more can be said.

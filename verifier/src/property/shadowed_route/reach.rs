@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Block, block_term,
-    patterns::{Attribute, Pattern, Patterns},
-    request::Request,
-    value::{Found, Literal, find},
-};
+use super::{Block, block_term, request::Request};
 use crate::{
+    patterns::{Attribute, Pattern, Patterns},
     term::{Assignment, Bool, Query},
+    value::{Found, Literal, find},
     z3::{Answer, check_all},
 };
 

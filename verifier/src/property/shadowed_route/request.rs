@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{
-    Block,
-    patterns::{Attribute, Pattern},
-};
+use super::Block;
+use crate::patterns::{Attribute, Pattern};
 
 /// What a request has; the path stands under [`Attribute::Path`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -316,5 +316,5 @@ fn show(judge: &Judge<'_>, busy: &BusyTimes, tried: &Try<'_>, inner: Option<(&Ca
     let path = vec![caller.clone(), graph.services[tried.service].clone()];
     let hang = Hang { caller: tried.from, callee: tried.callee, own: inner.is_none(), hanging };
     let (scenario, expectation) = witness::timeouts(graph, &hang).unzip();
-    Witness { kind: WitnessKind::Scenario, path, steps, scenario, expectation, replayed: None }
+    Witness { kind: WitnessKind::Scenario, path, steps, scenario, expectation, replayed: None, request: None }
 }

@@ -35,7 +35,7 @@ fn a_call_lasts_as_long_as_its_limits_and_tries_allow() {
     for (timeout, per_try, retry, expected) in table {
         let mut graph = graph(3);
         graph.nodes[1].stages.push(vec![with_limits(2, timeout, per_try, retry)]);
-        assert_eq!(BusyTimes::of(&graph).node(1), expected, "{timeout:?} {per_try:?}");
+        assert_eq!(BusyTimes::of(&graph).of_node(1), expected, "{timeout:?} {per_try:?}");
     }
 }
 
@@ -45,11 +45,11 @@ fn stages_add_up_and_calls_of_a_stage_run_side_by_side() {
     graph.nodes[1].own = OwnTime::AtMost(Nanos::from_millis(25));
     let calls = || [with_limits(2, Some(1000), None, by_default()), with_limits(3, Some(1500), None, by_default())];
     graph.nodes[1].stages = vec![calls().into()];
-    assert_eq!(BusyTimes::of(&graph).node(1), ms(25 + 1500));
+    assert_eq!(BusyTimes::of(&graph).of_node(1), ms(25 + 1500));
     graph.nodes[1].stages = calls().map(|call| vec![call]).into();
-    assert_eq!(BusyTimes::of(&graph).node(1), ms(25 + 1000 + 1500));
+    assert_eq!(BusyTimes::of(&graph).of_node(1), ms(25 + 1000 + 1500));
     graph.nodes[1].stages[0][0].times = 2;
-    assert_eq!(BusyTimes::of(&graph).node(1), ms(25 + 2000 + 1500));
+    assert_eq!(BusyTimes::of(&graph).of_node(1), ms(25 + 2000 + 1500));
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn without_a_limit_the_time_of_the_callee_counts_where_it_is_known() {
     let mut graph = graph(4);
     graph.nodes[1].stages = vec![vec![with_limits(2, None, None, after_work(1, 1))]];
     graph.nodes[2].stages = vec![vec![with_limits(3, Some(100), None, Retry::none(""))]];
-    assert_eq!(BusyTimes::of(&graph).node(1), Longest::Open, "w2's own time is unknown");
+    assert_eq!(BusyTimes::of(&graph).of_node(1), Longest::Open, "w2's own time is unknown");
     graph.nodes[2].own = OwnTime::AtMost(Nanos::from_millis(10));
-    assert_eq!(BusyTimes::of(&graph).node(1), ms(2 * (10 + 100) + 24));
+    assert_eq!(BusyTimes::of(&graph).of_node(1), ms(2 * (10 + 100) + 24));
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn a_cycle_is_open_only_without_any_limit() {
         graph.nodes[2].stages = vec![vec![with_limits(1, limit, None, Retry::none(""))]];
         graph.nodes[3].stages = vec![vec![with_limits(1, None, None, Retry::none(""))]];
         let busy = BusyTimes::of(&graph);
-        assert_eq!(busy.node(2), expected);
+        assert_eq!(busy.of_node(2), expected);
         if limit.is_some() {
-            assert_eq!((busy.node(1), busy.node(3)), (ms(320), ms(330)), "the limit is carried round the cycle");
+            assert_eq!((busy.of_node(1), busy.of_node(3)), (ms(320), ms(330)), "the limit is carried round the cycle");
         }
     }
 }
@@ -171,7 +171,7 @@ proptest! {
         let busy = BusyTimes::of(&graph);
         for node in 1..5 {
             let expected = longest_run(&graph, node).map_or(Longest::Open, ms);
-            prop_assert_eq!(busy.node(node), expected, "node {}", node);
+            prop_assert_eq!(busy.of_node(node), expected, "node {}", node);
         }
     }
 }

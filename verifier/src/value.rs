@@ -3,12 +3,14 @@
 //! Texts and prefixes are solved by trying the few values that can do; what remains (regular expressions, paths whose
 //! case counts for some patterns only) is a search in a product of automata.
 
-use super::patterns::{Attribute, Pattern};
-use crate::dfa::{Language, Searched, VALUES, search};
+use crate::{
+    dfa::{Language, Searched, VALUES, search},
+    patterns::{Attribute, Pattern},
+};
 
 /// A pattern that the value must be in, or must not.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Literal<'a> {
+pub(crate) struct Literal<'a> {
     /// The pattern.
     pub pattern: &'a Pattern,
     /// Whether it is on the value in lower case.
@@ -27,7 +29,7 @@ impl Literal<'_> {
 
 /// What a search gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// This value does.
     Value(String),
     /// None does.
@@ -43,7 +45,7 @@ const METHODS: [&str; 8] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OP
 const FRESH: &[u8] = b"~-_0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// Finds a value of an attribute; for the path, the literals of both its readings.
-pub(super) fn find(attribute: &Attribute, literals: &[Literal<'_>]) -> Found {
+pub(crate) fn find(attribute: &Attribute, literals: &[Literal<'_>]) -> Found {
     let mut tried = 0;
     for candidate in candidates(attribute, literals) {
         tried += 1;
@@ -81,6 +83,10 @@ fn candidates(attribute: &Attribute, literals: &[Literal<'_>]) -> Vec<String> {
     };
     if *attribute == Attribute::Method {
         return all;
+    }
+    // What looks like one, or nothing will do.
+    if attribute.is_address() || *attribute == Attribute::Identity {
+        return Vec::new();
     }
     let start = if is_path(attribute) { "/" } else { "" };
     let prefixes = literals.iter().filter(|literal| literal.is_wanted).filter_map(|literal| match literal.pattern {
@@ -122,8 +128,8 @@ fn by_automata(attribute: &Attribute, literals: &[Literal<'_>]) -> Found {
     // What comes after `?` and `#` is not part of the path, and blanks end it.
     let cut = if is_path(attribute) { &b" ?#"[..] } else { b"" };
     let bytes: Vec<u8> = VALUES.iter().copied().filter(|byte| !cut.contains(byte)).collect();
-    if is_path(attribute) {
-        match Language::prefix("/") {
+    if let Some(form) = form(attribute) {
+        match Language::regex(form) {
             Some(language) => languages.push((language, true)),
             None => return Found::Unknown,
         }
@@ -134,6 +140,33 @@ fn by_automata(attribute: &Attribute, literals: &[Literal<'_>]) -> Found {
         Searched::Nothing => Found::Nothing,
         Searched::Value(_) | Searched::TooLarge => Found::Unknown,
     }
+}
+
+/// What all values of an attribute look like, if not everything is one.
+const fn form(attribute: &Attribute) -> Option<&'static str> {
+    match attribute {
+        Attribute::Path | Attribute::FoldedPath => Some("/(?s:.)*"),
+        Attribute::PeerAddress | Attribute::ClientAddress | Attribute::DialledAddress => Some("4[01]{32}|6[01]{128}"),
+        Attribute::Identity => Some("spiffe://[a-z0-9.-]+/ns/[a-z0-9-]+/sa/[a-z0-9.-]+"),
+        _ => None,
+    }
+}
+
+/// Values of an attribute that may have several: for each pattern that is wanted one in it, and none in what is not.
+pub(crate) fn find_several(attribute: &Attribute, literals: &[Literal<'_>]) -> Result<Vec<String>, Found> {
+    let refused: Vec<Literal<'_>> = literals.iter().filter(|literal| !literal.is_wanted).copied().collect();
+    let mut values: Vec<String> = Vec::new();
+    for wanted in literals.iter().filter(|literal| literal.is_wanted) {
+        if values.iter().any(|value| wanted.holds(value) == Some(true)) {
+            continue;
+        }
+        let own: Vec<Literal<'_>> = std::iter::once(*wanted).chain(refused.iter().copied()).collect();
+        match find(attribute, &own) {
+            Found::Value(value) => values.push(value),
+            other => return Err(other),
+        }
+    }
+    Ok(values)
 }
 
 #[cfg(test)]

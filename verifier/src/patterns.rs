@@ -34,6 +34,22 @@ pub(crate) enum Attribute {
     Namespace,
     /// The value of one of the client's labels.
     Label(String),
+    /// The lines of a header, each by itself (Envoy: access control).
+    HeaderLine(String),
+    /// The elements of a verified token's claim, or the claim as its only one; `a.b` leads into objects.
+    Claim(String),
+    /// The peer's name over mutual TLS.
+    Identity,
+    /// The name that the connection asks for.
+    ServerName,
+    /// The peer's address, as [`bits`].
+    PeerAddress,
+    /// The client's address, as [`bits`].
+    ClientAddress,
+    /// The address that was dialled, as [`bits`].
+    DialledAddress,
+    /// A condition that is not understood.
+    Opaque(String),
 }
 
 /// A set of values.
@@ -56,6 +72,20 @@ impl Attribute {
             || matches!(self, Self::Port | Self::Gateway | Self::Namespace)
     }
 
+    /// Whether a request may have several values of it, of which each pattern asks for some.
+    pub(crate) fn is_several(&self) -> bool {
+        match self {
+            Self::HeaderLine(_) => true,
+            Self::Claim(name) => !matches!(name.as_str(), "iss" | "sub"),
+            _ => false,
+        }
+    }
+
+    /// Whether its values are addresses.
+    pub(crate) const fn is_address(&self) -> bool {
+        matches!(self, Self::PeerAddress | Self::ClientAddress | Self::DialledAddress)
+    }
+
     /// Whether every request's value is in a pattern: paths begin with `/`.
     pub(crate) fn is_always(&self, pattern: &Pattern) -> bool {
         match pattern {
@@ -76,6 +106,11 @@ impl Attribute {
 impl Pattern {
     pub(crate) fn exact(text: &str) -> Self {
         Self::Exact(text.to_owned())
+    }
+
+    /// Those that end so.
+    pub(crate) fn suffix(text: &str) -> Self {
+        Self::Regex(format!("(?s:.)*{}", escaped(text)))
     }
 
     /// Whether each of its values is in `wider`, as far as that can be told.
@@ -163,7 +198,7 @@ impl Patterns {
         for (index, ((attribute, pattern), term)) in terms.iter().enumerate() {
             for ((other_attribute, other), other_term) in &terms[index + 1..] {
                 if attribute == other_attribute {
-                    axioms.extend(relations((pattern, term), (other, other_term)));
+                    axioms.extend(relations(attribute, (pattern, term), (other, other_term)));
                 } else if (attribute, other_attribute) == (&Attribute::Path, &Attribute::FoldedPath) {
                     axioms.extend(folding((pattern, term), (other, other_term)));
                 }
@@ -176,7 +211,7 @@ impl Patterns {
     }
 }
 
-fn relations((a, x): (&Pattern, &Bool), (b, y): (&Pattern, &Bool)) -> Vec<Bool> {
+fn relations(attribute: &Attribute, (a, x): (&Pattern, &Bool), (b, y): (&Pattern, &Bool)) -> Vec<Bool> {
     let mut found = Vec::new();
     if a.implies(b) {
         found.push(x.clone().implies(y.clone()));
@@ -184,10 +219,36 @@ fn relations((a, x): (&Pattern, &Bool), (b, y): (&Pattern, &Bool)) -> Vec<Bool> 
     if b.implies(a) {
         found.push(y.clone().implies(x.clone()));
     }
-    if a.excludes(b) {
+    // Of several values one may be in the first and another in the second.
+    if !attribute.is_several() && a.excludes(b) {
         found.push(Bool::Or(vec![!x.clone(), !y.clone()]));
     }
     found
+}
+
+/// An address as a text of which blocks are prefixes: `4` or `6`, then its bits.
+pub(crate) fn bits(address: std::net::IpAddr) -> String {
+    match address {
+        std::net::IpAddr::V4(address) => format!("4{:032b}", address.to_bits()),
+        std::net::IpAddr::V6(address) => format!("6{:0128b}", address.to_bits()),
+    }
+}
+
+/// The address of a text that [`bits`] gives.
+pub(crate) fn address(bits: &str) -> Option<std::net::IpAddr> {
+    let (version, bits) = bits.split_at_checked(1)?;
+    match version {
+        "4" => u32::from_str_radix(bits, 2).ok().map(|bits| std::net::Ipv4Addr::from_bits(bits).into()),
+        _ => u128::from_str_radix(bits, 2).ok().map(|bits| std::net::Ipv6Addr::from_bits(bits).into()),
+    }
+}
+
+/// A block of addresses as a pattern on [`bits`]; `None`: it is none.
+pub(crate) fn block(cidr: &str) -> Option<Pattern> {
+    let (base, length) = cidr.split_once('/').map_or((cidr, None), |(base, length)| (base, Some(length)));
+    let bits = bits(base.parse().ok()?);
+    let length = length.map_or(Some(bits.len() - 1), |length| length.parse().ok())?;
+    bits.get(..=length).map(|prefix| Pattern::Prefix(prefix.to_owned()))
 }
 
 /// What a pattern on the path says of one on the path in lower case.

@@ -1,0 +1,221 @@
+//! A mesh as intents see it: its calls, its access control, and what the other properties have found out about both.
+
+use std::cell::OnceCell;
+
+use meshproof_model::{Mesh, WorkloadId, istio::MtlsMode};
+
+use super::{
+    ast::{Set, Word},
+    element::{EdgeRef, Element},
+    quantity::Quantity,
+};
+use crate::{
+    VerifyOptions,
+    access::{Access, Atoms, Client, Outcome, Peer, Seen, refuses_by_default, search},
+    graph::Graph,
+    property::{
+        retry_amplification::{Over, certificate},
+        timeout_inversion::{BusyTimes, Longest},
+    },
+};
+
+/// What the terms of intents are evaluated on.
+pub(crate) struct World<'a> {
+    /// The mesh.
+    pub mesh: &'a Mesh,
+    /// Its calls.
+    pub graph: &'a Graph,
+    /// Its access control.
+    pub access: Access<'a>,
+    /// Named sets of the file.
+    pub lets: &'a [(Word, Set)],
+    /// What is asked.
+    pub options: &'a VerifyOptions,
+    busy: OnceCell<BusyTimes>,
+    bounds: OnceCell<Vec<(Option<u64>, Option<u64>)>>,
+}
+
+impl<'a> World<'a> {
+    /// Prepares a mesh.
+    pub(crate) fn new(mesh: &'a Mesh, graph: &'a Graph, lets: &'a [(Word, Set)], options: &'a VerifyOptions) -> Self {
+        let (busy, bounds) = (OnceCell::new(), OnceCell::new());
+        Self { mesh, graph, access: Access::new(mesh), lets, options, busy, bounds }
+    }
+
+    fn busy(&self) -> &BusyTimes {
+        self.busy.get_or_init(|| BusyTimes::of(self.graph))
+    }
+
+    /// By service: requests and connections for one request at the worst entry; `None`: without bound.
+    fn bounds(&self) -> &[(Option<u64>, Option<u64>)] {
+        self.bounds.get_or_init(|| {
+            let components = self.graph.components();
+            let of = |service| {
+                let found = certificate(self.graph, &components, service, Over::All);
+                let worst = |values: &[Option<u64>]| {
+                    let at_entries = self.graph.entries.iter().map(|entry| values[*entry]);
+                    at_entries.collect::<Option<Vec<u64>>>().map(|all| all.into_iter().max().unwrap_or(0))
+                };
+                (worst(&found.requests), worst(&found.connects))
+            };
+            (0..self.graph.services.len()).map(of).collect()
+        })
+    }
+
+    fn services(&self, element: &Element) -> Vec<usize> {
+        match element {
+            Element::Service(id) => vec![id.index()],
+            other => {
+                let of = |id: WorkloadId| self.access.lowering.services_of(id).iter().map(|id| id.index());
+                self.workloads(other).into_iter().flat_map(of).collect()
+            }
+        }
+    }
+
+    /// Requests that reach a party for one request at an entry.
+    pub(crate) fn amplification(&self, party: &Element) -> Quantity {
+        self.worst_bound(party, |(requests, _)| *requests)
+    }
+
+    /// Connections, likewise.
+    pub(crate) fn connects(&self, party: &Element) -> Quantity {
+        self.worst_bound(party, |(_, connects)| *connects)
+    }
+
+    fn worst_bound(&self, party: &Element, which: impl Fn(&(Option<u64>, Option<u64>)) -> Option<u64>) -> Quantity {
+        let own: Option<Vec<u64>> =
+            self.services(party).into_iter().map(|service| which(&self.bounds()[service])).collect();
+        Quantity::count(own.map(|all| all.into_iter().max().unwrap_or(0)))
+    }
+
+    /// The longest time that a party's handlers are busy with one request.
+    pub(crate) fn busy_time(&self, party: &Element) -> Quantity {
+        let nodes: Vec<usize> = match party {
+            Element::Node(node) => vec![*node],
+            other => self.workloads(other).into_iter().map(WorkloadId::index).collect(),
+        };
+        let longest = nodes.into_iter().map(|node| self.busy().of_node(node));
+        let worst = longest.fold(Longest::Time(meshproof_model::Nanos::ZERO), Longest::max);
+        Quantity::time(worst.bounded())
+    }
+
+    /// The longest time of one call over an edge, as its caller sees it.
+    pub(crate) fn worst_latency(&self, edge: EdgeRef) -> Quantity {
+        let Some((call, way, _)) = self.edge(edge) else { return Quantity::time(None) };
+        let once = crate::graph::Call { times: 1, ..call.clone() };
+        Quantity::time(self.busy().way(self.graph, &once, way).bounded())
+    }
+
+    /// How many pods a party has.
+    pub(crate) fn replicas(&self, party: &Element) -> u64 {
+        self.workloads(party).into_iter().map(|id| u64::from(self.mesh.workload(id).replicas.value)).sum()
+    }
+
+    /// The ports of servers that a client and a party have in common, for an edge or a link.
+    fn pairs(&self, element: &Element) -> Vec<(Client, usize)> {
+        match element {
+            Element::Link(client, server) => vec![(Client::Workload(*client), *server)],
+            Element::Request(client, server) => vec![(*client, *server)],
+            Element::Edge(edge) => {
+                let Some((_, _, arm)) = self.edge(*edge) else { return Vec::new() };
+                let client = self.workload_of(edge.node).map_or(Client::Outside, Client::Workload);
+                let leads = |server: &usize| {
+                    let found = &self.access.servers[*server];
+                    found.services.iter().any(|(service, _, _)| Some(service.index()) == arm.service)
+                        && arm.targets.iter().any(|target| target.node == found.workload.index())
+                };
+                (0..self.access.servers.len()).filter(leads).map(|server| (client, server)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether something can be spoken to in plaintext, or is spoken to so.
+    pub(crate) fn is_plaintext(&self, element: &Element) -> bool {
+        match element {
+            Element::Edge(_) | Element::Link(..) | Element::Request(..) => {
+                let mut peers = self.pairs(element).into_iter();
+                peers.any(|(client, server)| self.access.peers(client, server).contains(&Some(Peer::Plaintext)))
+            }
+            party => {
+                let mut servers = self.workloads(party).into_iter().flat_map(|id| self.access.ports_of(id));
+                servers.any(|server| self.access.servers[server].mode != Some(MtlsMode::Strict))
+            }
+        }
+    }
+
+    /// Whether a link cannot come up, because its two sides do not agree on TLS.
+    pub(crate) fn is_outage(&self, element: &Element) -> bool {
+        self.pairs(element).into_iter().any(|(client, server)| self.access.peers(client, server).contains(&None))
+    }
+
+    /// Whether only mutual TLS is taken; of a namespace, by pods that are not there yet too.
+    pub(crate) fn is_strict(&self, element: &Element) -> bool {
+        let of_namespace = match element {
+            Element::Namespace(name) => self.access.lowering.namespace_mode(name).value == MtlsMode::Strict,
+            _ => true,
+        };
+        of_namespace && !self.is_plaintext(element)
+    }
+
+    /// Whether pods have a proxy; of a namespace, pods that are not there yet too.
+    pub(crate) fn is_injected(&self, element: &Element) -> bool {
+        let has_proxy = |id: WorkloadId| self.mesh.workload(id).proxy != meshproof_model::ProxyMode::None;
+        let of_namespace = match element {
+            Element::Namespace(name) => self.mesh.namespaces.get(name).is_some_and(|namespace| {
+                let label = |key: &str| namespace.labels.get(key).map(String::as_str);
+                label("istio-injection") == Some("enabled")
+                    || (label("istio-injection").is_none() && label("istio.io/rev").is_some())
+                    || label("istio.io/dataplane-mode") == Some("ambient")
+                    || namespace.annotations.get("linkerd.io/inject").map(String::as_str) == Some("enabled")
+            }),
+            _ => true,
+        };
+        of_namespace && self.workloads(element).into_iter().all(has_proxy)
+    }
+
+    /// Whether what no policy mentions is refused, on every port.
+    pub(crate) fn refuses_by_default(&self, element: &Element) -> Result<bool, String> {
+        for id in self.workloads(element) {
+            for server in self.access.ports_of(id) {
+                if !self.access.is_guarded(server) {
+                    return Ok(false);
+                }
+                let lowered = self.access.inbound(server);
+                let filters = lowered.config.listeners.first().map_or(&[][..], |listener| &listener.filters);
+                let mut atoms = Atoms::default();
+                let seen = Seen { peer: &Peer::Anyone, port: self.access.servers[server].port };
+                let left_out = refuses_by_default(filters, seen, &mut atoms);
+                match search(&left_out, &atoms) {
+                    Outcome::Request(_) => {}
+                    Outcome::Nothing => return Ok(false),
+                    Outcome::Unknown(why) => return Err(why.to_owned()),
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Variables and what they stand for, the innermost last.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Env(Vec<(String, Element)>);
+
+impl Env {
+    /// The same with one more variable.
+    pub(crate) fn with(&self, name: &str, element: Element) -> Self {
+        let mut all = self.0.clone();
+        all.push((name.to_owned(), element));
+        Self(all)
+    }
+
+    /// What a variable stands for.
+    pub(crate) fn get(&self, name: &str) -> Option<&Element> {
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, element)| element)
+    }
+
+    /// Every variable.
+    pub(crate) fn elements(&self) -> impl DoubleEndedIterator<Item = (&str, &Element)> {
+        self.0.iter().map(|(name, element)| (name.as_str(), element))
+    }
+}

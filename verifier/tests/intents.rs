@@ -1,0 +1,170 @@
+//! Intents on meshes in YAML: what holds, what does not and because of which line, what is refused.
+#![allow(clippy::unwrap_used)]
+
+use std::fmt::Write as _;
+
+use common::yaml::{namespace, peers, route, rule, service};
+use insta::assert_snapshot;
+use meshproof_model::{Finding, FindingVerdict, Sources};
+use meshproof_verifier::{Intents, Report, VerifyOptions, verify};
+
+mod common;
+
+/// The report on intents alone, which stand in `shop.intent`.
+fn judge(yaml: &str, behaviour: &str, intents: &str) -> (Sources, Report) {
+    let (mut sources, mesh) = common::mesh(yaml, behaviour);
+    sources.add("shop.intent", intents);
+    let select = ["MP1001", "MP1002", "MP1003"].map(str::to_owned).to_vec();
+    let options = VerifyOptions { intents: Intents::read(&sources), select: Some(select), ..VerifyOptions::default() };
+    let report = verify(&mesh, &options);
+    assert_eq!(report.disagreements, [""; 0]);
+    (sources, report)
+}
+
+fn shown(yaml: &str, behaviour: &str, intents: &str) -> String {
+    let (sources, report) = judge(yaml, behaviour, intents);
+    let mut text = common::findings(&sources, &report, &[]);
+    for proof in &report.proofs {
+        let _ = writeln!(text, "holds: {} {:?}", proof.subject, proof.values);
+    }
+    text
+}
+
+/// a calls b, b calls c; all have sidecars and speak mutual TLS only.
+fn shop() -> String {
+    let services = service("a", "http", 2, &["b"]) + &service("b", "http", 2, &["c"]) + &service("c", "http", 2, &[]);
+    let accounts = services.replace(
+        "    spec:\n      containers:\n      - {name: ",
+        "    spec:\n      serviceAccountName: ACCOUNT\n      containers:\n      - {name: ",
+    );
+    // Each workload has an account of its own name.
+    let mut named = String::new();
+    for document in accounts.split_inclusive("---\n") {
+        let name = document.split("{name: ").nth(1).map_or("", |rest| &rest[..1]);
+        named.push_str(&document.replace("ACCOUNT", name));
+    }
+    namespace(true) + &named + &peers("istio-system", "STRICT")
+}
+
+fn allow(name: &str, rules: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}}}\nspec:\n  selector: \
+         {{matchLabels: {{app: {name}}}}}\n  rules: {rules}\n---\n"
+    )
+}
+
+#[test]
+fn a_fence_holds_or_shows_who_gets_through() {
+    let fence = "assert \"fence\": for all r in requests from services minus {b} to {c}: then not allowed(r);";
+    let only_b = allow("c", "[{from: [{source: {principals: [cluster.local/ns/default/sa/b]}}]}]");
+    assert_snapshot!(shown(&(shop() + &only_b), "", fence), @r#"holds: Intent fence {"example": Text("GET / between `default/a` and `default/c` on port 8080"), "instances": Int(1)}"#);
+    let probes = "[{from: [{source: {principals: [cluster.local/ns/default/sa/b]}}]},\n    {to: [{operation: {paths: [\"/healthz*\"], methods: [GET]}}]}]";
+    assert_snapshot!(shown(&(shop() + &allow("c", probes)), "", fence), @r#"
+    MP1001 Error shop.intent:1 intent "fence" does not hold of requests from `default/a` to `default/c` on port 8080, such as `GET /healthz`
+        mesh.yaml:77 this rule matches the request
+        witness: default/a -> default/c [Allowed(true)]
+    "#);
+    assert_snapshot!(shown(&shop(), "", fence), @r#"
+    MP1001 Error shop.intent:1 intent "fence" does not hold of requests from `default/a` to `default/c` on port 8080, such as `GET /`
+        witness: default/a -> default/c [Allowed(true)]
+    "#);
+}
+
+#[test]
+fn requests_are_told_apart_by_what_is_in_them() {
+    let admin = "[{to: [{operation: {paths: [\"/admin*\"]}}], when: [{key: \"request.auth.claims[role]\", values: [admin]}]},\n    {to: [{operation: {notPaths: [\"/admin*\"]}}]}]";
+    let token = "assert \"admin needs a token\": for all r in requests to {c} where path(r) matches \"/admin*\":\n  when allowed(r) then claim(r, \"role\") = \"admin\";";
+    assert!(shown(&(shop() + &allow("c", admin)), "", token).starts_with("holds"));
+    // Case counts, so the rule for all other paths leaves one open.
+    let any_case = token.replace("matches \"/admin*\"", "matches \"/Admin*\"");
+    let found = shown(&(shop() + &allow("c", admin)), "", &any_case);
+    assert!(found.contains("such as `GET /Admin"), "{found}");
+}
+
+#[test]
+fn numbers_of_calls_are_compared_with_units() {
+    let routes = route("b", "    timeout: 1s\n    retries: {attempts: 2, retryOn: 5xx}\n")
+        + &route("c", "    timeout: 2s\n    retries: {attempts: 2, retryOn: 5xx}\n");
+    let intents = "assert \"no zombie work\": for all e in edges: then limit(e) >= busy(callee(e));\n\
+        assert \"storm\": for all s in services: then amplification(s) <= 4;\n\
+        assert \"slack\" (severity = warning, owner = \"team a\"): for all e in edges from {a}: then 2 * timeout(e) + 1s <= 2.5s;\n\
+        assert \"entry\": for all p in paths from {a} to {c}: then worst_latency(p) <= 2s;";
+    assert_snapshot!(shown(&(shop() + &routes), "", intents), @r#"
+    MP1001 Error shop.intent:1 intent "no zombie work" does not hold of call default/a -> default/b: `limit(e)` is 1s, `busy(callee(e))` is 2s
+        mesh.yaml:78 `limit` is decided here
+    MP1001 Error shop.intent:2 intent "storm" does not hold of service default/c: `amplification(s)` is 9
+        mesh.yaml:45 this service
+    MP1001 Warning shop.intent:3 intent "slack" does not hold of call default/a -> default/b: `2 * timeout(e) + 1s` is 3s
+        mesh.yaml:78 `timeout` is decided here
+    holds: Intent entry {"instances": Int(1)}
+    "#);
+}
+
+#[test]
+fn what_is_wrong_with_a_text_is_told_at_its_place() {
+    for (intents, expected) in [
+        ("asert \"x\": then 1 = 1;", "1:1 expected `assert` or `let`, and there is `asert` (did you mean `assert`?)"),
+        ("assert \"x\": for all s in servces: then replicas(s) > 1;", "`servces` is no set (did you mean `services`?)"),
+        (
+            "assert \"x\": for all s in services: then replicsa(s) > 1;",
+            "`replicsa` is no function (did you mean `replicas`?)",
+        ),
+        (
+            "assert \"x\": for all s in {frontent}: then replicas(s) > 1;",
+            "the mesh has no service or workload `frontent`",
+        ),
+        ("assert \"x\": for all s in {default/cc}: then replicas(s) > 1;", "did you mean `default/c`?"),
+        ("assert \"x\": for all e in edges: then timeout(e) > 5;", "a length of time is compared with a plain number"),
+        ("assert \"x\": for all e in edges: then timeout(e) > 5sec;", "`sec` is no unit"),
+        ("assert \"x\": for all e in edges: then timeout(e) * limit(e) > 5s;", "this product is not linear"),
+        ("assert \"x\": for all r in requests: then path(r) = host(r);", "two fields of a request are compared"),
+        ("assert \"x\": for all r, q in requests: then path(r) = \"/\";", "two requests cannot vary at once"),
+        ("assert \"x\": for all r in requests: then limit(r) > 1s;", "`limit` is asked of edges only"),
+        ("assert \"x\" (severty = error): for all s in services: then injected(s);", "`severty` is no attribute"),
+        ("assert \"x\": for all s in services: then replicas(s) > 1", "expected `;`, and there is the end of the text"),
+        ("assert \"x: then 1 = 1;", "this text has no closing"),
+        ("let x = {a};\nassert \"x\": for all s in y: then injected(s);", "2:26 `y` is no set"),
+        ("assert \"x\": for all s in services: then within 5s injected(s);", "`within` a time is not decided"),
+    ] {
+        let (sources, report) = judge(&shop(), "", intents);
+        let found = |finding: &Finding| {
+            let at = finding.location.as_ref().unwrap();
+            let help = finding.help.as_ref().map_or(String::new(), |help| format!(" ({help})"));
+            assert_eq!((finding.rule.code, sources.path(at.file)), ("MP1002", "shop.intent"));
+            format!("{}:{} {}{help}", at.line, at.column, finding.message)
+        };
+        let all: Vec<String> = report.findings.iter().map(found).collect();
+        assert!(all.iter().any(|one| one.contains(expected)), "{intents}: {all:?}");
+    }
+}
+
+#[test]
+fn an_intent_about_nothing_is_vacuous_unless_it_may_be() {
+    let intent = "assert \"none\" ATTRIBUTES: for all s in services where name(s) = \"zzz\": then injected(s);";
+    let (_, report) = judge(&shop(), "", &intent.replace(" ATTRIBUTES", ""));
+    assert_eq!(
+        report.findings.iter().map(|f| (f.rule.code, f.verdict)).collect::<Vec<_>>(),
+        [("MP1003", FindingVerdict::Vacuous)]
+    );
+    let (_, report) = judge(&shop(), "", &intent.replace("ATTRIBUTES", "(allow-vacuous)"));
+    assert_eq!((report.findings.len(), report.proofs.len()), (0, 1));
+    // Nothing is ever allowed, so nothing has to be shown.
+    let never = "assert \"never\": for all r in requests to {c}: when allowed(r) then path(r) = \"/\";";
+    let (_, report) = judge(&(shop() + &allow("c", "[]")), "", never);
+    assert_eq!(report.findings.iter().map(|f| f.rule.code).collect::<Vec<_>>(), ["MP1003"]);
+}
+
+#[test]
+fn rule_may_hold_of_some() {
+    let some = |path: &str| {
+        format!("assert \"x\": for some r in requests from {{a}} to {{c}}: then allowed(r) and path(r) = \"{path}\";")
+    };
+    let only = allow("c", "[{to: [{operation: {paths: [\"/a*\"]}}]}]");
+    assert!(shown(&(shop() + &only), "", &some("/ab")).starts_with("holds"));
+    assert!(shown(&(shop() + &only), "", &some("/b")).starts_with("MP1001"));
+    let plaintext = rule("b", "{tls: {mode: DISABLE}}");
+    let never = "assert \"x\": for all e in edges: then always not plaintext(e) and never outage(e);";
+    let found = shown(&(shop() + &plaintext), "", never);
+    assert!(found.contains("does not hold of call default/a -> default/b"), "{found}");
+    assert!(shown(&shop(), "", never).starts_with("holds"));
+}
