@@ -4,19 +4,29 @@
 use meshproof_import::{Suppression, SuppressionScope};
 use meshproof_model::{EXPIRED_SUPPRESSION, Finding, Sources, Subject, UNUSED_SUPPRESSION};
 
-/// Leaves out what is covered by a suppression that has not expired on the day `today` (`YYYY-MM-DD`).
-pub(crate) fn apply(suppressions: &[Suppression], sources: &Sources, today: Option<&str>, findings: &mut Vec<Finding>) {
+/// Takes out what is covered by a suppression that has not expired on the day `today` (`YYYY-MM-DD`), and gives it with
+/// the suppression's reason.
+pub(crate) fn apply(
+    suppressions: &[Suppression],
+    sources: &Sources,
+    today: Option<&str>,
+    findings: &mut Vec<Finding>,
+) -> Vec<(Finding, String)> {
+    let mut suppressed = Vec::new();
     let mut used = vec![false; suppressions.len()];
     let expired = |s: &Suppression| matches!((&s.until, today), (Some(until), Some(today)) if until.as_str() < today);
     findings.retain(|finding| {
-        let mut keep = true;
+        let mut reason = None;
         for (suppression, used) in suppressions.iter().zip(&mut used) {
             if covers(suppression, sources, finding) {
                 *used = true;
-                keep &= expired(suppression);
+                if !expired(suppression) {
+                    reason = Some(suppression.reason.clone().unwrap_or_default());
+                }
             }
         }
-        keep
+        suppressed.extend(reason.clone().map(|reason| (finding.clone(), reason)));
+        reason.is_none()
     });
     for (suppression, used) in suppressions.iter().zip(used) {
         let about = |rule, message: String| {
@@ -36,6 +46,7 @@ pub(crate) fn apply(suppressions: &[Suppression], sources: &Sources, today: Opti
             findings.push(about(&UNUSED_SUPPRESSION, message).help("remove the suppression"));
         }
     }
+    suppressed
 }
 
 fn covers(suppression: &Suppression, sources: &Sources, finding: &Finding) -> bool {

@@ -38,6 +38,8 @@ pub struct Verified {
     pub proofs: Vec<Proof>,
     /// What the proofs rest on.
     pub assumptions: Vec<Assumption>,
+    /// What a suppression covers, with its reason.
+    pub suppressed: Vec<(Finding, String)>,
 }
 
 /// A fault of meshproof itself, never reported as a verdict.
@@ -97,13 +99,13 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
         // Its codes are not ours; Istio has an annotation of its own.
         Profile::IstioAnalyze => &[],
     };
-    suppression::apply(suppressions, &project.sources, choice.today.as_deref(), &mut findings);
+    let suppressed = suppression::apply(suppressions, &project.sources, choice.today.as_deref(), &mut findings);
     sort(&mut findings);
     let mut proofs = report.proofs;
     proofs.retain(|proof| checks.wants(proof.rule.code, &choice.select, &choice.ignore));
     let mut assumptions = report.assumptions;
     assumptions.retain(|assumption| proofs.iter().any(|proof| proof.assumptions.contains(&assumption.id)));
-    Ok(Verified { findings, proofs, assumptions })
+    Ok(Verified { findings, proofs, assumptions, suppressed })
 }
 
 /// What no simulated run of a project may exceed.

@@ -148,6 +148,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         findings: verified.findings,
         proofs: verified.proofs,
         assumptions: verified.assumptions,
+        suppressed: verified.suppressed,
         in_baseline,
         fail_on: args.fail_on.threshold(),
         seconds: (!args.no_timing).then(|| started.elapsed().as_secs_f64()),

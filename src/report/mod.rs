@@ -3,8 +3,13 @@
 mod concise;
 mod full;
 mod github;
+mod gitlab;
+mod html;
 mod json;
+mod junit;
+mod markdown;
 pub(crate) mod number;
+mod sarif;
 mod simulation;
 mod table;
 
@@ -30,6 +35,8 @@ pub struct Verification<'a> {
     pub proofs: Vec<Proof>,
     /// What the proofs rest on.
     pub assumptions: Vec<Assumption>,
+    /// Findings that a suppression covers, each with the suppression's reason.
+    pub suppressed: Vec<(Finding, String)>,
     /// How many findings a baseline holds; absent: there is none.
     pub in_baseline: Option<usize>,
     /// The least severity that makes the verdict `violated`.
@@ -100,8 +107,18 @@ pub enum Format {
     Json,
     /// One JSON document for each finding and proof.
     Jsonl,
+    /// SARIF 2.1.0.
+    Sarif,
+    /// `JUnit`.
+    Junit,
     /// Annotations of GitHub Actions.
     Github,
+    /// GitLab's code quality report.
+    Gitlab,
+    /// A summary for a pull request.
+    Markdown,
+    /// One self-contained page.
+    Html,
 }
 
 /// The verification in that format. `color`: whether terminal colours are wanted.
@@ -112,6 +129,11 @@ pub fn render(verification: &Verification<'_>, format: Format, color: bool) -> S
         Format::Concise => concise::render(verification),
         Format::Json => json::document(verification),
         Format::Jsonl => json::lines(verification),
+        Format::Sarif => sarif::render(verification),
+        Format::Junit => junit::render(verification),
         Format::Github => github::render(verification),
+        Format::Gitlab => gitlab::render(verification),
+        Format::Markdown => markdown::render(verification),
+        Format::Html => html::render(verification),
     }
 }

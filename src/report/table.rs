@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use meshproof_model::Value;
-use meshproof_verifier::Engine;
 use tabled::{builder::Builder, settings::Style};
 
 use super::Verification;
@@ -40,8 +39,8 @@ pub(super) fn proofs(verification: &Verification<'_>) -> String {
     for proof in &verification.proofs {
         let values: Vec<String> = proof.values.iter().map(|(key, value)| format!("{key} {}", shown(value))).collect();
         let engine = match proof.checked_by {
-            Some(checker) => format!("{}, checked by {}", engine_name(proof.engine), engine_name(checker)),
-            None => engine_name(proof.engine).to_owned(),
+            Some(checker) => format!("{}, checked by {}", proof.engine.name(), checker.name()),
+            None => proof.engine.name().to_owned(),
         };
         rows.push_record([
             proof.rule.code,
@@ -53,15 +52,6 @@ pub(super) fn proofs(verification: &Verification<'_>) -> String {
         ]);
     }
     rows.build().with(Style::sharp()).to_string()
-}
-
-const fn engine_name(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Fixpoint => "fixpoint",
-        Engine::Dfa => "dfa",
-        Engine::Sat => "sat",
-        Engine::Z3 => "z3",
-    }
 }
 
 fn shown(value: &Value) -> String {

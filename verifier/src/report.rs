@@ -98,6 +98,18 @@ pub enum Engine {
     Z3,
 }
 
+impl Engine {
+    /// As the JSON report names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fixpoint => "fixpoint",
+            Self::Dfa => "dfa",
+            Self::Sat => "sat",
+            Self::Z3 => "z3",
+        }
+    }
+}
+
 impl Proof {
     /// A pattern is absent for a subject.
     pub(crate) fn new(rule: &'static Rule, subject: Subject, engine: Engine, checked_by: Option<Engine>) -> Self {
