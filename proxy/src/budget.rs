@@ -16,7 +16,7 @@ pub(crate) enum RetryLimit {
     Fixed(u32),
     /// Envoy's budget: a share of active and pending requests, or of the requests started in the last `interval`.
     Share { percent: Percent, min: u32, interval: Nanos },
-    /// Linkerd's and Finagle's budget: requests deposit, retries withdraw.
+    /// Linkerd's and Finagle's budget: first tries deposit, retries withdraw.
     Tokens { ratio: Percent, min_per_second: u32, ttl: Nanos },
 }
 
@@ -56,11 +56,13 @@ impl RetryAllowance {
         self.limit = limit;
     }
 
-    /// Counts a request that starts on a connection.
-    pub(crate) fn on_request(&mut self, now: Time) {
+    /// Counts a try that starts on a connection. Linkerd's ratio is one of retries to original requests, Envoy's of
+    /// retries to all that is under way.
+    pub(crate) fn on_request(&mut self, now: Time, is_retry: bool) {
         match self.limit {
             RetryLimit::Fixed(_) => {}
             RetryLimit::Share { interval, .. } => self.window.add(now, interval),
+            RetryLimit::Tokens { .. } if is_retry => {}
             RetryLimit::Tokens { ttl, .. } => self.window.add(now, ttl),
         }
     }
@@ -160,9 +162,9 @@ mod tests {
     #[test]
     fn a_budget_with_an_interval_counts_what_started_in_it() {
         let mut allowance = share(50, 0, 5_000);
-        allowance.on_request(at(0));
+        allowance.on_request(at(0), false);
         assert!(!allowance.can_create(at(0), 0, 9), "50 % of one request");
-        allowance.on_request(at(1_000));
+        allowance.on_request(at(1_000), true);
         assert!(allowance.can_create(at(1_000), 0, 9), "50 % of two requests");
         assert!(!allowance.can_create(at(6_500), 0, 9), "both have left the interval");
     }
@@ -173,11 +175,12 @@ mod tests {
         let ttl = Nanos::from_secs(10);
         allowance.configure(RetryLimit::Tokens { ratio: Percent::new(20), min_per_second: 0, ttl });
         for _ in 0..10 {
-            allowance.on_request(at(0));
+            allowance.on_request(at(0), false);
         }
         for expect in [true, true, false] {
             assert_eq!(allowance.can_create(at(0), 0, 0), expect);
             allowance.on_retry(at(0));
+            allowance.on_request(at(0), true);
         }
         assert!(!allowance.can_create(at(20_000), 0, 0), "deposits fade");
     }

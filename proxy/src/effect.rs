@@ -166,11 +166,22 @@ pub enum TimerId {
 #[derive(Debug, Default)]
 pub struct Effects {
     buffer: Vec<Effect>,
+    is_terse: bool,
 }
 
 impl Effects {
+    /// A buffer that leaves out what a driver can do without: [`Effect::ClearTimer`], since late timers are recognised,
+    /// and [`Effect::Respond`] and [`Effect::RespondBody`], where an answer counts when its stream ends.
+    pub fn terse() -> Self {
+        Self { buffer: Vec::new(), is_terse: true }
+    }
+
+    #[inline]
     pub(crate) fn push(&mut self, effect: Effect) {
-        self.buffer.push(effect);
+        let is_spare = matches!(effect, Effect::ClearTimer(_) | Effect::Respond { .. } | Effect::RespondBody { .. });
+        if !(is_spare && self.is_terse) {
+            self.buffer.push(effect);
+        }
     }
 
     /// Takes every effect in order and keeps the allocation.

@@ -74,6 +74,9 @@ impl HeaderList {
     }
 
     fn put(&mut self, name: &str, entry: Entry) {
+        if self.entries.is_empty() {
+            return self.entries.push(entry);
+        }
         match self.place(entry.tag, name) {
             None => self.entries.push(entry),
             Some(place) => {

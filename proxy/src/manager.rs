@@ -4,9 +4,11 @@
 use crate::{
     ListenerId, RequestHead, RequestKey, ResponseFlag, StreamEnd, StreamId, Time, TimerId,
     machine::Machine,
+    prepared::PreparedRequest,
     reply::Reply,
     stats::{ClusterCounter, HttpCounter},
     stream::{Alarm, Idle, Phase, Silence, Stream},
+    table::Resolution,
     timeout,
 };
 
@@ -23,7 +25,7 @@ impl Stream {
         self.phase = Phase::Filters(0);
         self.response.clear();
         self.outcome.clear();
-        self.resolution = crate::table::Resolution::NotFound;
+        self.resolution = Resolution::NotFound;
         self.cluster = None;
         self.weighted = None;
         self.request_complete_at = None;
@@ -62,7 +64,7 @@ impl Machine<'_, '_> {
         let stream = &mut self.core.streams[id];
         stream.reset(head.key, version, listener, now);
         stream.http2 = head.http2;
-        let loaded = stream.request.load(table, head);
+        let loaded = stream.request.fresh().load(table, head);
         let is_tunnel = stream.request.framing.is_upgrade || stream.request.method() == "CONNECT";
         if end_stream && !is_tunnel {
             stream.request_complete_at = Some(now);
@@ -84,21 +86,72 @@ impl Machine<'_, '_> {
         }
         self.core.streams[id].draw = self.draw(head.key, 0, crate::Draw::Stream);
         self.resolve(id);
+        self.decode(id);
+        id
+    }
+
+    /// A request has arrived that was prepared for this version.
+    pub(crate) fn prepared_headers(
+        &mut self,
+        version: usize,
+        prepared: &PreparedRequest,
+        key: RequestKey,
+        end_stream: bool,
+    ) -> StreamId {
+        let now = self.cx.now;
+        let listener = prepared.listener;
+        let id = self.core.streams.reserve();
+        self.core.users[version] += 1;
+        self.count_http(listener, HttpCounter::DownstreamRqTotal);
+        let table = self.versions[version].table.listener(listener);
+        let stream = &mut self.core.streams[id];
+        stream.reset(key, version, listener, now);
+        stream.http2 = prepared.request.http2;
+        stream.request.share(&prepared.request);
+        let is_tunnel = prepared.request.framing.is_upgrade || prepared.request.method() == "CONNECT";
+        if end_stream && !is_tunnel {
+            stream.request_complete_at = Some(now);
+        }
+        if !end_stream && !table.manager.request_timeout.is_zero() {
+            let at = now + table.manager.request_timeout;
+            stream.request_timeout = Alarm::at(at);
+            self.set_timer(TimerId::RequestTimeout(id), at);
+        }
+        self.core.streams[id].draw = self.draw(key, 0, crate::Draw::Stream);
+        match prepared.resolution {
+            Some(resolution) => self.resolved(id, resolution),
+            None => self.resolve(id),
+        }
+        if prepared.is_unfiltered && !prepared.request.framing.is_upgrade {
+            self.route_request(id);
+        } else {
+            self.decode(id);
+        }
+        id
+    }
+
+    /// The head is loaded and routed: the filters see it.
+    fn decode(&mut self, id: StreamId) {
         let stream = &self.core.streams[id];
-        if stream.request.framing.is_upgrade && stream.resolution != crate::table::Resolution::NotFound {
-            self.local_reply(id, Reply::new(403, "upgrade_failed").without_route());
-            return id;
+        if stream.request.framing.is_upgrade && stream.resolution != Resolution::NotFound {
+            return self.local_reply(id, Reply::new(403, "upgrade_failed").without_route());
         }
         self.run_filters(id, 0);
-        id
     }
 
     /// Finds the route and the cluster, and sets the limits that depend on them.
     pub(crate) fn resolve(&mut self, id: StreamId) {
+        let stream = &self.core.streams[id];
+        let resolution = self.listener(id).routes.route(&stream.request, stream.draw);
+        self.resolved(id, resolution);
+    }
+
+    /// The route is known: its cluster, and the limits that depend on it.
+    fn resolved(&mut self, id: StreamId, resolution: Resolution) {
         let now = self.cx.now;
         let table = self.listener(id);
         let stream = &mut self.core.streams[id];
-        stream.resolution = table.routes.route(&stream.request, stream.draw);
+        stream.resolution = resolution;
         let route = stream.resolution.route().map(|route| table.routes.entry(route));
         stream.cluster = None;
         stream.weighted = None;

@@ -71,6 +71,8 @@ pub(crate) struct Connection {
     connect: Alarm,
     idle: Alarm,
     idle_since: Time,
+    /// Whether its pool lists it as ready.
+    is_ready: bool,
 }
 
 impl Connection {
@@ -233,6 +235,7 @@ impl Machine<'_, '_> {
         entry.remaining = table.max_requests_per_connection.map_or(u64::MAX, u64::from);
         entry.concurrency = if id.http2 { u64::from(table.max_concurrent_streams) } else { 1 };
         entry.idle = Alarm::OFF;
+        entry.is_ready = false;
         let timeout_at = now + table.connect_timeout;
         entry.connect = Alarm::at(timeout_at);
         core.stats.cluster_mut(id.cluster).add(ClusterCounter::UpstreamCxTotal);
@@ -252,7 +255,7 @@ impl Machine<'_, '_> {
             return Err(ResetReason::Overflow);
         }
         circuit.requests.acquire();
-        circuit.allowance.on_request(now);
+        circuit.allowance.on_request(now, attempt.number > 1);
         cluster.hosts.request_started(id.host);
         self.count(id.cluster, ClusterCounter::UpstreamRqTotal);
         let entry = &mut self.core.connections[connection];
@@ -320,15 +323,20 @@ impl Machine<'_, '_> {
 
     /// Keeps the list of connections with room true.
     fn refresh_ready(&mut self, id: PoolId, connection: ConnectionId) {
-        let entry = &self.core.connections[connection];
+        let entry = &mut self.core.connections[connection];
         let has_room = entry.state == ConnectionState::Open && entry.room() > 0;
+        let was_ready = std::mem::replace(&mut entry.is_ready, has_room);
+        if was_ready == has_room {
+            return;
+        }
         let ready = &mut self.core.clusters[id.cluster.index()].pool(id).ready;
-        let place = ready.iter().rposition(|other| *other == connection);
-        match (has_room, place) {
-            (true, None) => ready.push(connection),
-            (false, Some(place)) if place + 1 == ready.len() => _ = ready.pop(),
-            (false, Some(place)) => _ = ready.remove(place),
-            _ => {}
+        if has_room {
+            return ready.push(connection);
+        }
+        match ready.iter().rposition(|other| *other == connection) {
+            Some(place) if place + 1 == ready.len() => _ = ready.pop(),
+            Some(place) => _ = ready.remove(place),
+            None => {}
         }
     }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::{
-    AttemptId, ClusterId, ConnectionId, Cx, HealthResult, HostId, ListenerId, RequestHead, ResetReason, ResponseHead,
-    Stats, StreamId, TimerId,
+    AttemptId, ClusterId, ConnectionId, Cx, HealthResult, HostId, ListenerId, Nanos, RequestHead, RequestKey,
+    ResetReason, ResponseFlags, ResponseHead, Stats, StreamId, Time, TimerId,
     access_log::AccessLog,
     circuit::Circuit,
     config::{Host, RoutingPriority},
     filter::{Authorization, AuthorizationChanges, RateLimitAnswer, RateLimitStats},
     machine::{Core, Machine, Version},
+    prepared::PreparedRequest,
     response::Response,
     stream::Phase,
     table::Table,
@@ -56,6 +57,19 @@ impl Proxy {
     ) -> StreamId {
         let version = self.versions.len() - 1;
         self.handle(cx, |machine| machine.request_headers(version, listener, head, end_stream))
+    }
+
+    /// A request has arrived whose head was prepared for the proxy's table: as [`Self::on_request`], and sooner done.
+    pub fn on_prepared_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        prepared: &PreparedRequest,
+        key: RequestKey,
+        end_stream: bool,
+    ) -> StreamId {
+        let version = self.versions.len() - 1;
+        debug_assert!(Arc::ptr_eq(&prepared.table, &self.versions[version].table), "prepared for another table");
+        self.handle(cx, |machine| machine.prepared_headers(version, prepared, key, end_stream))
     }
 
     /// Part of a request's body has arrived.
@@ -162,11 +176,25 @@ impl Proxy {
         Some(AccessLog::new(entry, &self.versions[entry.version].table, &self.core))
     }
 
+    /// The status and the flags of [`Self::access_log`] alone.
+    pub fn outcome(&self, stream: StreamId) -> Option<(u16, ResponseFlags)> {
+        let outcome = &self.core.streams.get(stream)?.outcome;
+        Some((outcome.status, outcome.flags))
+    }
+
     /// The request of an attempt as it goes upstream, from [`Effect::Send`](crate::Effect::Send) until the attempt ends.
     pub fn upstream_request(&self, attempt: AttemptId) -> Option<UpstreamRequest<'_>> {
         let stream = self.core.streams.get(attempt.stream)?;
         stream.attempt(attempt.number)?;
         Some(UpstreamRequest::new(stream))
+    }
+
+    /// How much longer an attempt is waited for, in whole milliseconds: what `x-envoy-expected-rq-timeout-ms` tells the next
+    /// hop. `None`: without limit, or the attempt is over.
+    pub fn time_left(&self, attempt: AttemptId, now: Time) -> Option<Nanos> {
+        let stream = self.core.streams.get(attempt.stream)?;
+        stream.attempt(attempt.number)?;
+        stream.router.timeouts.expected_ms(stream.request_complete_at, now).map(Nanos::from_millis)
     }
 
     /// The answer as it goes downstream, from [`Effect::Respond`](crate::Effect::Respond) until the next call after

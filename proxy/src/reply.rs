@@ -162,7 +162,9 @@ impl Machine<'_, '_> {
             return self.end(id, StreamEnd::Reset);
         }
         stream.response_started = true;
-        stream.request.framing.closes |= reply.status == 400;
+        if reply.status == 400 {
+            stream.request.framing.closes = true;
+        }
         let is_grpc = stream.request.is_grpc();
         let response = &mut stream.response;
         response.clear();

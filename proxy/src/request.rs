@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    Metadata, RequestHead, RequestKey, Token,
+    Metadata, RequestHead, Token,
     codec::{self, Framing},
     config::EscapedSlashes,
     grpc,
@@ -25,7 +25,6 @@ use names::ONE_LINE;
 /// The effective request. A stream slot keeps one and loads it anew, so its buffers are allocated once.
 #[derive(Debug, Default)]
 pub(crate) struct Request {
-    pub(crate) key: RequestKey,
     method: String,
     authority: String,
     path: String,
@@ -114,7 +113,6 @@ impl Clone for Request {
         self.peer.is_tls = other.peer.is_tls;
         self.peer.has_certificate = other.peer.has_certificate;
         self.scheme = other.scheme;
-        self.key = other.key;
         self.http2 = other.http2;
         self.is_internal = other.is_internal;
         self.is_grpc = other.is_grpc;
@@ -297,7 +295,6 @@ impl Request {
     }
 
     fn copy_head(&mut self, head: &RequestHead<'_>) {
-        self.key = head.key;
         replace(&mut self.method, head.method);
         replace(&mut self.authority, head.authority);
         replace(&mut self.path, head.path);

@@ -54,6 +54,16 @@ impl RetryOn {
         Self(self.0 | other.0)
     }
 
+    /// Whether an answer with a status is never a failure, only that there is none.
+    pub(crate) const fn is_of_resets(self) -> bool {
+        let resets = Self::CONNECT_FAILURE.0
+            | Self::REFUSED_STREAM.0
+            | Self::RESET.0
+            | Self::RESET_BEFORE_REQUEST.0
+            | Self::HTTP3_POST_CONNECT_FAILURE.0;
+        self.0 & !resets == 0
+    }
+
     /// Reads conditions separated by commas; `false` if one of them is unknown and was left out.
     fn parse(text: &str, accepts: impl Fn(bool) -> bool) -> (Self, bool) {
         let mut all_known = true;

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::{
     ClusterId, ConnectionId, HostId, ListenerId, Nanos, RequestKey, ResponseFlag, ResponseFlags, StreamId, Time,
-    filter::Admitted, header_list::HeaderList, hosts::Tried, pool::PoolId, request::Request, response::Response,
+    filter::Admitted, header_list::HeaderList, held::Held, hosts::Tried, pool::PoolId, response::Response,
     retry::RetryState, table::Resolution, timeout::Timeouts,
 };
 
@@ -136,7 +136,7 @@ pub(crate) struct Stream {
     pub(crate) version: usize,
     pub(crate) listener: ListenerId,
     pub(crate) phase: Phase,
-    pub(crate) request: Request,
+    pub(crate) request: Held,
     pub(crate) response: Response,
     pub(crate) outcome: Outcome,
     /// The stream's random number.

@@ -9,7 +9,7 @@ pub struct UpstreamRequest<'a> {
 }
 
 impl<'a> UpstreamRequest<'a> {
-    pub(crate) const fn new(stream: &'a Stream) -> Self {
+    pub(crate) fn new(stream: &'a Stream) -> Self {
         Self { request: &stream.request }
     }
 

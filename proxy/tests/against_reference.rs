@@ -59,6 +59,7 @@ fn run(plan: &Plan) -> (Vec<Option<Ended>>, Counts) {
         ..Cluster::new("a", hosts(1))
     };
     let mut world = World::new(&config(action, cluster), plan.seed, &plan.acts, &plan.dials);
+    world.prepares = plan.seed % 2 == 1;
     world.unit = micros(1);
     plan.calls.iter().for_each(|call| world.call(call.clone()));
     world.run(END);

@@ -12,18 +12,24 @@ const fn answer(status: u16, after: u64) -> Act {
     Act::Answer { status, after, body: None }
 }
 
-/// Runs these calls against one cluster and compares the trace, without the timers that every request sets and clears.
+/// Runs these calls against one cluster and compares the trace, without the timers that every request sets and clears;
+/// once more with heads that are prepared, which changes nothing.
 #[track_caller]
 fn check(action: RouteAction, cluster: Cluster, acts: &[Act], dials: &[Dial], calls: &[Call], expect: &str) {
-    let mut world = World::new(&config(action, cluster), 0, acts, dials);
-    for call in calls {
-        world.call(call.clone());
+    let config = config(action, cluster);
+    for prepares in [false, true] {
+        let mut world = World::new(&config, 0, acts, dials);
+        world.prepares = prepares;
+        for call in calls {
+            world.call(call.clone());
+        }
+        world.run(60_000);
+        world.at_rest();
+        let is_shown =
+            |line: &&str| !line.is_empty() && !["StreamIdle", "ConnectionIdle"].iter().any(|x| line.contains(x));
+        let trim = |text: &str| text.lines().map(str::trim).filter(is_shown).collect::<Vec<_>>().join("\n");
+        assert_eq!(trim(&world.trace), trim(expect), "prepared: {prepares}\n{}", trim(&world.trace));
     }
-    world.run(60_000);
-    world.at_rest();
-    let is_shown = |line: &&str| !line.is_empty() && !["StreamIdle", "ConnectionIdle"].iter().any(|x| line.contains(x));
-    let trim = |text: &str| text.lines().map(str::trim).filter(is_shown).collect::<Vec<_>>().join("\n");
-    assert_eq!(trim(&world.trace), trim(expect), "\n{}", trim(&world.trace));
 }
 
 fn cluster() -> Cluster {

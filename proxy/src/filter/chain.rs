@@ -92,9 +92,11 @@ impl<'a> Machine<'a, '_> {
         if !is_meant {
             return Step::Continue;
         }
-        let draw = self.draw(key, 0, Draw::FaultDelay);
-        let request = &self.core.streams[id].request;
-        let delay = config.delay.as_ref().and_then(|config| fault::delay(config, |name| request.first(name), draw));
+        let delay = config.delay.as_ref().and_then(|config| {
+            let draw = self.draw(key, 0, Draw::FaultDelay);
+            let request = &self.core.streams[id].request;
+            fault::delay(config, |name| request.first(name), draw)
+        });
         let Some(delay) = delay.filter(|_| self.fault_is_allowed(id, filter)) else {
             return self.fault_abort(id, filter, false);
         };
@@ -135,10 +137,11 @@ impl<'a> Machine<'a, '_> {
     fn fault_abort(&mut self, id: StreamId, filter: &FaultTable, after_delay: bool) -> Step {
         let stream = &self.core.streams[id];
         let (key, listener) = (stream.key, stream.listener);
-        let draw = self.draw(key, 0, Draw::FaultAbort);
-        let request = &self.core.streams[id].request;
-        let abort =
-            filter.config.abort.as_ref().and_then(|config| fault::abort(config, |name| request.first(name), draw));
+        let abort = filter.config.abort.as_ref().and_then(|config| {
+            let draw = self.draw(key, 0, Draw::FaultAbort);
+            let request = &self.core.streams[id].request;
+            fault::abort(config, |name| request.first(name), draw)
+        });
         let Some(abort) = abort else { return Step::Continue };
         if !after_delay && !self.fault_is_allowed(id, filter) {
             return Step::Continue;

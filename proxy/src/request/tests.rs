@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::RequestKey;
 use crate::{
     ListenerId, Peer, Table,
     config::{Config, ConnectionManager, DownstreamTls, ForwardClientCert, Identity, Listener, Validity},

@@ -81,15 +81,15 @@ impl Machine<'_, '_> {
         let stream = &mut self.core.streams[id];
         let expected = stream.router.timeouts.expected_ms(stream.request_complete_at, now);
         let attempt = stream.router.attempt_count;
-        let headers = stream.request.headers_mut();
+        let rewrites_grpc = stream.router.timeouts.rewrite_grpc_timeout;
         if let Some(ms) = expected.filter(|_| !suppressed) {
-            headers.set_number("x-envoy-expected-rq-timeout-ms", ms);
+            stream.request.headers_mut().set_number("x-envoy-expected-rq-timeout-ms", ms);
         }
-        if let Some(ms) = expected.filter(|_| stream.router.timeouts.rewrite_grpc_timeout) {
-            headers.set_fmt("grpc-timeout", format_args!("{ms}m"));
+        if let Some(ms) = expected.filter(|_| rewrites_grpc) {
+            stream.request.headers_mut().set_fmt("grpc-timeout", format_args!("{ms}m"));
         }
         if route.is_some_and(|route| route.include_request_attempt_count) {
-            headers.set_number("x-envoy-attempt-count", u64::from(attempt));
+            stream.request.headers_mut().set_number("x-envoy-attempt-count", u64::from(attempt));
         }
     }
 

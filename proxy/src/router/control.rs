@@ -89,9 +89,6 @@ impl ControlHeaders {
 
     /// Takes the headers that were read out of the request.
     pub(crate) fn strip(request: &mut Request) {
-        if !request.may_control() {
-            return;
-        }
         request.headers.remove_if(|name, _| name.starts_with("x-envoy-") && CONSUMED.contains(&name));
     }
 }

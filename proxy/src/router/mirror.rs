@@ -27,7 +27,7 @@ impl Machine<'_, '_> {
         let mut copy = std::mem::take(&mut self.core.streams[shadow]);
         let original = &self.core.streams[of];
         copy.reset(original.key, original.version, original.listener, now);
-        copy.request.clone_from(&original.request);
+        copy.request.fresh().clone_from(&original.request);
         copy.request.add_host_suffix("-shadow");
         copy.request.headers.set("x-envoy-internal", "true");
         if let Some(own) = &self.listener(of).manager.node_address {

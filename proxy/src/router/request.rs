@@ -79,7 +79,9 @@ impl Machine<'_, '_> {
         let options = &self.listener(id).router;
         let stream = &mut self.core.streams[id];
         let control = ControlHeaders::read(&stream.request, options);
-        ControlHeaders::strip(&mut stream.request);
+        if stream.request.may_control() {
+            ControlHeaders::strip(&mut stream.request);
+        }
         let is_retriable = forward.retry.as_ref().is_none_or(|policy| {
             let matchers = &policy.request_headers;
             matchers.is_empty() || matchers.iter().any(|matcher| stream.request.matches(matcher))
@@ -91,6 +93,9 @@ impl Machine<'_, '_> {
         router.timeout_status = if control.alt_response { 204 } else { 504 };
         router.attempt_count = 1;
         router.retry = RetryState::new(forward.retry.as_ref(), control.retry, is_retriable);
+        if !route.changes_request(stream.weighted) {
+            return;
+        }
         let cluster = stream.cluster.map(|cluster| &self.core.clusters[cluster.index()]);
         let course = Course::new(&stream.outcome, &stream.router, stream.body_bytes, cluster);
         route.finalize_request(&mut stream.request, stream.weighted, options, course);

@@ -130,9 +130,11 @@ impl Machine<'_, '_> {
                 let attempts = stream.router.attempt_count;
                 response.headers.set_number("x-envoy-attempt-count", u64::from(attempts));
             }
-            let cluster = stream.cluster.map(|cluster| &self.core.clusters[cluster.index()]);
-            let course = Course::new(&stream.outcome, &stream.router, stream.body_bytes, cluster);
-            route.finalize_response(&stream.request, &mut response.headers, stream.weighted, course);
+            if route.changes_response(stream.weighted) {
+                let cluster = stream.cluster.map(|cluster| &self.core.clusters[cluster.index()]);
+                let course = Course::new(&stream.outcome, &stream.router, stream.body_bytes, cluster);
+                route.finalize_response(&stream.request, &mut response.headers, stream.weighted, course);
+            }
         }
         response.headers.set("server", "envoy");
         stream.close_header();

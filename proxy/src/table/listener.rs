@@ -133,6 +133,11 @@ impl RouteTable {
         }
     }
 
+    /// Whether a draw may decide which route a request takes.
+    pub(crate) fn draws(&self) -> bool {
+        self.entries.iter().any(|entry| entry.conditions.runtime_fraction.is_some())
+    }
+
     /// The virtual host of a request's authority.
     pub(crate) fn virtual_host(&self, request: &Request) -> Option<&VirtualHost> {
         let host = if self.ignore_port { without_port(request.host()) } else { request.host() };

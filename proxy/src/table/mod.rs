@@ -25,7 +25,7 @@ pub(crate) use self::{
     listener::{ListenerTable, ManagerOptions, Resolution, RouteTable},
     matcher::{HeaderMatch, StringMatch, query_parameter},
     path_match::PathMatch,
-    route::{Action, DirectResponse, ForwardAction, Mirror, Override, RouteEntry},
+    route::{Action, ClusterSource, DirectResponse, ForwardAction, Mirror, Override, RouteEntry},
     template::Template,
 };
 use crate::{ClusterId, CompileError, ListenerId, config, hosts::ClusterTable};

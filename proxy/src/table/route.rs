@@ -203,6 +203,18 @@ impl RouteEntry {
         hash::key(&self.forward()?.hash_policy, request)
     }
 
+    /// Whether a request that is sent on may be changed.
+    pub(crate) fn changes_request(&self, weighted: Option<u16>) -> bool {
+        !self.mutations.request.is_empty()
+            || self.weighted(weighted).is_some_and(|entry| !entry.request.is_empty())
+            || self.forward().is_some_and(|forward| forward.host_rewrite.is_some() || forward.path_rewrite.is_some())
+    }
+
+    /// Whether the headers of an answer may be changed.
+    pub(crate) fn changes_response(&self, weighted: Option<u16>) -> bool {
+        !self.mutations.response.is_empty() || self.weighted(weighted).is_some_and(|entry| !entry.response.is_empty())
+    }
+
     /// Changes headers, authority and path of a request that is sent on, in this order.
     pub(crate) fn finalize_request(
         &self,

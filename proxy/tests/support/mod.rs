@@ -7,8 +7,9 @@ pub mod reference;
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 use meshproof_proxy::{
-    AttemptId, ClusterId, ConnectionId, Cx, DrawKey, Effect, Effects, Entropy, ListenerId, Nanos, Peer, Proxy,
-    RequestHead, RequestKey, ResetReason, ResponseHead, StreamEnd, StreamId, Table, Time, TimerId,
+    AttemptId, ClusterId, ConnectionId, Cx, DrawKey, Effect, Effects, Entropy, ListenerId, Nanos, Peer,
+    PreparedRequest, Proxy, RequestHead, RequestKey, ResetReason, ResponseHead, StreamEnd, StreamId, Table, Time,
+    TimerId,
     config::{
         Action, Cluster, ClusterSpecifier, Config, HeaderMutations, Host, Listener, Route, RouteAction, RouteMatch,
         RoutingPriority, VirtualHost,
@@ -111,6 +112,9 @@ pub struct World {
     dialled: usize,
     /// What one unit of the script lasts.
     pub unit: Nanos,
+    /// Whether heads are prepared before they come.
+    pub prepares: bool,
+    table: Arc<Table>,
 }
 
 impl World {
@@ -119,7 +123,8 @@ impl World {
         let table = Arc::new(Table::compile(config).expect("a sound configuration"));
         let mut effects = Effects::default();
         let mut entropy = Keyed(seed);
-        let proxy = Proxy::new(&mut Cx { now: Time::START, entropy: &mut entropy, effects: &mut effects }, table);
+        let proxy =
+            Proxy::new(&mut Cx { now: Time::START, entropy: &mut entropy, effects: &mut effects }, Arc::clone(&table));
         let mut world = Self {
             proxy,
             now: Time::START,
@@ -137,6 +142,8 @@ impl World {
             sent: 0,
             dialled: 0,
             unit: ms(1),
+            prepares: false,
+            table,
         };
         world.perform();
         world
@@ -188,7 +195,13 @@ impl World {
                     peer: Peer::default(),
                     http2: false,
                 };
-                let stream = proxy.on_request(cx, ListenerId::new(0), &head, call.body_after.is_none());
+                let listener = ListenerId::new(0);
+                let end_stream = call.body_after.is_none();
+                let prepared = if self.prepares { PreparedRequest::new(&self.table, listener, &head) } else { None };
+                let stream = match prepared {
+                    Some(prepared) => proxy.on_prepared_request(cx, &prepared, head.key, end_stream),
+                    None => proxy.on_request(cx, listener, &head, end_stream),
+                };
                 self.streams.push((stream, index));
                 if let Some(after) = call.body_after {
                     self.later(after, Event::Body(stream));
