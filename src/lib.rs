@@ -4,6 +4,7 @@
 //! [`Project`] reads, [`verify`] proves and replays, [`report`] prints.
 
 pub mod baseline;
+pub mod cases;
 pub mod cli;
 pub mod decide;
 pub mod explain;

@@ -264,6 +264,16 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
     Ok(files)
 }
 
+/// Files of tests at or below a path.
+pub(crate) fn tests_below(path: &str) -> Result<Vec<PathBuf>, InputError> {
+    let path = Path::new(path);
+    if !fs::metadata(path).map_err(|source| unreadable(path, source))?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let is_test = |file: &PathBuf| file.to_str().is_some_and(|name| name.ends_with(".test.ron"));
+    Ok(files_below(path)?.into_iter().filter(is_test).collect())
+}
+
 /// The text of a file that is no part of a project.
 pub(crate) fn read_text(path: &str) -> Result<String, InputError> {
     read_file(Path::new(path))

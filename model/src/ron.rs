@@ -74,6 +74,16 @@ pub fn read_scenario(text: &str) -> Result<Scenario, RonError> {
     Ok(scenario)
 }
 
+/// Reads another file of ours, whose version `version` tells.
+///
+/// # Errors
+/// If the text is not of that kind and of version 1, with the place.
+pub fn read_ron<T: DeserializeOwned>(text: &str, kind: RonKind, version: impl Fn(&T) -> u32) -> Result<T, RonError> {
+    let value = read(text, kind)?;
+    check_version(text, version(&value))?;
+    Ok(value)
+}
+
 /// Writes a scenario so that [`read_scenario`] gives the same again.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod lsp;
 mod rules;
 mod schema;
 mod simulate;
+mod test;
 mod verify;
 
 use std::{fs, io::Write as _, panic};
@@ -50,6 +51,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Run a scenario on two meshes under the same draws and print the differences.
     Compare(compare::Args),
+    /// Run the tests of a mesh: `*.test.ron`.
+    Test(test::Args),
     /// Print the effective policy of a call, or a rule's page.
     Explain(explain::Args),
     /// Answer questions to the effective policy: JSON lines in, JSON lines out.
@@ -99,15 +102,18 @@ impl InputArgs {
         self.read_for(Profile::Full, paths)
     }
 
-    fn read_for(&self, profile: Profile, paths: &[String]) -> Result<Project, InputError> {
-        let here = [".".to_owned()];
-        let options = ImportOptions {
+    fn options(&self) -> ImportOptions {
+        ImportOptions {
             default_namespace: self.default_namespace.clone(),
             istio_version: self.istio_version,
             gateway_impl: self.gateway_impl,
-            profile,
             ..ImportOptions::default()
-        };
+        }
+    }
+
+    fn read_for(&self, profile: Profile, paths: &[String]) -> Result<Project, InputError> {
+        let here = [".".to_owned()];
+        let options = ImportOptions { profile, ..self.options() };
         Project::read(if paths.is_empty() { &here } else { paths }, &options)
     }
 }
@@ -182,6 +188,7 @@ fn answer(command: Command) -> Result<u8, Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Decide(args) => decide::run(&args),
         Command::Conformance(command) => conformance::run(&command),
