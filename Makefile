@@ -1,10 +1,12 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 CARGO ?= cargo
 
-.PHONY: demo test test-slow lint setup bench book test-z3-wheel envoy-live
+.PHONY: build demo test test-slow lint setup bench book test-z3-wheel envoy-live
 
-demo: setup
+build: setup
 	$(CARGO) build --release --bin meshproof
+
+demo: build
 	@sh tools/demo.sh
 
 test: setup lint

@@ -1,0 +1,161 @@
+//! The gate of a pull request: the script that every CI snippet runs, on a sample repository and its changes.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is missing")]
+
+mod common;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use common::scratch;
+use serde_json::Value;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const GOOD: &str = "destination: {host: reviews, subset: v1}";
+/// The subset that the bad change routes to does not exist.
+const BAD: &str = "destination: {host: reviews, subset: v2}";
+
+/// A checkout of the sample repository.
+fn repository(name: &str, change: &[(&str, &str)]) -> PathBuf {
+    let folder = scratch(name);
+    fs::create_dir_all(folder.join("manifests")).unwrap();
+    fs::create_dir_all(folder.join("ci")).unwrap();
+    fs::copy(Path::new(ROOT).join("ci/gate.sh"), folder.join("ci/gate.sh")).unwrap();
+    let mut text = fs::read_to_string(Path::new(ROOT).join("tests/gate/reviews.yaml")).unwrap();
+    for (from, to) in change {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    fs::write(folder.join("manifests/reviews.yaml"), text).unwrap();
+    folder
+}
+
+/// Runs a script in the repository, as a CI system would; its exit code and what it printed.
+fn script(folder: &Path, text: &str, env: &[(&str, &str)]) -> (i32, String) {
+    let program = Path::new(env!("CARGO_BIN_EXE_meshproof"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh")
+        .args(["-ec", text])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("GITHUB_ACTION_PATH", ROOT)
+        .env("GITHUB_STEP_SUMMARY", folder.join("step-summary.md"))
+        .env("MESHPROOF_PATHS", "manifests")
+        .env("MESHPROOF", program)
+        .envs(env.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.code().unwrap(), text.into_owned())
+}
+
+fn gate(folder: &Path, env: &[(&str, &str)]) -> (i32, String) {
+    script(folder, "ci/gate.sh manifests", env)
+}
+
+fn results(folder: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(folder.join("meshproof-reports/meshproof.sarif")).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    document["runs"][0]["results"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_bad_change_fails_at_its_line_and_the_fixed_one_passes() {
+    let good = repository("gate-good", &[]);
+    let (code, out) = gate(&good, &[]);
+    assert_eq!(code, 0, "{out}");
+    let bad = repository("gate-bad", &[(GOOD, BAD)]);
+    let (code, out) = gate(&bad, &[]);
+    assert_eq!(code, 1, "{out}");
+    let text = fs::read_to_string(bad.join("manifests/reviews.yaml")).unwrap();
+    let changed = text.lines().position(|line| line.contains(BAD)).unwrap() + 1;
+    let at = |result: &Value| result["locations"][0]["physicalLocation"].clone();
+    let found = results(&bad).into_iter().filter(|result| result["level"] == "error").map(|result| at(&result));
+    let lines: Vec<(Value, Value)> =
+        found.map(|at| (at["artifactLocation"]["uri"].clone(), at["region"]["startLine"].clone())).collect();
+    assert!(lines.contains(&("manifests/reviews.yaml".into(), changed.into())), "{lines:?}");
+    for report in ["junit.xml", "gl-code-quality-report.json", "summary.md"] {
+        assert!(fs::metadata(bad.join("meshproof-reports").join(report)).unwrap().len() > 0, "{report}");
+    }
+}
+
+#[test]
+fn a_baseline_keeps_old_findings_quiet_and_no_others() {
+    let folder = repository("gate-baseline", &[(GOOD, BAD)]);
+    let (code, out) = script(&folder, "meshproof verify manifests --write-baseline known.json", &[]);
+    assert_eq!(code, 1, "{out}");
+    let known = [("MESHPROOF_BASELINE", "known.json")];
+    let (code, out) = gate(&folder, &known);
+    assert_eq!(code, 0, "{out}");
+    let file = folder.join("manifests/reviews.yaml");
+    let text = fs::read_to_string(&file).unwrap() + "  - route:\n    - destination: {host: reviews, subset: v3}\n";
+    fs::write(file, text).unwrap();
+    let (code, out) = gate(&folder, &known);
+    assert_eq!(code, 1, "a new finding fails: {out}");
+}
+
+#[test]
+fn an_expired_suppression_shows() {
+    let with = |until: &str| {
+        let comment = format!("{BAD} # meshproof: ignore MP0202 until={until} reason=\"v2 comes next week\"");
+        let code = code_of_missing_subset();
+        comment.replace("MP0202", &code)
+    };
+    let covered = repository("gate-suppressed", &[(GOOD, &with("2999-01-01"))]);
+    let (code, out) = gate(&covered, &[]);
+    assert_eq!(code, 0, "{out}");
+    let suppressed = results(&covered).iter().any(|result| result["suppressions"][0]["justification"].is_string());
+    assert!(suppressed, "{:?}", results(&covered));
+    let expired = repository("gate-expired", &[(GOOD, &with("2020-01-01"))]);
+    let (code, out) = gate(&expired, &[]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("MP0191"), "{out}");
+}
+
+/// The rule of a route to a subset that does not exist, as the report names it.
+fn code_of_missing_subset() -> String {
+    let folder = repository("gate-code", &[(GOOD, BAD)]);
+    gate(&folder, &[]);
+    let result = results(&folder).into_iter().find(|result| result["level"] == "error").unwrap();
+    result["ruleId"].as_str().unwrap().to_owned()
+}
+
+/// The lines below a key, as deep as they are indented more than it.
+fn block(text: &str, key: &str) -> String {
+    let mut lines = text.lines().skip_while(|line| !line.trim_start().starts_with(key));
+    let head = lines.next().unwrap_or_else(|| panic!("{key} is missing"));
+    let depth = head.len() - head.trim_start().len();
+    let deeper = |line: &&str| line.trim().is_empty() || line.len() - line.trim_start().len() > depth;
+    lines.take_while(deeper).map(|line| line.trim().trim_start_matches("- ").to_owned() + "\n").collect()
+}
+
+#[test]
+fn the_shell_of_each_snippet_gates() {
+    let action = fs::read_to_string(Path::new(ROOT).join("action.yml")).unwrap();
+    let verify = action.split("- name: Verify").nth(1).unwrap().to_owned();
+    let read = |name: &str| fs::read_to_string(Path::new(ROOT).join(name)).unwrap();
+    let hook = read(".pre-commit-hooks.yaml");
+    let entry = hook.lines().find_map(|line| line.trim().strip_prefix("entry: ")).unwrap().to_owned();
+    let snippets = [
+        ("action.yml", block(&verify, "run: |")),
+        ("ci/gitlab.yml", block(&read("ci/gitlab.yml"), "script:")),
+        ("ci/Jenkinsfile", block(&read("ci/Jenkinsfile"), "sh '''")),
+        ("ci/tekton.yaml", block(&read("ci/tekton.yaml"), "script: |")),
+        ("ci/argocd-presync.yaml", block(&read("ci/argocd-presync.yaml"), "- |")),
+        (".pre-commit-hooks.yaml", entry),
+        ("a rendered chart", "cat manifests/*.yaml | ci/gate.sh -".to_owned()),
+    ];
+    let (good, bad) = (repository("snippets-good", &[]), repository("snippets-bad", &[(GOOD, BAD)]));
+    for (name, text) in snippets {
+        assert!(!text.trim().is_empty(), "{name}");
+        for (folder, expect) in [(&good, 0), (&bad, 1)] {
+            let (code, out) = script(folder, &text, &[]);
+            assert_eq!(code, expect, "{name}: {text}\n{out}");
+        }
+    }
+    let summary = fs::read_to_string(bad.join("step-summary.md")).unwrap();
+    assert!(summary.starts_with("## meshproof: violated"), "{summary}");
+}
