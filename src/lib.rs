@@ -3,6 +3,7 @@
 //! The crates behind this one do the work; here they are put together for the command line and for other programs:
 //! [`Project`] reads, [`verify`] proves and replays, [`report`] prints.
 
+pub mod analytic;
 pub mod baseline;
 pub mod cases;
 pub mod cli;

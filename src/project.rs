@@ -8,7 +8,7 @@ use std::{
 };
 
 use ignore::WalkBuilder;
-use meshproof_import::{ImportOptions, Imported, import};
+use meshproof_import::{ImportOptions, Imported, SetError, import, set};
 use meshproof_model::{Behaviour, RonError, Scenario, Sources, read_behaviour, read_scenario};
 
 use crate::settings::{Settings, SettingsError};
@@ -73,6 +73,17 @@ pub enum InputError {
     /// `meshproof.toml` is not what it should be.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// `git` does not give a revision's files.
+    #[error("cannot read `{path}`: {message}")]
+    Git {
+        /// As given.
+        path: String,
+        /// What went wrong.
+        message: String,
+    },
+    /// A value cannot be set.
+    #[error("--set: {0}")]
+    Set(#[from] SetError),
     /// No scenario has that name.
     #[error("no scenario `{name}`{}", listed(known))]
     UnknownScenario {
@@ -112,7 +123,10 @@ impl Project {
     ) -> Result<Self, InputError> {
         let mut texts = Texts::new(unsaved);
         for path in paths {
-            texts.read(path)?;
+            match path.strip_prefix("git:") {
+                Some(revision) => texts.revision(path, revision)?,
+                None => texts.read(path)?,
+            }
         }
         if texts.sources.iter().next().is_none() {
             let empty = InputError::Empty { path: paths.join(" ") };
@@ -146,6 +160,27 @@ impl Project {
             }
         }
         Ok(Self { paths: paths.to_vec(), sources: texts.sources, imported, scenarios, settings, faults })
+    }
+
+    /// The same project with values set, each `KIND/NAMESPACE/NAME PATH=VALUE`, read with the same options.
+    ///
+    /// # Errors
+    /// If a value cannot be set.
+    pub fn with_values(&self, values: &[String], options: &ImportOptions) -> Result<Self, InputError> {
+        let mut sources = self.sources.clone();
+        for value in values {
+            sources = set(&sources, options, value)?;
+        }
+        let mut imported = import(&sources, options);
+        imported.mesh.behaviour = self.behaviour().clone();
+        Ok(Self {
+            paths: self.paths.clone(),
+            sources,
+            imported,
+            scenarios: self.scenarios.clone(),
+            settings: self.settings.clone(),
+            faults: Vec::new(),
+        })
     }
 
     /// The scenario of that name among the project's, else the one in that file.
@@ -217,13 +252,48 @@ impl<'u> Texts<'u> {
         Ok(())
     }
 
+    /// The files of a revision: `REV` for the current folder, `REV:FOLDER` for another one.
+    fn revision(&mut self, given: &str, revision: &str) -> Result<(), InputError> {
+        let (revision, folder) = revision.split_once(':').unwrap_or((revision, "."));
+        let git = |arguments: &[&str]| -> Result<String, InputError> {
+            let failed = |message: String| InputError::Git { path: given.to_owned(), message };
+            let output = std::process::Command::new("git")
+                .args(["-C", folder])
+                .args(arguments)
+                .output()
+                .map_err(|error| failed(format!("`git` does not run: {error}")))?;
+            if !output.status.success() {
+                return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+            }
+            String::from_utf8(output.stdout).map_err(|_| failed("a file is no text in UTF-8".to_owned()))
+        };
+        // A revision that looks like an option is none.
+        let commit = git(&["rev-parse", "--verify", "--end-of-options", &format!("{revision}^{{commit}}")])?;
+        let commit = commit.trim();
+        let before = self.sources.iter().count();
+        for name in git(&["ls-tree", "-r", "-z", "--name-only", commit])?.split('\0').filter(|name| !name.is_empty()) {
+            if is_ours(Path::new(name)) {
+                let text = git(&["show", &format!("{commit}:./{name}")])?;
+                self.text(format!("{given}/{name}"), Path::new(name), text);
+            }
+        }
+        if self.sources.iter().count() == before {
+            return Err(InputError::Empty { path: given.to_owned() });
+        }
+        Ok(())
+    }
+
     fn file(&mut self, path: &Path) -> Result<(), InputError> {
-        let shown = path.display().to_string();
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let text = match self.unsaved.get(path) {
             Some(text) => text.clone(),
             None => read_file(path)?,
         };
+        self.text(path.display().to_string(), path, text);
+        Ok(())
+    }
+
+    fn text(&mut self, shown: String, path: &Path, text: String) {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         match name {
             "mesh.ron" => self.behaviour = Some((shown, text)),
             "meshproof.toml" => self.settings = Some((shown, text)),
@@ -236,7 +306,6 @@ impl<'u> Texts<'u> {
                 self.sources.add(shown, text);
             }
         }
-        Ok(())
     }
 }
 
@@ -251,9 +320,7 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
         .build();
     for entry in walk {
         let entry = entry.map_err(|e| unreadable(folder, io::Error::other(e.to_string())))?;
-        let extension = entry.path().extension().and_then(|e| e.to_str()).unwrap_or_default();
-        let ours =
-            matches!(extension, "yaml" | "yml" | "json" | "ron" | "intent") || entry.file_name() == "meshproof.toml";
+        let ours = is_ours(entry.path());
         // A folder of such a name is read like a file: that it is none has to be told.
         let named = ["mesh.ron", "meshproof.toml"].iter().any(|name| entry.file_name() == *name);
         if ours && entry.file_type().is_some_and(|t| t.is_file() || (t.is_dir() && named)) {
@@ -272,6 +339,13 @@ pub(crate) fn tests_below(path: &str) -> Result<Vec<PathBuf>, InputError> {
     }
     let is_test = |file: &PathBuf| file.to_str().is_some_and(|name| name.ends_with(".test.ron"));
     Ok(files_below(path)?.into_iter().filter(is_test).collect())
+}
+
+/// Whether a file's name says that it may hold something of ours.
+fn is_ours(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    matches!(extension, "yaml" | "yml" | "json" | "ron" | "intent")
+        || path.file_name().is_some_and(|name| name == "meshproof.toml")
 }
 
 /// The text of a file that is no part of a project.

@@ -8,6 +8,7 @@ mod calls;
 mod cx;
 mod delivery;
 mod duration;
+mod edit;
 mod envoy;
 mod field;
 mod gateway_api;
@@ -30,6 +31,7 @@ mod yaml;
 
 use meshproof_model::{Finding, IstioVersion, Mesh, Sources, gateway_api::Implementation};
 
+pub use edit::{SetError, leaves, set};
 pub use suppression::{Suppression, SuppressionScope, is_date};
 
 /// How manifests are read.

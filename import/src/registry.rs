@@ -48,7 +48,7 @@ pub(crate) fn import(sources: &Sources, options: &ImportOptions) -> Imported {
 }
 
 /// Files that a mesh's folder holds beside manifests.
-fn is_other(path: &str) -> bool {
+pub(crate) fn is_other(path: &str) -> bool {
     [".ron", ".intent", ".toml", ".md", ".txt"].iter().any(|end| path.ends_with(end))
 }
 

@@ -127,19 +127,21 @@ impl Default for WorkloadBehaviour {
 }
 
 /// Where requests wait for a place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Queue {
     /// Who goes next.
     pub discipline: Discipline,
-    /// One that finds so many waiting is answered 503.
+    /// One that finds so many waiting is answered 503. Where all are worked on at once: so many beyond `concurrency`.
     pub limit: u32,
+    /// One that has waited so long leaves the queue and is answered 503; absent: never.
+    pub patience: Option<Distribution>,
 }
 
 impl Default for Queue {
     /// First in, first out, up to 1024.
     fn default() -> Self {
-        Self { discipline: Discipline::Fifo, limit: 1024 }
+        Self { discipline: Discipline::Fifo, limit: 1024, patience: None }
     }
 }
 
@@ -151,6 +153,8 @@ pub enum Discipline {
     Fifo,
     /// Last in, first out.
     Lifo,
+    /// Nobody waits: `concurrency` processors are shared equally by all requests whose own time is not over.
+    Shared,
 }
 
 /// One call that a handler makes.
@@ -217,6 +221,15 @@ pub enum Distribution {
         /// The greatest.
         max: Nanos,
     },
+    /// One of two lengths.
+    Bimodal {
+        /// The usual one.
+        fast: Nanos,
+        /// The other one.
+        slow: Nanos,
+        /// How often it is the other one.
+        slow_share: Share,
+    },
     /// By quantiles, linear between them, from zero at 0 %.
     Quantiles(Vec<(Share, Nanos)>),
 }
@@ -227,6 +240,7 @@ impl Distribution {
         match self {
             Self::Constant(value) => *value,
             Self::Uniform { min, .. } => *min,
+            Self::Bimodal { fast, slow, .. } => *fast.min(slow),
             Self::Exponential { .. } | Self::LogNormal { .. } | Self::Quantiles(_) => Nanos::ZERO,
         }
     }
@@ -236,6 +250,7 @@ impl Distribution {
         match self {
             Self::Constant(value) => Some(*value),
             Self::Uniform { max, .. } => Some(*max),
+            Self::Bimodal { fast, slow, .. } => Some(*fast.max(slow)),
             Self::Quantiles(quantiles) => quantiles.iter().map(|(_, value)| *value).max(),
             Self::Exponential { .. } | Self::LogNormal { .. } => None,
         }

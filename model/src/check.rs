@@ -213,6 +213,9 @@ impl Mesh {
             errors.add(format_args!("{path}.concurrency"), ScenarioProblem::ZeroCapacity);
         }
         errors.distribution(format_args!("{path}.service_time"), &behaviour.service_time);
+        if let Some(patience) = &behaviour.queue.patience {
+            errors.distribution(format_args!("{path}.queue.patience"), patience);
+        }
         let failing: u64 = behaviour.errors.iter().map(|error| u64::from(error.share.ppm())).sum();
         if failing > u64::from(Share::ALL.ppm()) {
             errors.value(format_args!("{path}.errors"), "shares of errors add up to more than 100%");
@@ -258,6 +261,7 @@ impl Mesh {
     fn check_fault(&self, path: &str, fault: &Fault, errors: &mut Errors) {
         let (Fault::Crash { workload, replicas, during, .. }
         | Fault::Slow { workload, replicas, during, .. }
+        | Fault::Freeze { workload, replicas, during, .. }
         | Fault::Errors { workload, replicas, during, .. }) = fault;
         self.check_workload_name(format_args!("{path}.workload"), workload, errors);
         if let (crate::Replicas::Count(count), Some(id)) = (replicas, self.named_workload(workload))
@@ -274,7 +278,7 @@ impl Mesh {
                 errors.value(format_args!("{path}.factor"), "the factor is a number from zero on");
             }
             Fault::Errors { status, .. } => check_status(format_args!("{path}.status"), *status, errors),
-            Fault::Crash { .. } | Fault::Slow { .. } => {}
+            Fault::Crash { .. } | Fault::Slow { .. } | Fault::Freeze { .. } => {}
         }
     }
 

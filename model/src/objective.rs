@@ -57,6 +57,18 @@ pub enum Figure {
     Utilisation,
     /// The most requests that waited in one replica.
     QueueMax,
+    /// Tries of a client for one request, its own retries included.
+    TriesPerRequest,
+    /// Share of requests that were answered well by a client's first try.
+    FirstTry,
+    /// Requests of a client that pause between two tries, on average over time.
+    BackingOff,
+    /// Share of requests that had to wait for a place.
+    Queued,
+    /// Mean time in the queue, of those too that did not wait.
+    QueueWait,
+    /// Share of the time in which a replica has at least so many requests, such as `jobs_at_least.4`.
+    JobsAtLeast(u8),
     /// Tries after the first.
     Retries,
     /// Retries that a limit on retries prevented.
@@ -157,21 +169,35 @@ impl Bound {
 }
 
 impl Figure {
+    /// Greater numbers of requests in a replica are not told apart.
+    pub const JOBS_MAX: u8 = 15;
+
     /// Whether clients have it.
     pub const fn is_of_clients(&self) -> bool {
         matches!(self, Self::Success | Self::Requests | Self::Ok | Self::Failed | Self::Goodput | Self::Quantile(_))
             || matches!(self, Self::Mean | Self::Max)
+            || self.is_of_clients_only()
     }
 
     /// Whether services have it.
     pub const fn is_of_services(&self) -> bool {
-        !matches!(self, Self::Ok | Self::Failed | Self::Goodput)
+        !matches!(self, Self::Ok | Self::Failed | Self::Goodput) && !self.is_of_clients_only()
+    }
+
+    /// Whether a longer run has no more of it: ratios, rates and lengths of time, but no counts and no maxima.
+    pub const fn is_intensive(&self) -> bool {
+        matches!(self, Self::AttemptsPerRequest | Self::TriesPerRequest | Self::BackingOff)
+            || (!matches!(self.unit(), Unit::Number) && !matches!(self, Self::Max))
+    }
+
+    const fn is_of_clients_only(&self) -> bool {
+        matches!(self, Self::TriesPerRequest | Self::FirstTry | Self::BackingOff)
     }
 
     const fn unit(&self) -> Unit {
         match self {
-            Self::Success | Self::Utilisation => Unit::Share,
-            Self::Quantile(_) | Self::Mean | Self::Max => Unit::Time,
+            Self::Success | Self::Utilisation | Self::FirstTry | Self::Queued | Self::JobsAtLeast(_) => Unit::Share,
+            Self::Quantile(_) | Self::Mean | Self::Max | Self::QueueWait => Unit::Time,
             Self::Goodput => Unit::Rate,
             _ => Unit::Number,
         }
@@ -187,7 +213,7 @@ enum Unit {
 }
 
 /// Names of figures without a parameter, the report's first.
-const FIGURES: [(&str, Figure); 25] = [
+const FIGURES: [(&str, Figure); 30] = [
     ("success_ratio", Figure::Success),
     ("success", Figure::Success),
     ("ok_ratio", Figure::Success),
@@ -208,6 +234,11 @@ const FIGURES: [(&str, Figure); 25] = [
     ("connections", Figure::Connections),
     ("utilisation", Figure::Utilisation),
     ("queue_max", Figure::QueueMax),
+    ("tries_per_request", Figure::TriesPerRequest),
+    ("first_try_ratio", Figure::FirstTry),
+    ("backing_off", Figure::BackingOff),
+    ("queued_ratio", Figure::Queued),
+    ("queue_wait_ms", Figure::QueueWait),
     ("retries", Figure::Retries),
     ("retry_overflow", Figure::RetryOverflow),
     ("breaker_overflow", Figure::BreakerOverflow),
@@ -244,11 +275,14 @@ impl FromStr for Objective {
 
 /// Splits `browser.p99`, `svc/ratings.responses.503`, `browser.latency_ms.p99` at the dot before the figure.
 fn subject_and_figure(text: &str) -> Result<(String, Figure), ObjectiveError> {
-    for family in [".responses.", ".flags.", ".latency_ms."] {
+    for family in [".responses.", ".flags.", ".jobs_at_least.", ".latency_ms."] {
         let Some((subject, parameter)) = text.rsplit_once(family) else { continue };
         let figure = match family {
             ".responses." => parameter.parse().ok().filter(|code| (100..600).contains(code)).map(Figure::Responses),
             ".flags." => Some(Figure::Flags(parameter.to_owned())),
+            ".jobs_at_least." => {
+                parameter.parse().ok().filter(|jobs| (1..=Figure::JOBS_MAX).contains(jobs)).map(Figure::JobsAtLeast)
+            }
             _ => named(parameter).filter(|figure| matches!(figure.unit(), Unit::Time)),
         };
         let figure = figure.ok_or_else(|| error(format!("`{text}`: there is no `{parameter}` among these figures")))?;
@@ -339,6 +373,7 @@ impl fmt::Display for Figure {
         match self {
             Self::Responses(code) => write!(f, "responses.{code}"),
             Self::Flags(flag) => write!(f, "flags.{flag}"),
+            Self::JobsAtLeast(jobs) => write!(f, "jobs_at_least.{jobs}"),
             named => f.write_str(FIGURES.iter().find(|(_, figure)| figure == named).map_or("", |(name, _)| name)),
         }
     }

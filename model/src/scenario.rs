@@ -151,6 +151,19 @@ pub enum Fault {
         /// So many times as long.
         factor: f64,
     },
+    /// Nothing is worked on, as in a pause of a garbage collector: requests wait, connections stay, and what was begun
+    /// goes on afterwards.
+    Freeze {
+        /// `namespace/name`.
+        workload: String,
+        /// Which.
+        #[serde(default)]
+        replicas: Replicas,
+        /// From when.
+        at: Nanos,
+        /// For how long.
+        during: Nanos,
+    },
     /// Requests are answered with an error.
     Errors {
         /// `namespace/name`.

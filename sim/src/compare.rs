@@ -6,8 +6,14 @@ use meshproof_model::{Figure, Mesh, ObjectiveSubject, Scenario, ServiceId};
 use serde::Serialize;
 
 use crate::{
-    SetupError, SimOptions, digest::Digest, figure::figure, measure::Measure, number::Mean, plan::Plan,
+    SetupError, SimOptions,
+    digest::Digest,
+    figure::figure,
+    measure::Measure,
+    plan::Plan,
     simulate::Experiment,
+    statistics::Mean,
+    tipping::{Tipping, has_tipped, tipping},
 };
 
 /// Two meshes compared under common random numbers.
@@ -27,6 +33,8 @@ pub struct Comparison {
     pub head_digest: Digest,
     /// Figures that both have, in the order of clients, then services.
     pub figures: Vec<Difference>,
+    /// How often runs end in a collapse.
+    pub tipping: Tipping,
     /// What to know before trusting the figures.
     pub warnings: Vec<String>,
     /// Violations of what must always hold: faults of the simulator.
@@ -52,17 +60,20 @@ pub struct Difference {
 }
 
 /// Figures that are compared.
-const FIGURES: [(&str, Figure); 14] = [
+const FIGURES: [(&str, Figure); 17] = [
     ("success_ratio", Figure::Success),
     ("p50", Figure::Quantile(500)),
     ("p90", Figure::Quantile(900)),
     ("p99", Figure::Quantile(990)),
     ("mean", Figure::Mean),
     ("goodput_rps", Figure::Goodput),
+    ("first_try_ratio", Figure::FirstTry),
+    ("tries_per_request", Figure::TriesPerRequest),
     ("attempts", Figure::Attempts),
     ("attempts_per_request", Figure::AttemptsPerRequest),
     ("utilisation", Figure::Utilisation),
     ("queue_max", Figure::QueueMax),
+    ("queue_wait_ms", Figure::QueueWait),
     ("connections", Figure::Connections),
     ("retry_overflow", Figure::RetryOverflow),
     ("breaker_overflow", Figure::BreakerOverflow),
@@ -79,6 +90,7 @@ pub fn compare(base: &Mesh, head: &Mesh, scenario: &Scenario, options: &SimOptio
         let mut side = Side::default();
         for outcome in experiment.run(options)? {
             side.digests.push(outcome.digest);
+            side.tipped.push(has_tipped(&experiment.plan, &outcome.measure));
             side.figures.push(figures(&experiment.plan, &outcome.measure));
             side.errors.extend(outcome.checker.violations().into_iter().map(|what| format!("{name}: {what}")));
         }
@@ -96,6 +108,7 @@ pub fn compare(base: &Mesh, head: &Mesh, scenario: &Scenario, options: &SimOptio
         base_digest: Digest::of_all(&before.digests),
         head_digest: Digest::of_all(&after.digests),
         figures: figures.collect(),
+        tipping: tipping(&before.tipped, &after.tipped),
         warnings: [before.warnings, after.warnings].concat(),
         internal_errors: [before.errors, after.errors].concat(),
     })
@@ -105,6 +118,7 @@ pub fn compare(base: &Mesh, head: &Mesh, scenario: &Scenario, options: &SimOptio
 #[derive(Default)]
 struct Side {
     digests: Vec<Digest>,
+    tipped: Vec<bool>,
     names: Vec<String>,
     /// By replication.
     figures: Vec<BTreeMap<String, f64>>,

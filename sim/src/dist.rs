@@ -15,6 +15,8 @@ pub(crate) enum Sampler {
     LogNormal(f64, f64),
     /// Uniform: the least value and the number of values.
     Uniform(u64, u64),
+    /// One of two values: the usual one, the other one, and its parts per million.
+    Bimodal(u64, u64, u32),
     /// Quantiles: parts per million and nanoseconds, ascending in both.
     Quantiles(Box<[(u32, u64)]>),
 }
@@ -46,6 +48,7 @@ impl Sampler {
                 }
                 Self::Uniform(min.get(), (max.get() - min.get()).saturating_add(1))
             }
+            Distribution::Bimodal { fast, slow, slow_share } => Self::Bimodal(fast.get(), slow.get(), slow_share.ppm()),
             Distribution::Quantiles(quantiles) => {
                 let points: Box<[_]> = quantiles.iter().map(|(share, value)| (share.ppm(), value.get())).collect();
                 if points.is_empty() || !points.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1) {
@@ -63,6 +66,13 @@ impl Sampler {
             Self::Exponential(mean) => nanos(exponential(draw) * mean),
             Self::LogNormal(median, sigma) => nanos(median * libm::exp(sigma * normal(unit(draw)))),
             Self::Uniform(min, values) => min + reduce(draw, *values),
+            Self::Bimodal(fast, slow, share) => {
+                if reduce(draw, 1_000_000) < u64::from(*share) {
+                    *slow
+                } else {
+                    *fast
+                }
+            }
             Self::Quantiles(points) => quantile(points, draw),
         }
     }
@@ -227,6 +237,9 @@ mod tests {
         assert!(near(exponential[50_000], 6_931_472, 1), "{}", exponential[50_000]);
         let log_normal = samples(&Distribution::LogNormal { median: ms(6), p99: ms(25) });
         assert!(near(log_normal[50_000], 6_000_000, 1) && near(log_normal[99_000], 25_000_000, 2));
+        let bimodal = samples(&Distribution::Bimodal { fast: ms(1), slow: ms(50), slow_share: Share::percent(10) });
+        assert!(near(bimodal.iter().filter(|value| **value == 50_000_000).count() as u64, 10_000, 3));
+        assert_eq!(bimodal[0], 1_000_000);
         let quantiles = Distribution::Quantiles(vec![
             (Share::percent(50), ms(3)),
             (Share::percent(99), ms(12)),

@@ -41,6 +41,8 @@ pub(crate) enum Purpose {
     Proxy,
     /// Which replicas a fault hits.
     FaultReplicas,
+    /// How long a request waits in a handler's queue.
+    QueuePatience,
 }
 
 /// Draws of proxies come after those of the simulator.

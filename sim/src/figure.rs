@@ -3,7 +3,7 @@
 use meshproof_model::{Figure, ObjectiveSubject};
 
 use crate::{
-    measure::{ClientTally, Measure, ServiceTally},
+    measure::{ClientTally, Measure, ServiceTally, WorkloadTally},
     number::Number,
     plan::Plan,
 };
@@ -21,6 +21,11 @@ pub(crate) fn figure(plan: &Plan, measure: &Measure, subject: ObjectiveSubject, 
         }
         (ObjectiveSubject::Service(service), Figure::Utilisation) => utilisation(plan, measure, service.index()),
         (ObjectiveSubject::Service(service), Figure::QueueMax) => queue_max(plan, measure, service.index()),
+        (ObjectiveSubject::Service(service), Figure::Queued) => queued(plan, measure, service.index()),
+        (ObjectiveSubject::Service(service), Figure::QueueWait) => queue_wait(plan, measure, service.index()),
+        (ObjectiveSubject::Service(service), Figure::JobsAtLeast(jobs)) => {
+            jobs_at_least(plan, measure, service.index(), *jobs)
+        }
         (ObjectiveSubject::Service(service), _) => of_service(&measure.services[service.index()], figure),
     }
 }
@@ -33,6 +38,9 @@ pub(crate) fn of_client(tally: &ClientTally, figure: &Figure, seconds: f64) -> N
         Figure::Requests => requests.into(),
         Figure::Ok => tally.ok.into(),
         Figure::Failed => tally.failed.into(),
+        Figure::TriesPerRequest => Number::ratio(tally.tries, requests),
+        Figure::FirstTry => Number::ratio(tally.first_try_ok, requests),
+        Figure::BackingOff if seconds > 0.0 => Number::Real(tally.back_off_nanos as f64 / 1e9 / seconds),
         Figure::Goodput if seconds > 0.0 => Number::Real(tally.ok as f64 / seconds),
         _ if requests == 0 => Number::ABSENT,
         Figure::Quantile(thousandths) => Number::millis(tally.latency.quantile(u32::from(*thousandths) * 1000)),
@@ -59,7 +67,8 @@ pub(crate) fn of_service(tally: &ServiceTally, figure: &Figure) -> Number {
         Figure::BreakerOverflow => tally.breaker_overflow.into(),
         Figure::Ejections => tally.ejections.into(),
         Figure::RateLimited => counted(&tally.responses, &429).into(),
-        Figure::Goodput | Figure::Utilisation | Figure::QueueMax => Number::ABSENT,
+        Figure::Goodput | Figure::Utilisation | Figure::QueueMax | Figure::Queued | Figure::QueueWait => Number::ABSENT,
+        Figure::JobsAtLeast(_) | Figure::TriesPerRequest | Figure::FirstTry | Figure::BackingOff => Number::ABSENT,
         _ if tally.requests == 0 => Number::ABSENT,
         Figure::Quantile(thousandths) => Number::millis(tally.latency.quantile(u32::from(*thousandths) * 1000)),
         Figure::Mean => Number::millis(tally.latency.mean()),
@@ -85,6 +94,40 @@ pub(crate) fn utilisation(plan: &Plan, measure: &Measure, service: usize) -> Num
 pub(crate) fn queue_max(plan: &Plan, measure: &Measure, service: usize) -> Number {
     let of = |workload: &u32| u64::from(measure.workloads[*workload as usize].queue_max);
     plan.services[service].workloads.iter().map(of).max().unwrap_or(0).into()
+}
+
+/// The share of the requests at a service's workloads that had to wait.
+pub(crate) fn queued(plan: &Plan, measure: &Measure, service: usize) -> Number {
+    let (mut queued, mut arrived) = (0, 0);
+    for tally in tallies(plan, measure, service) {
+        queued += tally.queued;
+        arrived += tally.arrived;
+    }
+    Number::ratio(queued, arrived)
+}
+
+/// The mean time in the queues of a service's workloads, in milliseconds.
+pub(crate) fn queue_wait(plan: &Plan, measure: &Measure, service: usize) -> Number {
+    let (mut wait, mut arrived) = (0, 0);
+    for tally in tallies(plan, measure, service) {
+        wait += tally.wait_nanos;
+        arrived += tally.arrived;
+    }
+    if arrived == 0 { Number::ABSENT } else { Number::Real(wait as f64 / 1e6 / arrived as f64) }
+}
+
+/// The share of the time in which a replica has at least so many requests.
+pub(crate) fn jobs_at_least(plan: &Plan, measure: &Measure, service: usize, jobs: u8) -> Number {
+    let (mut part, mut whole) = (0_u128, 0_u128);
+    for tally in tallies(plan, measure, service) {
+        part += tally.jobs_nanos.iter().skip(usize::from(jobs)).sum::<u128>();
+        whole += tally.jobs_nanos.iter().sum::<u128>();
+    }
+    if whole == 0 { Number::ABSENT } else { Number::Real(part as f64 / whole as f64) }
+}
+
+fn tallies<'a>(plan: &'a Plan, measure: &'a Measure, service: usize) -> impl Iterator<Item = &'a WorkloadTally> {
+    plan.services[service].workloads.iter().map(|workload| &measure.workloads[*workload as usize])
 }
 
 fn counted<K: PartialEq>(counters: &[(K, u64)], key: &K) -> u64 {

@@ -53,9 +53,13 @@ impl Histogram {
         let rank = (u128::from(self.count) * u128::from(ppm)).div_ceil(1_000_000).max(1);
         let mut seen = 0_u128;
         for (index, count) in self.buckets.iter().enumerate() {
+            let before = seen;
             seen += u128::from(*count);
             if seen >= rank {
-                return middle(index).min(self.max);
+                // Values are taken to lie evenly in their bucket.
+                let (least, width) = (least(index), u128::from(least(index + 1) - least(index)));
+                let part = width * (2 * (rank - before) - 1) / (2 * u128::from(*count));
+                return (least + u64::try_from(part).unwrap_or(0)).min(self.max);
             }
         }
         self.max
@@ -71,15 +75,14 @@ const fn index(nanos: u64) -> usize {
     (((shift as u64) << SUB_BITS) + (units >> shift)) as usize
 }
 
-/// The middle of a bucket.
-const fn middle(index: usize) -> u64 {
+/// The least length in a bucket.
+const fn least(index: usize) -> u64 {
     let index = index as u64;
     if index >> SUB_BITS < 2 {
-        return (index << UNIT_BITS) + (1 << (UNIT_BITS - 1));
+        return index << UNIT_BITS;
     }
     let shift = (index >> SUB_BITS) - 1;
-    let least = (index - (shift << SUB_BITS)) << shift;
-    (least << UNIT_BITS) + (1 << (shift + UNIT_BITS as u64 - 1))
+    ((index - (shift << SUB_BITS)) << shift) << UNIT_BITS
 }
 
 #[cfg(test)]
@@ -91,7 +94,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_bucket_holds_what_lies_near_its_middle(nanos in 0_u64..=1 << 50) {
-            prop_assert!(middle(index(nanos)).abs_diff(nanos) <= 64.max(nanos / 256));
+            let least_of = least(index(nanos));
+            prop_assert!(least_of <= nanos && nanos < least(index(nanos) + 1));
+            prop_assert!(nanos - least_of <= 64.max(nanos / 128));
         }
 
         #[test]

@@ -13,6 +13,7 @@
     reason = "ids are dense and far below 2^32; callers and callees have similar names; floats stand in samplers and in reports, never in event time"
 )]
 
+mod aftermath;
 mod bounds;
 mod checker;
 mod compare;
@@ -29,11 +30,16 @@ mod number;
 mod objective;
 mod plan;
 mod queue;
+mod queues;
+mod recovery;
 mod replay;
 mod report;
 mod simulate;
 mod slab;
+mod statistics;
+mod tipping;
 
+pub use aftermath::{After, RecoveryReport};
 pub use compare::{Comparison, Difference, compare};
 pub use digest::Digest;
 pub use error::SetupError;
@@ -41,4 +47,5 @@ pub use number::Number;
 pub use objective::ObjectiveResult;
 pub use replay::{ReplayOutcome, replay};
 pub use report::{CallReport, ClientReport, Latency, RolloutReport, Run, ServiceReport, Timeline};
-pub use simulate::{SimOptions, simulate};
+pub use simulate::{REPLICATIONS_MAX, SimOptions, simulate};
+pub use tipping::{TippedShare, Tipping};

@@ -3,21 +3,31 @@
 use meshproof_proxy::{Note, ResponseFlags, StreamEnd};
 
 use crate::{
-    engine::{NONE, Side, is_ok},
+    engine::{NONE, Node, Side, is_ok},
     histogram::Histogram,
     plan::{Link, Plan},
+    queues::Queues,
+    recovery::Recovery,
 };
 
 /// The width of a bin of the timeline, in nanoseconds.
 pub(crate) const BIN: u64 = 1_000_000_000;
-/// BOUND: with more services, the timeline leaves services out.
+/// BOUND: with more services or workloads, the timeline leaves them out.
 const SERVICES_ON_TIMELINE: usize = 64;
+/// Numbers of requests in a replica that are told apart; the last one stands for all greater ones.
+pub(crate) const JOBS: usize = meshproof_model::Figure::JOBS_MAX as usize + 1;
 
 /// Figures of one client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientTally {
     pub(crate) ok: u64,
     pub(crate) failed: u64,
+    /// Of those that were answered well: by the first try.
+    pub(crate) first_try_ok: u64,
+    /// Tries, the first of each request included.
+    pub(crate) tries: u64,
+    /// Time between tries.
+    pub(crate) back_off_nanos: u128,
     pub(crate) latency: Histogram,
 }
 
@@ -57,6 +67,13 @@ pub(crate) struct EdgeTally {
 pub(crate) struct WorkloadTally {
     pub(crate) busy_nanos: u128,
     pub(crate) queue_max: u32,
+    /// Requests that came, and those of them that had to wait.
+    pub(crate) arrived: u64,
+    pub(crate) queued: u64,
+    /// Time in the queue, that of requests that left it included.
+    pub(crate) wait_nanos: u128,
+    /// Time of a replica with so many requests, over all replicas.
+    pub(crate) jobs_nanos: [u128; JOBS],
 }
 
 /// One bin of the timeline.
@@ -64,6 +81,8 @@ pub(crate) struct WorkloadTally {
 pub(crate) struct Bin {
     pub(crate) requests: u32,
     pub(crate) ok: u32,
+    /// Of a client: answered well by the first try.
+    pub(crate) first_try_ok: u32,
     pub(crate) attempts: u32,
     pub(crate) latency_micros: u64,
 }
@@ -72,7 +91,9 @@ pub(crate) struct Bin {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Series<T> {
     pub(crate) bins: Vec<Bin>,
+    /// By part of the grid that [`Kept`] asks for.
     pub(crate) tallies: Vec<T>,
+    grid: Grid,
 }
 
 /// An attempt that goes out.
@@ -99,17 +120,35 @@ pub(crate) struct Measure {
     pub(crate) workloads: Vec<WorkloadTally>,
     pub(crate) client_series: Vec<Series<ClientTally>>,
     pub(crate) service_series: Vec<Series<ServiceTally>>,
+    pub(crate) queues: Queues,
+    pub(crate) recovery: Recovery,
     /// Requests that have begun and not ended.
     pub(crate) in_flight: u64,
     /// All requests of clients, those of the warm-up included.
     pub(crate) client_requests: u64,
 }
 
-/// Whose figures are kept over time.
+/// Whose figures are kept over time, and how finely.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) clients: Vec<usize>,
     pub(crate) services: Vec<usize>,
+    pub(crate) grid: Grid,
+}
+
+/// Parts of a run of equal length, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Grid {
+    pub(crate) from: u64,
+    pub(crate) width: u64,
+    pub(crate) count: usize,
+}
+
+impl Grid {
+    fn part(&self, now: u64) -> Option<usize> {
+        let part = usize::try_from(now.checked_sub(self.from)?.checked_div(self.width)?).ok()?;
+        (part < self.count).then_some(part)
+    }
 }
 
 impl Measure {
@@ -124,32 +163,74 @@ impl Measure {
             edges: vec![EdgeTally::default(); plan.edges.len()],
             workloads: vec![WorkloadTally::default(); plan.workloads.len()],
             client_series: (0..plan.clients.len())
-                .map(|at| Series::new(count, true, kept.clients.contains(&at)))
+                .map(|at| Series::new(count, true, kept.clients.contains(&at).then_some(kept.grid)))
                 .collect(),
             service_series: (0..plan.services.len())
-                .map(|at| Series::new(count, all_services, kept.services.contains(&at)))
+                .map(|at| Series::new(count, all_services, kept.services.contains(&at).then_some(kept.grid)))
                 .collect(),
+            queues: Queues::new(
+                plan.workloads.len(),
+                if plan.workloads.len() <= SERVICES_ON_TIMELINE { count } else { 0 },
+            ),
+            recovery: Recovery::new(plan),
             in_flight: 0,
             client_requests: 0,
         }
     }
 
-    /// A client's request has ended.
-    pub(crate) fn client(&mut self, now: u64, client: u32, started: u64, ok: bool) {
+    /// A client's request has ended after so many tries.
+    pub(crate) fn client(&mut self, now: u64, client: u32, started: u64, ok: bool, tries: u32) {
         self.client_requests += 1;
         let latency = now - started;
+        let at_once = ok && tries == 1;
         if started >= self.warm_up {
-            self.clients[client as usize].add(latency, ok);
+            self.clients[client as usize].add(latency, ok, tries);
         }
+        self.recovery.client(now, client, at_once);
         let series = &mut self.client_series[client as usize];
         if let Some(bin) = series.bin(now, self.horizon) {
             bin.requests += 1;
             bin.ok += u32::from(ok);
+            bin.first_try_ok += u32::from(at_once);
             bin.latency_micros += latency / 1000;
         }
         if let Some(tally) = series.tally(now, self.horizon) {
-            tally.add(latency, ok);
+            tally.add(latency, ok, tries);
         }
+    }
+
+    /// A client pauses before its next try.
+    pub(crate) fn backs_off(&mut self, client: u32, started: u64, pause: u64) {
+        if started >= self.warm_up {
+            self.clients[client as usize].back_off_nanos += u128::from(pause);
+        }
+    }
+
+    /// A request reaches a handler, and waits or does not.
+    pub(crate) fn work(&mut self, now: u64, workload: u32, waits: bool) {
+        if now >= self.warm_up {
+            let tally = &mut self.workloads[workload as usize];
+            tally.arrived += 1;
+            tally.queued += u64::from(waits);
+        }
+        if waits {
+            self.queues.change(now, self.horizon, workload, 1);
+        }
+    }
+
+    /// A request that waited begins to be worked on, or leaves.
+    pub(crate) fn waited(&mut self, workload: u32, arrived: u64, now: u64) {
+        if arrived >= self.warm_up {
+            self.workloads[workload as usize].wait_nanos += u128::from(now - arrived);
+        }
+        if self.queues.change(now, self.horizon, workload, -1) == 0 {
+            self.recovery.emptied(now, workload);
+        }
+    }
+
+    /// A fault has ended.
+    pub(crate) fn fault_over(&mut self, now: u64, fault: u32) {
+        self.recovery.begin(now, fault, &self.queues.waiting);
     }
 
     /// A stream of a client's proxy has ended.
@@ -237,27 +318,43 @@ impl Measure {
     }
 
     /// A replica's share of its workload's figures.
-    pub(crate) fn workload(&mut self, workload: u32, busy_nanos: u128, queue_max: u32) {
+    pub(crate) fn workload(&mut self, workload: u32, node: &Node) {
         let tally = &mut self.workloads[workload as usize];
-        tally.busy_nanos += busy_nanos;
-        tally.queue_max = tally.queue_max.max(queue_max);
+        tally.busy_nanos += node.busy_nanos;
+        tally.queue_max = tally.queue_max.max(node.queue_max);
+        for (sum, nanos) in tally.jobs_nanos.iter_mut().zip(node.jobs_nanos) {
+            *sum += u128::from(nanos);
+        }
+    }
+}
+
+/// Figures that can be added up.
+pub(crate) trait Merge {
+    /// Adds those of another part of the run.
+    fn merge(&mut self, other: &Self);
+}
+
+impl Merge for ClientTally {
+    fn merge(&mut self, other: &Self) {
+        self.ok += other.ok;
+        self.failed += other.failed;
+        self.first_try_ok += other.first_try_ok;
+        self.tries += other.tries;
+        self.back_off_nanos += other.back_off_nanos;
+        self.latency.merge(&other.latency);
     }
 }
 
 impl ClientTally {
-    fn add(&mut self, latency: u64, ok: bool) {
+    fn add(&mut self, latency: u64, ok: bool, tries: u32) {
+        self.tries += u64::from(tries);
+        self.first_try_ok += u64::from(ok && tries == 1);
         if ok {
             self.ok += 1;
         } else {
             self.failed += 1;
         }
         self.latency.record(latency);
-    }
-
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.ok += other.ok;
-        self.failed += other.failed;
-        self.latency.merge(&other.latency);
     }
 }
 
@@ -283,8 +380,10 @@ impl ServiceTally {
             Note::Unejected(..) | Note::Panic(_) => {}
         }
     }
+}
 
-    pub(crate) fn merge(&mut self, other: &Self) {
+impl Merge for ServiceTally {
+    fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.ok += other.ok;
         self.attempts += other.attempts;
@@ -313,9 +412,25 @@ fn count<K: PartialEq>(counters: &mut Vec<(K, u64)>, key: K, more: u64) {
 }
 
 impl<T: Clone + Default> Series<T> {
-    fn new(count: usize, has_bins: bool, has_tallies: bool) -> Self {
-        let length = |wanted: bool| if wanted { count } else { 0 };
-        Self { bins: vec![Bin::default(); length(has_bins)], tallies: vec![T::default(); length(has_tallies)] }
+    fn new(count: usize, has_bins: bool, grid: Option<Grid>) -> Self {
+        let (bins, grid) = (if has_bins { count } else { 0 }, grid.unwrap_or_default());
+        Self { bins: vec![Bin::default(); bins], tallies: vec![T::default(); grid.count], grid }
+    }
+
+    /// The tallies after the warm-up added up to at most so many batches, each with its length in seconds.
+    pub(crate) fn batches(&self, count: usize, warm_up: u64) -> impl Iterator<Item = (T, f64)>
+    where
+        T: Merge,
+    {
+        let first = usize::try_from(warm_up.saturating_sub(self.grid.from).div_ceil(self.grid.width.max(1)))
+            .unwrap_or(usize::MAX);
+        let kept = self.tallies.get(first..).unwrap_or_default();
+        let size = kept.len().div_ceil(count.max(1)).max(1);
+        kept.chunks(size).map(move |batch| {
+            let mut sum = T::default();
+            batch.iter().for_each(|tally| sum.merge(tally));
+            (sum, self.grid.width as f64 / 1e9 * batch.len() as f64)
+        })
     }
 
     /// The bin of a time; `None` after the horizon.
@@ -324,6 +439,6 @@ impl<T: Clone + Default> Series<T> {
     }
 
     fn tally(&mut self, now: u64, horizon: u64) -> Option<&mut T> {
-        if now >= horizon { None } else { self.tallies.get_mut((now / BIN) as usize) }
+        if now >= horizon { None } else { self.tallies.get_mut(self.grid.part(now)?) }
     }
 }

@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use crate::{
     figure::{figure, of_client, of_service},
-    measure::{BIN, ClientTally, Kept, Measure, ServiceTally},
+    measure::{BIN, ClientTally, Grid, Kept, Measure, Merge, ServiceTally},
     number::Number,
     plan::Plan,
+    statistics::{BATCHES, batch_means},
 };
 
 /// How an objective came out.
@@ -20,7 +21,7 @@ pub struct ObjectiveResult {
     /// What was observed: a ratio, milliseconds, requests per second or a number; for `recovers within`, the longest
     /// recovery in seconds, absent if there was none.
     pub observed: Number,
-    /// The 95 % confidence interval over replications.
+    /// The 95 % confidence interval: over replications, or, of a single run, from the means of its batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 2]>,
     /// Whether it was met.
@@ -48,20 +49,61 @@ fn parse(mesh: &Mesh, scenario: &Scenario) -> Vec<(String, Objective, Option<Obj
     parsed.collect()
 }
 
-/// Whose figures must be kept over time to judge the objectives.
-pub(crate) fn kept(mesh: &Mesh, scenario: &Scenario) -> Kept {
+/// The figures that a scenario's objectives judge.
+pub(crate) fn figures(mesh: &Mesh, scenario: &Scenario) -> Vec<(ObjectiveSubject, Figure)> {
+    let parsed = parse(mesh, scenario).into_iter();
+    parsed
+        .filter_map(|(_, objective, subject)| match objective {
+            Objective::Figure { figure, .. } => Some((subject?, figure)),
+            Objective::RecoversWithin(_) => None,
+        })
+        .collect()
+}
+
+/// Whose figures must be kept over time: by second to judge recovery, else, of a single run, by batch for intervals.
+pub(crate) fn kept(mesh: &Mesh, scenario: &Scenario, plan: &Plan, is_single: bool) -> Kept {
     let objectives = parse(mesh, scenario);
     let mut kept = Kept::default();
-    if objectives.iter().any(|(_, objective, _)| matches!(objective, Objective::RecoversWithin(_))) {
-        for (_, _, subject) in &objectives {
-            match subject {
-                Some(ObjectiveSubject::Client(client)) => kept.clients.push(*client),
-                Some(ObjectiveSubject::Service(service)) => kept.services.push(service.index()),
-                None => {}
-            }
+    let recovers = objectives.iter().any(|(_, objective, _)| matches!(objective, Objective::RecoversWithin(_)));
+    if !recovers && !is_single {
+        return kept;
+    }
+    for (_, _, subject) in &objectives {
+        match subject {
+            Some(ObjectiveSubject::Client(client)) => kept.clients.push(*client),
+            Some(ObjectiveSubject::Service(service)) => kept.services.push(service.index()),
+            None => {}
         }
     }
+    kept.grid = if recovers {
+        Grid { from: 0, width: BIN, count: usize::try_from(plan.horizon.div_ceil(BIN)).unwrap_or(usize::MAX) }
+    } else {
+        Grid {
+            from: plan.warm_up,
+            width: plan.horizon.saturating_sub(plan.warm_up).div_ceil(BATCHES as u64).max(1),
+            count: BATCHES,
+        }
+    };
     kept
+}
+
+/// The interval of a figure of a single run, from the means of its batches.
+fn batched(run: &Measure, warm_up: u64, subject: ObjectiveSubject, wanted: &Figure) -> Option<[f64; 2]> {
+    let batches: Vec<Option<f64>> = match subject {
+        ObjectiveSubject::Client(client) => {
+            let series = &run.client_series[client];
+            series
+                .batches(BATCHES, warm_up)
+                .map(|(tally, seconds)| of_client(&tally, wanted, seconds).value())
+                .collect()
+        }
+        ObjectiveSubject::Service(service) => {
+            let series = &run.service_series[service.index()];
+            series.batches(BATCHES, warm_up).map(|(tally, _)| of_service(&tally, wanted).value()).collect()
+        }
+    };
+    let found = batch_means(&batches)?;
+    wanted.is_intensive().then_some([found.mean - found.half, found.mean + found.half])
 }
 
 /// Judges every objective over all replications.
@@ -82,7 +124,11 @@ pub(crate) fn judge(mesh: &Mesh, scenario: &Scenario, plan: &Plan, runs: &[&Meas
             // No requests, no promise broken.
             let met = observed.value().is_none_or(|value| comparison.holds(value, bound.value()));
             let name = format!("{name}.{wanted}");
-            ObjectiveResult { name, expression: expression.clone(), observed, interval: observed.interval(), met }
+            let interval = match (runs, subject) {
+                ([only], Some(subject)) => batched(only, plan.warm_up, *subject, wanted),
+                _ => observed.interval(),
+            };
+            ObjectiveResult { name, expression: expression.clone(), observed, interval, met }
         }
         Objective::RecoversWithin(limit) => {
             let times: Vec<Option<u64>> = runs.iter().map(|run| recovery(plan, run, &figures)).collect();

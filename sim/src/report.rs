@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
+    aftermath::RecoveryReport,
     digest::Digest,
-    figure::{measured_s, of_client, of_service, queue_max, utilisation},
-    measure::{Bin, ClientTally, Measure, ServiceTally},
+    figure::{measured_s, of_client, of_service, queue_max, queue_wait, queued, utilisation},
+    measure::{BIN, Bin, ClientTally, Measure, ServiceTally},
     number::Number,
     objective::ObjectiveResult,
     plan::{Caller, Plan},
+    statistics::{Trend, trend},
 };
 
 /// A simulation of one scenario: one run, or several with other draws.
@@ -42,6 +44,8 @@ pub struct Run {
     pub timeline: Timeline,
     /// The scenario's objectives.
     pub objectives: Vec<ObjectiveResult>,
+    /// How long it took after each fault.
+    pub recovery: Vec<RecoveryReport>,
     /// Changes of configuration.
     pub rollout: Vec<RolloutReport>,
     /// What to know before trusting the figures.
@@ -62,6 +66,9 @@ pub struct ClientReport {
     pub success_ratio: Number,
     pub latency_ms: Latency,
     pub goodput_rps: Number,
+    pub tries_per_request: Number,
+    pub first_try_ratio: Number,
+    pub backing_off: Number,
 }
 
 /// Figures of one service, as its callers see it.
@@ -80,6 +87,9 @@ pub struct ServiceReport {
     pub latency_ms: Latency,
     pub utilisation: Number,
     pub queue_max: Number,
+    pub queued_ratio: Number,
+    pub queue_wait_ms: Number,
+    pub queue_growth_rps: Number,
     pub connections: Number,
     pub retries: Number,
     pub retry_overflow: Number,
@@ -168,7 +178,7 @@ impl Reporter<'_> {
     }
 
     pub(crate) fn clients(&self) -> Vec<ClientReport> {
-        use meshproof_model::Figure::{Failed, Goodput, Ok, Requests, Success};
+        use meshproof_model::Figure::{BackingOff, Failed, FirstTry, Goodput, Ok, Requests, Success, TriesPerRequest};
         let seconds = measured_s(self.plan);
         let report = |(client, name): (usize, &String)| {
             let tally = |run: &Measure| -> ClientTally { run.clients[client].clone() };
@@ -181,6 +191,9 @@ impl Reporter<'_> {
                 success_ratio: number(Success),
                 latency_ms: self.latency(|run, figure| of_client(&run.clients[client], figure, seconds)),
                 goodput_rps: number(Goodput),
+                tries_per_request: number(TriesPerRequest),
+                first_try_ratio: number(FirstTry),
+                backing_off: number(BackingOff),
             }
         };
         self.plan.clients.iter().map(|client| &client.name).enumerate().map(report).collect()
@@ -221,6 +234,9 @@ impl Reporter<'_> {
             latency_ms: self.latency(|run, figure| of_service(&run.services[service], figure)),
             utilisation: self.number(|run| utilisation(self.plan, run, service)),
             queue_max: self.number(|run| queue_max(self.plan, run, service)),
+            queued_ratio: self.number(|run| queued(self.plan, run, service)),
+            queue_wait_ms: self.number(|run| queue_wait(self.plan, run, service)),
+            queue_growth_rps: self.queue_trend(service).map_or(Number::ABSENT, |trend| Number::Real(trend.slope)),
             connections: number(F::Connections),
             retries: number(F::Retries),
             retry_overflow: number(F::RetryOverflow),
@@ -285,8 +301,48 @@ impl Reporter<'_> {
             let is_client = self.plan.clients.iter().any(|client| client.name == name);
             let name = if is_client { format!("svc/{name}") } else { name };
             self.add_series(&mut series, &name, |run| &run.service_series[service].bins);
+            let queue = self.queue(service);
+            if queue.iter().any(|length| *length > 0.0) {
+                series.insert(format!("{name}.queue"), queue);
+            }
         }
         Timeline { bin_s: 1, series }
+    }
+
+    /// How many requests wait in a service's workloads at the end of each bin, on average over the runs.
+    fn queue(&self, service: usize) -> Vec<f64> {
+        let mut sum: Vec<f64> = Vec::new();
+        for run in self.runs {
+            for workload in &self.plan.services[service].workloads {
+                let lengths = run.queues.lengths(*workload as usize);
+                sum.resize(lengths.len().max(sum.len()), 0.0);
+                sum.iter_mut().zip(&lengths).for_each(|(sum, length)| *sum += f64::from(*length));
+            }
+        }
+        let runs = self.runs.len() as f64;
+        sum.iter_mut().for_each(|length| *length /= runs);
+        sum
+    }
+
+    /// How a service's queue changes over the second half of what is measured.
+    fn queue_trend(&self, service: usize) -> Option<Trend> {
+        let queue = self.queue(service);
+        let warm_up = usize::try_from(self.plan.warm_up.div_ceil(BIN)).ok()?.min(queue.len());
+        trend(&queue[warm_up + (queue.len() - warm_up) / 2..])
+    }
+
+    /// A warning for each service whose queue grows to the end of the run.
+    pub(crate) fn growing_queues(&self) -> Vec<String> {
+        let warning = |service: usize| {
+            let Trend { slope, grows } = self.queue_trend(service)?;
+            let name = &self.plan.services[service].full_name;
+            grows.then(|| {
+                format!(
+                    "not stationary: the queue of `{name}` grows by {slope:.0}/s; figures depend on the run's length"
+                )
+            })
+        };
+        (0..self.plan.services.len()).filter_map(warning).collect()
     }
 
     fn add_series<'r>(
@@ -298,9 +354,10 @@ impl Reporter<'_> {
         let Some(length) = self.runs.first().map(|run| bins(run).len()).filter(|length| *length > 0) else { return };
         let runs = self.runs.len() as f64;
         let sum = |at: usize, of: OfBin| self.runs.iter().map(|run| of(&bins(run)[at])).sum::<f64>() / runs;
-        let figures: [(&str, OfBin); 4] = [
+        let figures: [(&str, OfBin); 5] = [
             ("requests", |bin| f64::from(bin.requests)),
             ("ok", |bin| f64::from(bin.ok)),
+            ("first_try_ok", |bin| f64::from(bin.first_try_ok)),
             ("attempts", |bin| f64::from(bin.attempts)),
             ("mean_ms", |bin| bin.latency_micros as f64 / 1000.0 / f64::from(bin.requests.max(1))),
         ];

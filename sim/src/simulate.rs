@@ -1,20 +1,23 @@
 //! Running a scenario: once, or as replications over threads, with the same result for any number of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use meshproof_model::{Bounds, Mesh, Scenario, WarmUp};
+use meshproof_model::{Bounds, Figure, Mesh, ObjectiveSubject, Scenario, WarmUp};
 use rayon::prelude::*;
 
 use crate::{
-    Run, SetupError, bounds,
+    Run, SetupError, aftermath, bounds,
     checker::Checker,
     digest::Digest,
     engine::{Engine, Observer, Outcome},
     entropy::Keys,
+    figure::figure,
     measure::{BIN, Kept, Measure},
+    number::Number,
     objective,
     plan::Plan,
     report::Reporter,
+    statistics::mser5,
 };
 
 /// How a scenario is run.
@@ -26,6 +29,10 @@ pub struct SimOptions {
     pub seed: Option<u64>,
     /// Overrides the scenario's number of replications.
     pub replications: Option<u32>,
+    /// As many replications as it takes, at least four and at most [`REPLICATIONS_MAX`] or what `replications` says:
+    /// until the interval of each objective's figure, or without objectives of each client's mean latency, reaches to
+    /// both sides at most this part of the figure.
+    pub precision: Option<f64>,
     /// Threads for replications; 0: as many as there are processors. The result does not depend on it.
     pub threads: usize,
     /// What no run may exceed; a run that does is an internal error.
@@ -33,6 +40,11 @@ pub struct SimOptions {
     /// Arrivals of recorded loads in nanoseconds, ascending, by the name that the scenario gives them.
     pub recorded: BTreeMap<String, Arc<[u64]>>,
 }
+
+/// BOUND: more replications are not made to reach a precision.
+pub const REPLICATIONS_MAX: u32 = 256;
+/// The replications before a precision is judged for the first time.
+const FIRST_REPLICATIONS: u32 = 4;
 
 /// Runs a scenario.
 ///
@@ -50,6 +62,8 @@ pub(crate) struct Experiment {
     kept: Kept,
     seed: u64,
     replications: u32,
+    /// The figures whose precision is asked for.
+    judged: Vec<(ObjectiveSubject, Figure)>,
     warnings: Vec<String>,
 }
 
@@ -60,15 +74,25 @@ impl Experiment {
         let seed = options.seed.unwrap_or(scenario.seed);
         if scenario.warm_up == WarmUp::Mser5 {
             let pilot = run_one(&plan, &Kept::default(), seed, 0, false);
-            plan.warm_up = mser5(&pilot.measure) * BIN;
+            plan.warm_up = warm_up(&pilot.measure) * BIN;
             let seconds = plan.warm_up / BIN;
             warnings.push(format!("MSER-5 leaves out the first {seconds} s"));
         }
+        let wanted = match options.precision {
+            Some(_) => options.replications.unwrap_or(REPLICATIONS_MAX),
+            None => options.replications.unwrap_or(scenario.replications),
+        };
+        let mut judged = objective::figures(mesh, scenario);
+        if judged.is_empty() {
+            judged = (0..plan.clients.len()).map(|at| (ObjectiveSubject::Client(at), Figure::Mean)).collect();
+        }
+        let replications = wanted.max(1);
         Ok(Self {
+            kept: objective::kept(mesh, scenario, &plan, replications == 1),
             plan,
-            kept: objective::kept(mesh, scenario),
             seed,
-            replications: options.replications.unwrap_or(scenario.replications).max(1),
+            replications,
+            judged,
             warnings,
         })
     }
@@ -81,7 +105,28 @@ impl Experiment {
             return Ok(vec![run(0)]);
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build()?;
-        Ok(pool.install(|| (0..self.replications).into_par_iter().map(run).collect()))
+        let some = |which: Range<u32>| -> Vec<Outcome> { pool.install(|| which.into_par_iter().map(run).collect()) };
+        let Some(precision) = options.precision else { return Ok(some(0..self.replications)) };
+        let mut done = FIRST_REPLICATIONS.min(self.replications);
+        let mut outcomes = some(0..done);
+        while done < self.replications && !self.is_precise(&outcomes, precision) {
+            let next = (done + done.div_ceil(2)).min(self.replications);
+            outcomes.extend(some(done..next));
+            done = next;
+        }
+        Ok(outcomes)
+    }
+
+    /// Whether every figure that is judged is known well enough.
+    fn is_precise(&self, outcomes: &[Outcome], precision: f64) -> bool {
+        self.judged.iter().all(|(subject, wanted)| {
+            let number =
+                Number::of(outcomes.iter().map(|outcome| figure(&self.plan, &outcome.measure, *subject, wanted)));
+            match (number.value(), number.interval()) {
+                (Some(value), Some([lo, hi])) => (hi - lo) / 2.0 <= precision * value.abs(),
+                _ => true,
+            }
+        })
     }
 
     /// What to know before trusting the figures of one of two meshes.
@@ -111,11 +156,12 @@ impl Experiment {
         }
         let runs: Vec<&Measure> = measures.iter().collect();
         let reporter = Reporter { plan: &self.plan, runs: &runs };
+        warnings.extend(reporter.growing_queues());
         Run {
             schema_version: 1,
             scenario: options.name.clone(),
             seed: self.seed,
-            replications: self.replications,
+            replications: u32::try_from(runs.len()).unwrap_or(u32::MAX),
             digest: Digest::of_all(&digests),
             simulated_s: self.plan.horizon as f64 / 1e9,
             events,
@@ -125,6 +171,7 @@ impl Experiment {
             calls: reporter.calls(),
             timeline: reporter.timeline(),
             objectives: objective::judge(mesh, scenario, &self.plan, &runs),
+            recovery: aftermath::report(&self.plan, &runs),
             rollout: reporter.rollout(),
             warnings,
             internal_errors,
@@ -142,30 +189,19 @@ pub(crate) fn run_one(plan: &Plan, kept: &Kept, seed: u64, replication: u32, obs
     engine.run()
 }
 
-/// The warm-up that minimises the standard error of what is left, in seconds: MSER-5 over means of five seconds, at
-/// most half of the run.
-fn mser5(measure: &Measure) -> u64 {
-    const BATCH: usize = 5;
+/// The warm-up that MSER-5 finds in the clients' mean latency by second, in seconds.
+fn warm_up(measure: &Measure) -> u64 {
     let seconds = measure.client_series.iter().map(|series| series.bins.len()).max().unwrap_or(0);
-    let mean = |second: usize| {
-        let bins = measure.client_series.iter().filter_map(|series| series.bins.get(second));
-        let (requests, micros) =
-            bins.fold((0, 0), |(n, sum), bin| (n + u64::from(bin.requests), sum + bin.latency_micros));
-        (requests > 0).then(|| micros as f64 / requests as f64)
-    };
-    let batches: Vec<f64> = (0..seconds / BATCH)
-        .filter_map(|batch| {
-            let means: Vec<f64> = (batch * BATCH..(batch + 1) * BATCH).filter_map(mean).collect();
-            (!means.is_empty()).then(|| means.iter().sum::<f64>() / means.len() as f64)
+    let mut last = 0.0;
+    let means: Vec<f64> = (0..seconds)
+        .map(|second| {
+            let bins = measure.client_series.iter().filter_map(|series| series.bins.get(second));
+            let (requests, micros) =
+                bins.fold((0, 0), |(n, sum), bin| (n + u64::from(bin.requests), sum + bin.latency_micros));
+            // A second without an answer says as much as the one before it.
+            last = if requests > 0 { micros as f64 / requests as f64 } else { last };
+            last
         })
         .collect();
-    let error = |left_out: usize| {
-        let rest = &batches[left_out..];
-        let mean = rest.iter().sum::<f64>() / rest.len() as f64;
-        rest.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (rest.len() * rest.len()) as f64
-    };
-    let best = (0..=batches.len() / 2)
-        .filter(|left_out| *left_out < batches.len())
-        .min_by(|a, b| error(*a).total_cmp(&error(*b)));
-    (best.unwrap_or(0) * BATCH) as u64
+    mser5(&means) as u64
 }

@@ -218,6 +218,14 @@ fn refuse_faults(project: &Project) -> Result<(), Failure> {
     if faults.is_empty() { Ok(()) } else { Err(Failure::Usage(faults.join("\n"))) }
 }
 
+/// Writes a result to a file, if one is named, else to standard output.
+fn emit(output: Option<&str>, text: &str) -> Result<(), Failure> {
+    match output {
+        Some(path) => write_file(path, text),
+        None => print(text).map(|_| ()),
+    }
+}
+
 /// Writes a result to standard output. A reader that has left is no fault.
 fn print(text: &str) -> Result<u8, Failure> {
     let mut out = std::io::stdout().lock();

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use meshproof_model::Share;
 use meshproof_sim::SimOptions;
 
-use super::{Failure, HOLDS, InputArgs, VIOLATED, print, write_file};
+use super::{Failure, HOLDS, InputArgs, VIOLATED, emit};
 use crate::{
     InternalError, proved_bounds,
     report::{number, run_table},
@@ -41,6 +42,10 @@ pub(super) struct RunArgs {
     /// The number of runs, in place of the scenario's.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) replications: Option<u32>,
+    /// As many runs as it takes, until the interval of each objective's figure reaches to both sides at most this part
+    /// of it, such as `2%`; `--replications` is then the most.
+    #[arg(long, value_name = "SHARE")]
+    pub(super) precision: Option<Share>,
     /// Threads; 0: as many as there are cores.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) threads: usize,
@@ -57,7 +62,13 @@ pub(super) enum RunFormat {
 
 impl RunArgs {
     pub(super) fn options(&self) -> SimOptions {
-        SimOptions { seed: self.seed, replications: self.replications, threads: self.threads, ..SimOptions::default() }
+        SimOptions {
+            seed: self.seed,
+            replications: self.replications,
+            precision: self.precision.map(|share| f64::from(share.ppm()) / 1e6),
+            threads: self.threads,
+            ..SimOptions::default()
+        }
     }
 }
 
@@ -83,11 +94,6 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         RunFormat::Json => format!("{run:#}\n"),
         RunFormat::Table => run_table(&run),
     };
-    match &args.output {
-        Some(path) => write_file(path, &text)?,
-        None => {
-            print(&text)?;
-        }
-    }
+    emit(args.output.as_deref(), &text)?;
     Ok(if missed { VIOLATED } else { HOLDS })
 }

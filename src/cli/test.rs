@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde_json::json;
 
-use super::{Failure, HOLDS, InputArgs, VIOLATED, print, write_file};
+use super::{Failure, HOLDS, InputArgs, VIOLATED, emit};
 use crate::cases::{self, Coverage, Covered, Report, TestError};
 
 #[derive(Debug, clap::Args)]
@@ -59,12 +59,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         }
         TestFormat::Junit => junit(&report),
     };
-    match &args.output {
-        Some(path) => write_file(path, &text)?,
-        None => {
-            print(&text)?;
-        }
-    }
+    emit(args.output.as_deref(), &text)?;
     Ok(if report.failed() == 0 { HOLDS } else { VIOLATED })
 }
 

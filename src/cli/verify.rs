@@ -5,7 +5,7 @@ use std::time::Instant;
 use meshproof_import::Profile;
 use meshproof_model::{RULES, Severity, UNREADABLE_INTENT};
 
-use super::{BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED, complain, print, write_file};
+use super::{BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED, complain, emit, write_file};
 use crate::{
     Choice, Project,
     baseline::{self, Baseline},
@@ -161,12 +161,9 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     for (index, format) in formats.iter().enumerate() {
         let color = args.color.wanted() && args.output.get(index).is_none();
         let text = render(&verification, *format, color);
-        match args.output.get(index) {
-            Some(path) => write_file(path, &text)?,
-            None if args.quiet && code == HOLDS => {}
-            None => {
-                print(&text)?;
-            }
+        let output = args.output.get(index).map(String::as_str);
+        if output.is_some() || !args.quiet || code != HOLDS {
+            emit(output, &text)?;
         }
     }
     Ok(code)

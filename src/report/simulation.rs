@@ -105,6 +105,18 @@ pub fn comparison_table(comparison: &Json) -> String {
         let _ = writeln!(out, "{}", table(DIFFERENCES, &Json::Array(differing)));
     }
     let _ = writeln!(out, "{same} figures are the same");
+    let tipping = &comparison["tipping"];
+    if tipping["base"]["value"] != 0.0 || tipping["head"]["value"] != 0.0 {
+        let side = |name: &str| {
+            let of = |end: &str| shown(&tipping[name][end], Unit::Share);
+            format!("{} [{}, {}]", of("value"), of("lo"), of("hi"))
+        };
+        let _ = writeln!(out, "runs that end in a collapse: {} before, {} after", side("base"), side("head"));
+    }
+    for change in list(&comparison["configuration"]) {
+        let value = |side: &str| change[side].as_str().map_or_else(|| "nothing".to_owned(), |text| format!("`{text}`"));
+        let _ = writeln!(out, "changed: {}: {} -> {}", text(&change["leaf"]), value("before"), value("after"));
+    }
     for warning in list(&comparison["warnings"]) {
         let _ = writeln!(out, "warning: {}", text(warning));
     }

@@ -64,7 +64,7 @@ fn longest(time: &Distribution) -> Nanos {
         Distribution::Exponential { mean } => Nanos::new(mean.get().saturating_mul(460_518) / 100_000),
         Distribution::Constant(value) => *value,
         Distribution::Uniform { max, .. } => *max,
-        Distribution::Quantiles(_) => time.max().unwrap_or(Nanos::ZERO),
+        Distribution::Bimodal { .. } | Distribution::Quantiles(_) => time.max().unwrap_or(Nanos::ZERO),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod access;
 pub mod assumption;
+mod availability;
 mod dfa;
 mod extract;
 mod graph;
@@ -27,6 +28,7 @@ use rayon::prelude::*;
 
 pub use access::matrix::{Pair, Passing, access_matrix};
 pub use assumption::Assumption;
+pub use availability::availability;
 pub use intent::Intents;
 pub use report::*;
 pub use z3::z3_version;

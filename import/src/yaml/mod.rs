@@ -112,6 +112,11 @@ pub(crate) fn parse(text: &str) -> Parsed<'_> {
     parsed
 }
 
+/// The texts of the documents of a text, in order; together they are all of it but a byte order mark.
+pub(crate) fn document_texts(text: &str) -> Vec<&str> {
+    split::chunks(text).into_iter().map(|chunk| chunk.text).collect()
+}
+
 /// Reads a part of a text; places are those in the whole text.
 pub(crate) fn parse_part(text: &str, part: std::ops::Range<usize>) -> Parsed<'_> {
     let mut parsed = Parsed::default();

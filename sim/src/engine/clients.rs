@@ -228,6 +228,7 @@ impl Engine<'_> {
         if !ok && is_retriable(status) && number <= client.retries {
             let key = mix(request.key, u64::from(number));
             let pause = client.back_off.sample(self.keys.draw(Purpose::ClientBackOff, key, 0));
+            self.measure.backs_off(request.client, request.started, pause);
             return self.queue.push(self.now.saturating_add(pause), Event::Retry { request: at });
         }
         let (client, started, user) = (request.client, request.started, request.user);
@@ -237,7 +238,7 @@ impl Engine<'_> {
             self.requests.remove(at);
         }
         self.measure.in_flight -= 1;
-        self.measure.client(self.now, client, started, ok);
+        self.measure.client(self.now, client, started, ok, number);
         self.digest.record(self.now, 0, client, u32::from(status) << 16 | (number & 0xffff));
         if let Some((load, user, count)) = user {
             self.think(load, user, count + 1);

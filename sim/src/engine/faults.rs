@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meshproof_model::Replicas;
 
-use super::{Engine, Event, Leg, Sender, Server, Todo, Visit};
+use super::{Engine, Event, Leg, NEVER, Sender, Server, Todo, Visit};
 use crate::{
     entropy::Purpose,
     plan::{FaultEffect, Target},
@@ -44,13 +44,54 @@ impl Engine<'_> {
             match (entry.effect, begins) {
                 (FaultEffect::Crash, true) => self.crash(*node),
                 (FaultEffect::Crash, false) => self.restart(*node),
+                (FaultEffect::Freeze, true) => self.freeze(*node),
+                (FaultEffect::Freeze, false) => self.thaw(*node),
                 (_, true) => self.nodes[*node as usize].faults.push(fault),
                 (_, false) => self.nodes[*node as usize].faults.retain(|active| *active != fault),
             }
             self.update_speed(*node);
         }
         self.hit[fault as usize] = nodes;
+        if !begins {
+            self.measure.fault_over(self.now, fault);
+        }
         true
+    }
+
+    /// The replica's handler stops where it is.
+    fn freeze(&mut self, node: u32) {
+        self.settle_shares(node);
+        let entry = &mut self.nodes[node as usize];
+        entry.freezes += 1;
+        if entry.freezes == 1 {
+            entry.frozen_since = self.now;
+        }
+    }
+
+    /// It goes on: what it worked on is due later by as much as it stood still.
+    fn thaw(&mut self, node: u32) {
+        self.settle_shares(node);
+        let entry = &mut self.nodes[node as usize];
+        entry.freezes -= 1;
+        if entry.freezes > 0 {
+            return;
+        }
+        let pause = self.now - entry.frozen_since;
+        self.todo.extend(entry.held.drain(..));
+        let late: Vec<(Ref<Visit>, u64)> = self
+            .visits
+            .iter()
+            .filter(|(_, visit)| visit.node == node && visit.due != NEVER)
+            .map(|(at, visit)| (at, visit.due.saturating_add(pause)))
+            .collect();
+        for (at, due) in late {
+            if let Some(visit) = self.visits.get_mut(at) {
+                visit.due = due;
+                self.queue.push(due, Event::Done { visit: at });
+            }
+        }
+        self.schedule_shares(node);
+        self.fill_places(node);
     }
 
     fn update_speed(&mut self, node: u32) {
@@ -75,6 +116,8 @@ impl Engine<'_> {
         entry.epoch += 1;
         (entry.busy, entry.waiting) = (0, 0);
         entry.queue.clear();
+        entry.held.clear();
+        entry.sharing.clear();
         let visits: Vec<Ref<Visit>> =
             self.visits.iter().filter(|(_, visit)| visit.node == node).map(|(at, _)| at).collect();
         for visit in visits {

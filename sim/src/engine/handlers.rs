@@ -1,11 +1,13 @@
 //! Handlers: places for work, a queue, own time, then calls in stages.
 
+use meshproof_model::Discipline;
 use meshproof_proxy::Peer;
 
-use super::{Down, Engine, Event, Leg, Server, Todo, Visit, proxies::Asked};
+use super::{Down, Engine, Event, Leg, NEVER, Server, Todo, Visit, proxies::Asked};
 use crate::{
     dist::reduce,
     entropy::{Purpose, mix},
+    measure::JOBS,
     plan::{Caller, FaultEffect},
     slab::Ref,
 };
@@ -20,7 +22,8 @@ const STALE_MAX: usize = 64;
 impl Engine<'_> {
     /// A request reaches a handler.
     pub(super) fn visit(&mut self, at: Ref<Leg>, node: u32) {
-        let workload = &self.plan.workloads[self.plan.nodes[node as usize].workload as usize];
+        let number = self.plan.nodes[node as usize].workload;
+        let workload = &self.plan.workloads[number as usize];
         let Some(leg) = self.legs.get(at) else { return };
         let (key, root, caller, service) = (leg.key, leg.root, leg.caller, leg.service);
         let script = workload.script.iter().copied().find(|script| {
@@ -28,8 +31,11 @@ impl Engine<'_> {
             script.from.is_none_or(|from| self.plan.is_caller(caller, from)) && leg.number <= script.fail_attempts
         });
         let entry = &self.nodes[node as usize];
-        let is_free = entry.busy < workload.concurrency;
-        let is_full = !is_free && entry.waiting >= workload.queue_limit;
+        let is_shared = workload.discipline == Discipline::Shared;
+        let has_place = entry.busy < workload.concurrency;
+        let is_free = is_shared || (has_place && entry.freezes == 0);
+        let beyond = if is_shared { entry.busy.saturating_sub(workload.concurrency) } else { entry.waiting };
+        let is_full = !(has_place && is_free) && beyond >= workload.queue_limit;
         self.observe_request(root, service);
         if is_full {
             return self.answered(at, QUEUE_FULL, false);
@@ -41,6 +47,9 @@ impl Engine<'_> {
             caller,
             key,
             is_working: false,
+            arrived: self.now,
+            due: NEVER,
+            share: None,
             stage: 0,
             pending: 0,
             has_failed: false,
@@ -51,15 +60,43 @@ impl Engine<'_> {
         if let Some(leg) = self.legs.get_mut(at) {
             leg.server = Server::Visit(visit);
         }
+        self.measure.work(self.now, number, !is_free);
         if is_free {
-            self.begin(visit);
-        } else {
-            let entry = &mut self.nodes[node as usize];
-            entry.queue.push_back(visit);
-            entry.waiting += 1;
-            if self.now >= self.plan.warm_up {
-                entry.queue_max = entry.queue_max.max(entry.waiting);
-            }
+            return self.begin(visit);
+        }
+        self.settle_busy(node as usize);
+        let entry = &mut self.nodes[node as usize];
+        entry.queue.push_back(visit);
+        entry.waiting += 1;
+        if self.now >= self.plan.warm_up {
+            entry.queue_max = entry.queue_max.max(entry.waiting);
+        }
+        if let Some(patience) = &workload.queue_patience {
+            let wait = patience.sample(self.keys.draw(Purpose::QueuePatience, key, 0));
+            self.queue.push(self.now.saturating_add(wait), Event::GiveUp { visit });
+        }
+    }
+
+    /// A request has waited long enough and leaves the queue.
+    pub(super) fn on_give_up(&mut self, at: Ref<Visit>) -> bool {
+        let Some(visit) = self.visits.get(at).filter(|visit| !visit.is_working) else { return false };
+        let (leg, node) = (visit.leg, visit.node);
+        self.drop_visit(at);
+        self.leave_queue(node);
+        if let Some(leg) = leg {
+            self.answered(leg, QUEUE_FULL, false);
+        }
+        true
+    }
+
+    /// One that waited is gone; its entry in the queue goes when there are too many such.
+    fn leave_queue(&mut self, node: u32) {
+        self.settle_busy(node as usize);
+        let entry = &mut self.nodes[node as usize];
+        entry.waiting -= 1;
+        if entry.queue.len() > entry.waiting as usize + STALE_MAX {
+            let visits = &self.visits;
+            entry.queue.retain(|waiting| visits.contains(*waiting));
         }
     }
 
@@ -77,17 +114,36 @@ impl Engine<'_> {
             None => workload.service_time.sample(self.keys.draw(Purpose::Service, key, 0)),
         });
         let time = if entry.slow == 1_000_000 { time } else { scaled(time, entry.slow) };
-        self.queue.push(self.now.saturating_add(time), Event::Done { visit: at });
+        if workload.discipline == Discipline::Shared {
+            return self.share(at, time);
+        }
+        let due = self.now.saturating_add(time);
+        if let Some(visit) = self.visits.get_mut(at) {
+            visit.due = due;
+        }
+        self.queue.push(due, Event::Done { visit: at });
     }
 
     /// A handler's own time is over: it fails, or makes its calls.
     pub(super) fn on_done(&mut self, at: Ref<Visit>) -> bool {
-        let Some(visit) = self.visits.get(at) else { return false };
+        let now = self.now;
+        // A freeze has put off what was due.
+        let Some(visit) = self.visits.get_mut(at).filter(|visit| visit.due == now) else { return false };
+        if self.nodes[visit.node as usize].freezes > 0 {
+            return false;
+        }
+        visit.due = NEVER;
+        self.own_time_over(at);
+        true
+    }
+
+    /// A handler's own time is over: it fails, or makes its calls.
+    pub(super) fn own_time_over(&mut self, at: Ref<Visit>) {
+        let Some(visit) = self.visits.get(at) else { return };
         match visit.script.map_or_else(|| self.drawn_error(visit), |_| None) {
             Some(status) => self.finish_visit(at, status),
             None => self.next_stage(at),
         }
-        true
     }
 
     /// The error that a fault or the handler's own error rate draws.
@@ -197,6 +253,9 @@ impl Engine<'_> {
     /// A call is over: the next of its repeats, or the next stage.
     pub(super) fn call_done(&mut self, at: Ref<Visit>, call: u32, repeat: u32, is_ok: bool) {
         let Some(visit) = self.visits.get_mut(at) else { return };
+        if let Some(node) = self.nodes.get_mut(visit.node as usize).filter(|node| node.freezes > 0) {
+            return node.held.push(Todo::CallDone { visit: at, call, repeat, is_ok });
+        }
         let entry = &self.plan.calls[call as usize];
         let needed_failed = !is_ok && !entry.optional;
         visit.has_failed |= needed_failed;
@@ -220,13 +279,27 @@ impl Engine<'_> {
     /// A place has become free: the next request of the queue takes it.
     fn free_place(&mut self, node: u32) {
         self.settle_busy(node as usize);
-        let workload = &self.plan.workloads[self.plan.nodes[node as usize].workload as usize];
-        let entry = &mut self.nodes[node as usize];
-        entry.busy -= 1;
-        while let Some(next) = if workload.is_lifo { entry.queue.pop_back() } else { entry.queue.pop_front() } {
-            if self.visits.contains(next) {
-                entry.waiting -= 1;
-                return self.begin(next);
+        self.nodes[node as usize].busy -= 1;
+        self.fill_places(node);
+    }
+
+    /// Requests of the queue take the places that are free.
+    pub(super) fn fill_places(&mut self, node: u32) {
+        let number = self.plan.nodes[node as usize].workload;
+        let workload = &self.plan.workloads[number as usize];
+        loop {
+            let entry = &mut self.nodes[node as usize];
+            if entry.freezes > 0 || entry.busy >= workload.concurrency {
+                return;
+            }
+            let is_lifo = workload.discipline == Discipline::Lifo;
+            let Some(next) = (if is_lifo { entry.queue.pop_back() } else { entry.queue.pop_front() }) else { return };
+            if let Some(visit) = self.visits.get(next) {
+                let arrived = visit.arrived;
+                self.settle_busy(node as usize);
+                self.nodes[node as usize].waiting -= 1;
+                self.measure.waited(number, arrived, self.now);
+                self.begin(next);
             }
         }
     }
@@ -247,6 +320,9 @@ impl Engine<'_> {
     /// Removes a request from its handler.
     pub(super) fn drop_visit(&mut self, at: Ref<Visit>) -> Option<Visit> {
         let visit = self.visits.remove(at)?;
+        if !visit.is_working {
+            self.measure.waited(self.plan.nodes[visit.node as usize].workload, visit.arrived, self.now);
+        }
         self.release(visit.root);
         Some(visit)
     }
@@ -254,15 +330,11 @@ impl Engine<'_> {
     /// A handler stops, and its calls with it.
     pub(super) fn cancel(&mut self, at: Ref<Visit>) {
         let Some(visit) = self.drop_visit(at) else { return };
+        self.stop_sharing(visit.node, visit.share);
         if visit.is_working {
             self.free_place(visit.node);
         } else {
-            let entry = &mut self.nodes[visit.node as usize];
-            entry.waiting -= 1;
-            if entry.queue.len() > entry.waiting as usize + STALE_MAX {
-                let visits = &self.visits;
-                entry.queue.retain(|waiting| visits.contains(*waiting));
-            }
+            self.leave_queue(visit.node);
         }
         let Some(outbound) = self.nodes[visit.node as usize].outbound else { return };
         let mut next = visit.calls;
@@ -274,10 +346,14 @@ impl Engine<'_> {
 
     /// Brings a node's busy time up to now, what lies in the warm-up or after the horizon left out.
     pub(super) fn settle_busy(&mut self, node: usize) {
+        let places = self.plan.workloads[self.plan.nodes[node].workload as usize].concurrency;
         let entry = &mut self.nodes[node];
         let until = self.now.min(self.plan.horizon);
         let from = entry.busy_since.max(self.plan.warm_up);
-        entry.busy_nanos += u128::from(until.saturating_sub(from)) * u128::from(entry.busy);
+        let length = until.saturating_sub(from);
+        entry.busy_nanos += u128::from(length) * u128::from(entry.busy.min(places));
+        let jobs = (entry.busy + entry.waiting) as usize;
+        entry.jobs_nanos[jobs.min(JOBS - 1)] += length;
         entry.busy_since = self.now;
     }
 }

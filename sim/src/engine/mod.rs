@@ -9,6 +9,7 @@ mod faults;
 mod handlers;
 mod observe;
 mod proxies;
+mod sharing;
 mod state;
 mod wire;
 
@@ -55,6 +56,10 @@ pub(crate) enum Event {
     Lost { leg: Ref<Leg> },
     /// A handler's own time is over.
     Done { visit: Ref<Visit> },
+    /// A request has waited enough in a handler's queue.
+    GiveUp { visit: Ref<Visit> },
+    /// The first of those who share a replica's processors is done.
+    Shared { node: u32, turn: u32 },
     /// A proxy's timer.
     Timer { at: Home, timer: TimerId },
     /// A fault begins or ends.
@@ -176,7 +181,7 @@ impl<'p> Engine<'p> {
             self.settle_busy(node);
         }
         for (node, plan) in self.nodes.iter().zip(&self.plan.nodes) {
-            self.measure.workload(plan.workload, node.busy_nanos, node.queue_max);
+            self.measure.workload(plan.workload, node);
         }
         if self.is_at_rest() {
             self.checker.at_rest(&self.instances, &self.nodes);
@@ -208,6 +213,8 @@ impl<'p> Engine<'p> {
             Event::Reset { leg } => self.on_reset(leg),
             Event::Lost { leg } => self.on_lost(leg),
             Event::Done { visit } => self.on_done(visit),
+            Event::GiveUp { visit } => self.on_give_up(visit),
+            Event::Shared { node, turn } => self.on_shared(node, turn),
             Event::Timer { at, timer } => {
                 self.with_proxy(at.instance, |proxy, cx| proxy.on_timer(cx, timer));
                 true
@@ -253,6 +260,8 @@ impl<'p> Engine<'p> {
             Event::Fault { fault, begins } => (13, fault, u32::from(begins)),
             Event::Ready { node, epoch } => (14, node, epoch),
             Event::Change { change } => (15, change, 0),
+            Event::GiveUp { visit } => (16, visit.slot(), 0),
+            Event::Shared { node, turn } => (17, node, turn),
         };
         self.digest.record(self.now, kind, who, what);
     }

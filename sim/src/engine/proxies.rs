@@ -35,6 +35,11 @@ impl Engine<'_> {
                 queue_max: 0,
                 busy_since: 0,
                 busy_nanos: 0,
+                jobs_nanos: [0; crate::measure::JOBS],
+                sharing: super::sharing::Sharing::default(),
+                freezes: 0,
+                frozen_since: 0,
+                held: Vec::new(),
                 slow: 1_000_000,
                 faults: Vec::new(),
                 // A gateway has one proxy, which is also the one that clients in it dial through.

@@ -7,13 +7,17 @@ use std::{
 
 use meshproof_proxy::{AttemptId, ConnectionId, Proxy, StreamId};
 
+use super::{Todo, sharing::Sharing};
 use crate::{
+    measure::JOBS,
     plan::{Caller, Head, Link, Spec, Target},
     slab::Ref,
 };
 
 /// No service, no edge.
 pub(crate) const NONE: u32 = u32::MAX;
+/// No point in time.
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// A replica.
 #[derive(Debug)]
@@ -29,6 +33,15 @@ pub(crate) struct Node {
     pub(crate) queue_max: u32,
     pub(crate) busy_since: u64,
     pub(crate) busy_nanos: u128,
+    /// Time with so many requests in work or waiting; the last entry stands for all greater numbers.
+    pub(crate) jobs_nanos: [u64; JOBS],
+    /// Processors that all requests share.
+    pub(crate) sharing: Sharing,
+    /// Faults that freeze it.
+    pub(crate) freezes: u32,
+    pub(crate) frozen_since: u64,
+    /// What waits for the end of the freeze.
+    pub(crate) held: Vec<Todo>,
     /// Millionths of the usual time.
     pub(crate) slow: u64,
     /// Faults that are active, by index.
@@ -161,6 +174,11 @@ pub(crate) struct Visit {
     pub(crate) caller: Caller,
     pub(crate) key: u64,
     pub(crate) is_working: bool,
+    pub(crate) arrived: u64,
+    /// When its own time is over; [`NEVER`] before and after, and where processors are shared.
+    pub(crate) due: u64,
+    /// Its place among those who share processors.
+    pub(crate) share: Option<(u128, u64)>,
     pub(crate) stage: u32,
     /// Calls of this stage that are not over.
     pub(crate) pending: u32,

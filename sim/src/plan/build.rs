@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use meshproof_model::{
-    CallOrigin, Caller as ModelCaller, Calls, ClientFrom, Discipline, Lowering as Index, Mesh, ProxyMode, Scenario,
-    ServiceId, Spread, TargetPort, WorkloadBehaviour, WorkloadId,
+    CallOrigin, Caller as ModelCaller, Calls, ClientFrom, Lowering as Index, Mesh, ProxyMode, Scenario, ServiceId,
+    Spread, TargetPort, WorkloadBehaviour, WorkloadId,
 };
 use meshproof_proxy::ListenerId;
 
@@ -132,7 +132,8 @@ impl<'m> Build<'m> {
                 replicas,
                 concurrency: behaviour.concurrency,
                 queue_limit: behaviour.queue.limit,
-                is_lifo: behaviour.queue.discipline == Discipline::Lifo,
+                discipline: behaviour.queue.discipline,
+                queue_patience: behaviour.queue.patience.as_ref().map(sampler),
                 service_time: sampler(&behaviour.service_time),
                 stages: Vec::new(),
                 errors: behaviour.errors.iter().map(|error| (error.status, error.share)).collect(),

@@ -53,6 +53,9 @@ impl Build<'_> {
                     let millionths = (factor * 1e6 + 0.5) as u64;
                     (workload, replicas, at, during, FaultEffect::Slow(millionths))
                 }
+                ModelFault::Freeze { workload, replicas, at, during } => {
+                    (workload, replicas, at, during, FaultEffect::Freeze)
+                }
                 ModelFault::Errors { workload, replicas, at, during, status, share } => {
                     (workload, replicas, at, during, FaultEffect::Errors { status: *status, share: *share })
                 }

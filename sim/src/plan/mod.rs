@@ -8,7 +8,7 @@ mod spec;
 
 use std::sync::Arc;
 
-use meshproof_model::Share;
+use meshproof_model::{Discipline, Share};
 use meshproof_proxy::{ClusterId, HostId, ListenerId, Table, config::Identity};
 
 use crate::{dist::Sampler, load::Spacing};
@@ -82,7 +82,9 @@ pub(crate) struct Workload {
     pub(crate) replicas: u32,
     pub(crate) concurrency: u32,
     pub(crate) queue_limit: u32,
-    pub(crate) is_lifo: bool,
+    pub(crate) discipline: Discipline,
+    /// How long a request waits in the queue before it leaves.
+    pub(crate) queue_patience: Option<Sampler>,
     pub(crate) service_time: Sampler,
     /// Stages of calls, as ranges of [`Plan::calls`].
     pub(crate) stages: Vec<std::ops::Range<u32>>,
@@ -273,6 +275,7 @@ pub(crate) enum FaultEffect {
     Crash,
     /// So many millionths of the usual time.
     Slow(u64),
+    Freeze,
     Errors {
         status: u16,
         share: Share,
