@@ -428,7 +428,9 @@ impl<T: Clone + Default> Series<T> {
         let size = kept.len().div_ceil(count.max(1)).max(1);
         kept.chunks(size).map(move |batch| {
             let mut sum = T::default();
-            batch.iter().for_each(|tally| sum.merge(tally));
+            for tally in batch {
+                sum.merge(tally);
+            }
             (sum, self.grid.width as f64 / 1e9 * batch.len() as f64)
         })
     }

@@ -320,8 +320,7 @@ impl Reporter<'_> {
             }
         }
         let runs = self.runs.len() as f64;
-        sum.iter_mut().for_each(|length| *length /= runs);
-        sum
+        sum.into_iter().map(|length| length / runs).collect()
     }
 
     /// How a service's queue changes over the second half of what is measured.

@@ -39,11 +39,12 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     }
     let base = args.input.read(std::slice::from_ref(&args.base))?;
     let mut head = args.input.read(std::slice::from_ref(args.head.as_ref().unwrap_or(&args.base)))?;
-    if !args.set.is_empty() {
-        head = head.with_values(&args.set, &args.input.options())?;
-    }
     super::refuse_faults(&base)?;
     super::refuse_faults(&head)?;
+    if !args.set.is_empty() {
+        head = head.with_values(&args.set, &args.input.options())?;
+        super::refuse_faults(&head)?;
+    }
     let (name, scenario) = head.scenario(&args.scenario).or_else(|_| base.scenario(&args.scenario))?;
     let mut options = args.run.options();
     options.name = name;

@@ -103,8 +103,7 @@ impl Engine<'_> {
             return false;
         }
         self.settle_shares(node);
-        loop {
-            let Some(at) = self.nodes[node as usize].sharing.take_done() else { break };
+        while let Some(at) = self.nodes[node as usize].sharing.take_done() {
             if let Some(visit) = self.visits.get_mut(at) {
                 visit.share = None;
             }

@@ -56,7 +56,7 @@ mod tests {
         let decay = |at: usize| 7.0 + libm::exp2(6.0 - (at / 5) as f64) + 0.5 * ((at / 5 % 2) as f64);
         assert_eq!(mser5(&(0..200).map(decay).collect::<Vec<_>>()), 40);
         // One that grows to the end is cut at the half, the most that is allowed.
-        assert_eq!(mser5(&(0..200).map(|at| at as f64).collect::<Vec<_>>()), 100);
+        assert_eq!(mser5(&(0..200).map(f64::from).collect::<Vec<_>>()), 100);
     }
 
     proptest! {
