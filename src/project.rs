@@ -134,7 +134,8 @@ impl Project {
         }
         let mut faults = texts.faults;
         let mut imported = import(&texts.sources, options);
-        if imported.objects == 0 && !imported.unreadable && imported.findings.is_empty() {
+        let has_dumps = !imported.mesh.envoy_dumps.is_empty();
+        if imported.objects == 0 && !has_dumps && !imported.unreadable && imported.findings.is_empty() {
             return Err(InputError::NoObjects { path: paths.join(" ") });
         }
         let settings = match texts.settings {

@@ -9,6 +9,7 @@ use meshproof_verifier::{Assumption, Intents, Limits, Proof, Report, VerifyOptio
 use crate::{Project, Settings, decide::Replays, suppression};
 
 mod order;
+mod variant;
 
 /// Which findings are wanted, beside what `meshproof.toml` says.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +79,9 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
     let mut findings = project.imported.findings.clone();
     if choice.any_order && choice.profile == Profile::Full {
         findings.extend(order::differences(project, &report, choice.threads)?);
+    }
+    if choice.profile == Profile::Full {
+        variant::judge(project, &mut report, choice.threads)?;
     }
     findings.append(&mut report.findings);
     let checks = &project.settings.checks;

@@ -93,6 +93,50 @@ fn k7_network_policies_are_facts_about_the_call() {
     assert_eq!(steps.last().unwrap()["because"]["location"]["line"], 1, "{steps:?}");
 }
 
+const DUMP: &str = r#"{"configs": [
+ {"@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump", "bootstrap": {"node": {"id": "sidecar~10.0.0.1~web-7c-x1.shop~shop.svc.cluster.local"}}},
+ {"@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump", "dynamic_active_clusters": [
+  {"cluster": {"name": "outbound|80||a.shop.svc.cluster.local", "connect_timeout": "3s", "lb_policy": "LEAST_REQUEST",
+   "circuit_breakers": {"thresholds": [{"max_retries": 7}]}}}]},
+ {"@type": "type.googleapis.com/envoy.admin.v3.RoutesConfigDump", "dynamic_route_configs": [
+  {"route_config": {"name": "9090", "virtual_hosts": [{"name": "other", "domains": ["*"], "routes": [
+   {"match": {"prefix": "/"}, "direct_response": {"status": 404}}]}]}},
+  {"route_config": {"name": "80", "virtual_hosts": [
+  {"name": "any", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 502}}]},
+  {"name": "a", "domains": ["a", "a.shop"], "routes": [
+   {"match": {"path": "/old"}, "redirect": {"path_redirect": "/new"}},
+   {"match": {"prefix": "/", "headers": [{"name": "x-user", "string_match": {"exact": "j"}}]}, "route": {"cluster": "outbound|80||a.shop.svc.cluster.local", "timeout": "2s",
+     "retry_policy": {"retry_on": "5xx", "num_retries": 4}}}]}]}}]}
+]}"#;
+
+#[test]
+fn a_dump_is_explained_by_itself() {
+    let path = scratch("explain-dump");
+    std::fs::write(path.join("dump.json"), DUMP).unwrap();
+    let path = path.to_str().unwrap();
+    let ask = |from: &str, to: &str, more: &[&str]| {
+        meshproof(&[&["explain", path, "--from", from, "--to", to, "--format", "json"], more].concat())
+    };
+    for from in ["shop/web", "web-7c-x1", "sidecar~10.0.0.1~web-7c-x1.shop~shop.svc.cluster.local"] {
+        let json = ask(from, "a:80", &["--request", "GET /x", "-H", "x-user=j"]).json();
+        let outbound = &json["outbound"];
+        assert_eq!(outbound["route[01].timeout"]["value"], "2s", "{from}");
+        assert_eq!(outbound["route[01].timeout"]["origin"]["location"]["line"], 13);
+        assert_eq!(outbound["route[01].retries.attempts"]["value"], 4);
+        let cluster = &outbound["cluster[outbound|80||a.shop.svc.cluster.local].maxRetries"];
+        assert_eq!((&cluster["value"], &cluster["origin"]["location"]["line"]), (&7.into(), &4.into()));
+        assert_eq!(json["decision"]["cluster"][0], "outbound|80||a.shop.svc.cluster.local");
+        assert_eq!(json["decision"]["steps"][0]["result"], "not taken: path /old");
+    }
+    let json = ask("shop/web", "a.shop", &["--request", "/x"]).json();
+    assert_eq!(
+        (&json["decision"]["outcome"], json["outbound"].as_object().unwrap().is_empty()),
+        (&"not-found".into(), false)
+    );
+    assert_eq!(ask("shop/web", "b:80", &["--request", "/x"]).json()["decision"]["outcome"], "direct", "the wildcard");
+    assert_eq!(ask("shop/api", "a:80", &[]).code, 2);
+}
+
 #[test]
 fn names_that_nobody_knows_are_told() {
     let path = folder("explain-names");

@@ -230,3 +230,33 @@ fn fits(root: &Value, schema: &Value, value: &Value, at: &str, faults: &mut Vec<
         }
     }
 }
+
+#[test]
+fn what_an_implementation_may_do_is_judged_at_both_ends() {
+    let pods = |name: &str, env: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{selector: {{matchLabels: {{app: {name}}}}}, template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{containers: [{{name: c, image: c, env: [{env}]}}]}}}}}}\n---\n\
+             apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80}}]}}\n---\n"
+        )
+    };
+    let input = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n---\n"
+        .to_owned()
+        + &pods("front", "{name: RATINGS_URL, value: 'http://ratings:80'}")
+        + &pods("ratings", "")
+        + "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: b, namespace: shop}\nspec: {hosts: [ratings], http: [{route: [{destination: {host: ratings}}], retries: {attempts: 2, retryOn: '5xx'}}]}\n---\n\
+           apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: shop}\nspec: {gatewayClassName: any, listeners: [{name: http, port: 80, protocol: HTTP}]}\n---\n\
+           apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a, namespace: shop}\nspec: {parentRefs: [{name: g}], rules: [{backendRefs: [{name: front, port: 80}]}]}\n";
+    let of = |implementation: &str| {
+        let json = verify(&["--gateway-impl", implementation], &input).json();
+        let found = json["findings"].as_array().unwrap().iter().filter(|finding| finding["code"] == "MP0401");
+        let messages: Vec<String> = found.map(|finding| finding["message"].as_str().unwrap().to_owned()).collect();
+        let proved = json["proofs"].as_array().unwrap().iter();
+        let proved =
+            proved.filter(|proof| proof["code"] == "MP0401" && proof["subject"] == "service shop/ratings").count();
+        (messages, proved)
+    };
+    assert_eq!(of("istio"), (Vec::new(), 1), "G-13");
+    let (messages, proved) = of("generic");
+    assert_eq!((messages.len(), proved), (1, 0), "G-13 {messages:?}");
+    assert!(messages[0].starts_with("where the implementation retries twice"), "{messages:?}");
+}

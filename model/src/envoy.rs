@@ -13,8 +13,19 @@ pub struct EnvoyDump {
     pub node: Option<Located<String>>,
     /// Its clusters, endpoints among them where the dump has them.
     pub clusters: Vec<Located<Cluster>>,
-    /// Its route configurations by name.
-    pub routes: Vec<(Located<String>, RouteConfiguration)>,
+    /// Its route configurations.
+    pub routes: Vec<DumpedRoutes>,
     /// Its listeners: name and `address:port`.
     pub listeners: Vec<(Located<String>, String)>,
+}
+
+/// A route configuration of a dump.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DumpedRoutes {
+    /// Its name, such as the port.
+    pub name: Located<String>,
+    /// What it says.
+    pub config: RouteConfiguration,
+    /// Where each route stands, counted over all virtual hosts.
+    pub places: Vec<Location>,
 }

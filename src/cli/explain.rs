@@ -12,7 +12,7 @@ use tabled::{
 use super::{Failure, InputArgs, print, refuse_faults};
 use crate::{
     decide::{Prepared, Request},
-    explain::{Call, Explanation, Leaf, explain},
+    explain::{Call, Explanation, Leaf, dump, explain},
     pages,
 };
 
@@ -21,7 +21,8 @@ pub(super) struct Args {
     /// A rule's code, such as MP0401; with --from and --to the files or folders with the mesh.
     #[arg(required_unless_present = "from")]
     subject: Vec<String>,
-    /// The client: a workload as `namespace/name`, or its name alone where there is one of it; `outside` for none.
+    /// The client: a workload as `namespace/name`, or its name alone where there is one of it; `outside` for none. The
+    /// pod of one of Envoy's dumps, where no workload has that name.
     #[arg(long, value_name = "WORKLOAD", requires = "to")]
     from: Option<String>,
     /// What it calls: `[namespace/]service[:port]`.
@@ -83,21 +84,32 @@ fn page(code: &str) -> Result<u8, Failure> {
 fn call(args: &Args, from: &str, to: &str) -> Result<u8, Failure> {
     let project = args.input.read(&args.subject)?;
     refuse_faults(&project)?;
+    let request = args.request.as_deref().map(|line| request(line, &args.headers)).transpose()?;
+    let dumped = dump::find(&project.imported.mesh, from);
+    if let Some(dump) = dumped.filter(|_| workload(&project.imported.mesh, from).is_err()) {
+        let (host, port) = to.rsplit_once(':').unwrap_or((to, "80"));
+        let port = port.parse().map_err(|_| Failure::Usage(format!("`{port}` is no port")))?;
+        let mesh = &project.imported.mesh;
+        let explained = dump::explain(mesh, &project.sources, dump, (host, port), request.as_ref());
+        return shown(args, &explained.map_err(Failure::Usage)?);
+    }
     let prepared = Prepared::new(&project.imported.mesh);
     let mesh = &prepared.mesh;
     let client = if from == "outside" { prepared.outside } else { workload(&project.imported.mesh, from)? };
     let namespace = mesh.workload(client).meta.namespace();
     let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
     let (service, port) = mesh.find_target(namespace, to).map_err(|error| Failure::Usage(error.to_string()))?;
-    let request = args.request.as_deref().map(|line| request(line, &args.headers)).transpose()?;
     let call = Call { from: client, to: service, port, request: request.as_ref() };
-    let explained = explain(&prepared, &project.sources, &call).map_err(Failure::Usage)?;
+    shown(args, &explain(&prepared, &project.sources, &call).map_err(Failure::Usage)?)
+}
+
+fn shown(args: &Args, explained: &Explanation) -> Result<u8, Failure> {
     match args.format {
         Format::Json => {
-            let json = serde_json::to_value(&explained).map_err(|error| Failure::Usage(error.to_string()))?;
+            let json = serde_json::to_value(explained).map_err(|error| Failure::Usage(error.to_string()))?;
             print(&format!("{json:#}\n"))
         }
-        Format::Table => print(&table(&explained)),
+        Format::Table => print(&table(explained)),
     }
 }
 

@@ -127,7 +127,12 @@ fn place_of(mesh: &Mesh, policy: &Policy) -> Option<Location> {
 }
 
 /// Each route of the virtual host up to the one that takes the request.
-fn routes(writer: &Writer<'_>, outbound: &Lowered, authority: &str, request: &Request) -> Result<Vec<Step>, String> {
+pub(super) fn routes(
+    writer: &Writer<'_>,
+    outbound: &Lowered,
+    authority: &str,
+    request: &Request,
+) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     for (listener, origin) in outbound.config.listeners.iter().zip(&outbound.provenance.listeners) {
         let mut number = 0;
@@ -135,7 +140,8 @@ fn routes(writer: &Writer<'_>, outbound: &Lowered, authority: &str, request: &Re
             let origins = &origin.routes[number..number + host.routes.len()];
             number += host.routes.len();
             let bare = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-            if !host.domains.iter().any(|domain| domain.eq_ignore_ascii_case(bare)) && origin.protocol.is_none() {
+            let is_meant = |domain: &String| domain == "*" || domain.eq_ignore_ascii_case(bare);
+            if !host.domains.iter().any(is_meant) && origin.protocol.is_none() {
                 continue;
             }
             for (route, origin) in host.routes.iter().zip(origins) {

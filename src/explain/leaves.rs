@@ -32,7 +32,13 @@ impl Writer<'_> {
         leaves
     }
 
-    fn route(&self, leaves: &mut BTreeMap<String, Leaf>, number: usize, route: &Route, origin: &RouteOrigin) {
+    pub(super) fn route(
+        &self,
+        leaves: &mut BTreeMap<String, Leaf>,
+        number: usize,
+        route: &Route,
+        origin: &RouteOrigin,
+    ) {
         let mut add = |name: &str, leaf: Leaf| leaves.insert(format!("route[{number:02}].{name}"), leaf);
         add("match", self.leaf(shown_match(route), &origin.route));
         add("object", self.leaf(of(origin.resource.as_ref(), origin.rule), &origin.route));
@@ -69,7 +75,7 @@ impl Writer<'_> {
         }
     }
 
-    fn cluster(&self, leaves: &mut BTreeMap<String, Leaf>, cluster: &Cluster, origin: &ClusterOrigin) {
+    pub(super) fn cluster(&self, leaves: &mut BTreeMap<String, Leaf>, cluster: &Cluster, origin: &ClusterOrigin) {
         let mut add = |name: &str, leaf: Leaf| leaves.insert(format!("cluster[{}].{name}", cluster.name), leaf);
         let none = Thresholds::default();
         let limits = cluster.thresholds.first().unwrap_or(&none);
@@ -81,7 +87,9 @@ impl Writer<'_> {
         let per_connection = count(cluster.max_requests_per_connection);
         add("maxRequestsPerConnection", self.leaf(per_connection, &origin.max_requests_per_connection));
         add("loadBalancer", self.leaf(balancer(&cluster.lb_policy), &origin.load_balancer));
-        add("endpoints", self.leaf(cluster.hosts.len(), &Origin::Default("K-1")));
+        // A cluster of no service is one of a proxy's own dump.
+        let endpoints = if origin.service.is_some() { Origin::Default("K-1") } else { origin.tls.clone() };
+        add("endpoints", self.leaf(cluster.hosts.len(), &endpoints));
         match &cluster.outlier_detection {
             None => add("outlierDetection", self.leaf("none", &origin.outlier_detection)),
             Some(outlier) => {

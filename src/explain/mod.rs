@@ -1,6 +1,7 @@
 //! The effective policy of a call, each value with the place that says it or the rule whose default it is.
 
 mod decision;
+pub mod dump;
 mod leaves;
 
 use std::collections::BTreeMap;

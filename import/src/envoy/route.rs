@@ -1,24 +1,30 @@
 //! Route configurations of a dump.
 
-use meshproof_model::{Located, Nanos, proxy::config};
+use meshproof_model::{Nanos, envoy::DumpedRoutes, proxy::config};
 
 use super::{count, duration};
 use crate::field::Field;
 
-/// Reads a route configuration and its name.
-pub(super) fn read(field: &Field<'_>) -> Option<(Located<String>, config::RouteConfiguration)> {
-    let host = |entry: Field<'_>| config::VirtualHost {
-        name: entry.text_at("name").unwrap_or_default(),
-        domains: entry.texts("domains").into_iter().map(|domain| domain.value).collect(),
-        routes: entry.list("routes").filter_map(|route| self::route(&route)).collect(),
-        ..config::VirtualHost::default()
+/// Reads a route configuration.
+pub(super) fn read(field: &Field<'_>) -> Option<DumpedRoutes> {
+    let mut places = Vec::new();
+    let host = |entry: Field<'_>| {
+        let read = |route: Field<'_>| Some((self::route(&route)?, route.at()));
+        let (routes, here): (Vec<_>, Vec<_>) = entry.list("routes").filter_map(read).unzip();
+        places.extend(here);
+        config::VirtualHost {
+            name: entry.text_at("name").unwrap_or_default(),
+            domains: entry.texts("domains").into_iter().map(|domain| domain.value).collect(),
+            routes,
+            ..config::VirtualHost::default()
+        }
     };
     let routes = config::RouteConfiguration {
         virtual_hosts: field.list("virtual_hosts").map(host).collect(),
         ignore_port_in_host_matching: field.bool_at("ignore_port_in_host_matching").unwrap_or(false),
         ..config::RouteConfiguration::default()
     };
-    Some((field.located_text("name")?, routes))
+    Some(DumpedRoutes { name: field.located_text("name")?, config: routes, places })
 }
 
 /// A route; one whose action is of another kind is left out, and stays among what was not read.

@@ -40,7 +40,8 @@ fn a_dump_is_read_into_the_proxys_words() {
         (Some(u32::MAX), Some(3))
     );
     assert_eq!(dump.listeners[0].1, "0.0.0.0:80");
-    let (name, routes) = &dump.routes[0];
+    let (name, routes) = (&dump.routes[0].name, &dump.routes[0].config);
+    assert_eq!(place(&dump.routes[0].places[1]).split(' ').next(), Some("13:5"));
     assert_eq!((name.value.as_str(), routes.virtual_hosts[0].routes.len()), ("80", 3));
     let first = &routes.virtual_hosts[0].routes[0];
     assert_eq!(first.matches.path, PathMatcher::PathSeparatedPrefix("/x".into()));

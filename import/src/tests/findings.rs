@@ -184,12 +184,35 @@ fn what_cannot_be_read_is_told_and_leaves_the_rest() {
 }
 
 #[test]
+fn dr18_what_admission_refuses_of_a_rule() {
+    let rule = |policy: &str| {
+        object("DestinationRule", &format!("{{host: a.shop.svc.cluster.local, trafficPolicy: {policy}}}"))
+    };
+    for (policy, expect) in [
+        ("{outlierDetection: {consecutiveLocalOriginFailures: 3}}", Some("splitExternalLocalOriginErrors: true")),
+        ("{outlierDetection: {consecutiveLocalOriginFailures: 3, splitExternalLocalOriginErrors: true}}", None),
+        ("{outlierDetection: {maxEjectionPercent: 101}}", Some("percentage")),
+        ("{}", Some("at least")),
+        ("{loadBalancer: {simple: RANDOM}}", None),
+    ] {
+        let found = findings(&read(&rule(policy)));
+        match expect {
+            Some(text) => assert!(found.iter().any(|finding| finding.contains(text)), "DR-18 {policy}: {found:?}"),
+            None => {
+                assert!(!found.iter().any(|finding| finding.contains("trafficPolicy")), "DR-18 {policy}: {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_key_written_twice_is_told() {
     let imported = read(&object("VirtualService", "{hosts: [a], hosts: [b]}"));
     assert_eq!(findings(&imported), ["MP0105 4:20 `hosts` is written twice in one object; the last one counts"]);
     assert_eq!(imported.mesh.virtual_services[0].hosts[0].value, "b");
 }
 
+/// GO-3: whatever renders manifests, its stream is read as it comes.
 #[test]
 fn lists_are_unrolled() {
     let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: a}\n  spec: {portz: []}\n\

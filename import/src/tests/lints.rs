@@ -98,6 +98,7 @@ fn destination_rules() {
         &policy("outlierDetection: {consecutiveErrors: 3}"),
         &[("MP0204", "consecutive5xxErrors")],
     );
+    // DR-13: gateway errors are 5xx errors too.
     let errors = |gateway: u32| policy(&format!("outlierDetection: {{consecutiveGatewayErrors: {gateway}}}"));
     check("DestinationRule", "shop", &errors(5), &[("MP0204", "below 5")]);
     check("DestinationRule", "shop", &errors(4), &[]);

@@ -4,6 +4,7 @@ mod analysis;
 mod canary;
 mod keda;
 mod rollout;
+mod variant;
 mod wave;
 
 pub use analysis::*;

@@ -66,8 +66,10 @@ pub enum Implementation {
     Linkerd,
     /// Envoy Gateway.
     EnvoyGateway,
-    /// Anyone: only what the API itself says.
+    /// Anyone: only what the API itself says. What it leaves open is nothing: no limit, no retries.
     Generic,
+    /// Anyone: what the API leaves open is as much as an implementation may do.
+    GenericMost,
 }
 
 impl Implementation {
@@ -77,7 +79,7 @@ impl Implementation {
             Self::Istio => "istio",
             Self::Linkerd => "linkerd",
             Self::EnvoyGateway => "envoy-gateway",
-            Self::Generic => "generic",
+            Self::Generic | Self::GenericMost => "generic",
         }
     }
 

@@ -100,6 +100,13 @@ pub struct HttpRoute {
 }
 
 impl HttpRoute {
+    /// Whether some rule leaves its limit or its retries to the implementation (`G-13`).
+    pub fn leaves_open(&self) -> bool {
+        self.rules.iter().any(|rule| rule.request_timeout.is_none() || rule.retry.is_none())
+    }
+}
+
+impl HttpRoute {
     /// Whether it is a GRPCRoute.
     pub fn is_grpc(&self) -> bool {
         self.meta.resource.kind == "GRPCRoute"

@@ -54,6 +54,14 @@ pub(super) fn of_route(own: Option<&Retries>, settings: &MeshConfig, hashes: boo
     Lowered { per_try_timeout: Origin::Default("RT-15"), ..Lowered::all(Some(policy), "RT-11") }
 }
 
+/// The most that an implementation may do by itself (`G-13`): two more tries after what may be retried safely, and
+/// after 503.
+pub(super) fn open(rule: &'static str, hashes: bool) -> Lowered {
+    let conditions = DEFAULT_ON.map(str::to_owned).to_vec();
+    let policy = RetryPolicy { num_retries: Some(2), retriable_status_codes: vec![503], ..base(conditions, !hashes) };
+    Lowered::all(Some(policy), rule)
+}
+
 /// The retries of a route of Gateway API (`G-7`): connections that fail, and the codes; twice where it does not say how
 /// often.
 pub(super) fn of_stanza(written: &Retry, per_try: Option<&Located<Nanos>>, hashes: bool) -> Lowered {

@@ -172,3 +172,45 @@ fn servers_of_one_port_are_told_apart_by_name() {
         assert_eq!(shown(sni, is_connection), expect, "GW-1 {case}");
     }
 }
+
+#[test]
+fn in2_traffic_out_through_a_gateway_needs_both_rules() {
+    let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: api, namespace: shop}\nspec: {hosts: [api.example], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}\n---\n";
+    let servers = "[{port: {number: 80, name: http, protocol: HTTP}, hosts: [api.example]}]";
+    let through = "{match: [{gateways: [mesh], port: 80}], route: [{destination: {host: istio-ingressgateway.istio-system.svc.cluster.local, port: {number: 80}}}]}";
+    let out = "{match: [{gateways: [istio-system/edge], port: 80}], route: [{destination: {host: api.example}}]}";
+    for (case, rules, of_client, of_gateway) in [
+        (
+            "both",
+            format!("{through}, {out}"),
+            Some("outbound|80||istio-ingressgateway.istio-system~"),
+            Some("outbound|80||api.example"),
+        ),
+        (
+            "only out of the gateway: clients go past it",
+            out.to_owned(),
+            Some("outbound|80||api.example"),
+            Some("outbound|80||api.example"),
+        ),
+        (
+            "only to the gateway: it answers 404",
+            through.to_owned(),
+            Some("outbound|80||istio-ingressgateway.istio-system~"),
+            None,
+        ),
+    ] {
+        let spec = format!("{{hosts: [api.example], gateways: [mesh, istio-system/edge], http: [{rules}]}}");
+        let manifests = format!("{entry}{}{}", gateway(servers), vs("shop", "egress", &spec));
+        let mesh = mesh(&manifests);
+        let first = |lowered: &Lowered, domain: &str| {
+            let hosts = lowered.config.listeners.iter().flat_map(|listener| &listener.route_config.virtual_hosts);
+            let mut own = hosts.filter(|host| host.domains.iter().any(|known| known == domain));
+            let route = own.find_map(|host| host.routes.first()).map(crate::fixture::show_route);
+            route.map(|route| route.split_whitespace().nth(3).unwrap().to_owned())
+        };
+        let client = crate::fixture::outbound(&mesh, "shop/web", "shop/api", 80);
+        assert_eq!(first(&client, "api.example").as_deref(), of_client, "IN-2 {case}");
+        let edge = checked(mesh.gateway(workload(&mesh, "istio-system/istio-ingressgateway")));
+        assert_eq!(first(&edge, "api.example").as_deref(), of_gateway, "IN-2 {case}");
+    }
+}

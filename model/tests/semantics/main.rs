@@ -8,6 +8,7 @@ mod aliases;
 mod authorization;
 mod calls;
 mod clusters;
+mod delivery;
 mod endpoints;
 mod fixture;
 mod gateway_api;

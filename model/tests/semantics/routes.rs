@@ -402,4 +402,7 @@ fn a_client_without_proxy_has_no_policy() {
     let rule = vs("r", "{hosts: [reviews], http: [{route: [{destination: {host: reviews}}], timeout: 1s}]}");
     let lowered = outbound(&mesh(&rule), "legacy/client", "shop/reviews", 9080);
     assert_eq!(routes(&lowered, "*"), [format!("prefix  -> {BARE} timeout=0s no-retries")]);
+    // What Kubernetes does: any pod, without limits, retries and mutual TLS.
+    let to = crate::fixture::cluster(&lowered, BARE);
+    assert_eq!((&to.lb_policy, to.tls.is_none()), (&meshproof_proxy::config::LbPolicy::Random, true), "K-9");
 }

@@ -55,13 +55,14 @@ impl Beyond<'_> {
             (_, Implementation::Linkerd) => retry::Lowered::none("G-7"),
             (Some(written), _) => retry::of_stanza(written, self.per_try, hashes),
             (None, Implementation::Istio) => retry::of_route(None, mesh, hashes),
+            (None, Implementation::GenericMost) => retry::open("G-13", hashes),
             (None, _) => retry::Lowered::none("G-13"),
         }
     }
 
     /// Whether the whole response has no limit where none is written; else it is Envoy's own, 15 s.
     pub(in crate::lower) fn is_unlimited(&self) -> bool {
-        self.implementation != Implementation::EnvoyGateway
+        !matches!(self.implementation, Implementation::EnvoyGateway | Implementation::GenericMost)
     }
 
     /// Whether Istio carries it out.
