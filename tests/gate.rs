@@ -99,11 +99,7 @@ fn a_baseline_keeps_old_findings_quiet_and_no_others() {
 
 #[test]
 fn an_expired_suppression_shows() {
-    let with = |until: &str| {
-        let comment = format!("{BAD} # meshproof: ignore MP0202 until={until} reason=\"v2 comes next week\"");
-        let code = code_of_missing_subset();
-        comment.replace("MP0202", &code)
-    };
+    let with = |until: &str| format!("{BAD} # meshproof: ignore MP0202 until={until} reason=\"v2 comes next week\"");
     let covered = repository("gate-suppressed", &[(GOOD, &with("2999-01-01"))]);
     let (code, out) = gate(&covered, &[]);
     assert_eq!(code, 0, "{out}");
@@ -113,14 +109,6 @@ fn an_expired_suppression_shows() {
     let (code, out) = gate(&expired, &[]);
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("MP0191"), "{out}");
-}
-
-/// The rule of a route to a subset that does not exist, as the report names it.
-fn code_of_missing_subset() -> String {
-    let folder = repository("gate-code", &[(GOOD, BAD)]);
-    gate(&folder, &[]);
-    let result = results(&folder).into_iter().find(|result| result["level"] == "error").unwrap();
-    result["ruleId"].as_str().unwrap().to_owned()
 }
 
 /// The lines below a key, as deep as they are indented more than it.

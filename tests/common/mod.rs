@@ -74,7 +74,8 @@ pub fn copy_of(topology: &str, name: &str, changes: &[(&str, &str, &str)]) -> Pa
     target
 }
 
-fn copy(from: &Path, to: &Path) {
+/// A folder with everything in it.
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
