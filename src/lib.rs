@@ -8,6 +8,7 @@ pub mod baseline;
 pub mod cases;
 pub mod cli;
 pub mod decide;
+pub mod difference;
 pub mod explain;
 mod fingerprint;
 #[cfg(feature = "lsp")]

@@ -1,8 +1,10 @@
 //! From a project to findings and proofs: the importer's, the verifier's, each violation replayed.
 
+use std::collections::BTreeMap;
+
 use meshproof_import::Profile;
 use meshproof_model::{
-    Bounds, Expectation, Finding, FindingVerdict, Mesh, Severity, Subject, UNKNOWN_FIELD, UNMODELLED,
+    Bounds, Expectation, Finding, FindingVerdict, Load, Mesh, Phase, Severity, Subject, UNKNOWN_FIELD, UNMODELLED,
 };
 use meshproof_verifier::{Assumption, Intents, Limits, Proof, Report, VerifyOptions};
 
@@ -71,7 +73,10 @@ pub enum InternalError {
 pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalError> {
     let mut report = match choice.profile {
         Profile::Full => {
-            prove_with(&project.imported.mesh, &project.settings, choice.threads, Intents::read(&project.sources))?
+            let mut options = options(&project.settings, choice.threads);
+            options.intents = Intents::read(&project.sources);
+            options.demand = demand(project);
+            prove_with(&project.imported.mesh, &options)?
         }
         // Istio's analysis proves nothing.
         Profile::IstioAnalyze => Report::default(),
@@ -121,13 +126,30 @@ pub fn proved_bounds(project: &Project, threads: usize) -> Result<Bounds, Intern
 }
 
 fn prove(mesh: &Mesh, settings: &Settings, threads: usize) -> Result<Report, InternalError> {
-    prove_with(mesh, settings, threads, Intents::default())
+    prove_with(mesh, &options(settings, threads))
 }
 
-fn prove_with(mesh: &Mesh, settings: &Settings, threads: usize, intents: Intents) -> Result<Report, InternalError> {
+fn options(settings: &Settings, threads: usize) -> VerifyOptions {
     let limits = Limits { retry_amplification: settings.limits.retry_amplification };
-    let options = VerifyOptions { limits, threads, intents, ..VerifyOptions::default() };
-    let report = meshproof_verifier::verify(mesh, &options);
+    VerifyOptions { limits, threads, ..VerifyOptions::default() }
+}
+
+/// The highest rate at which each client sends requests in any scenario, in thousandths of a request per second.
+fn demand(project: &Project) -> BTreeMap<String, u64> {
+    let mut highest = BTreeMap::new();
+    for load in project.scenarios.iter().flat_map(|(_, scenario)| &scenario.load) {
+        let Load::Open { client, rate, .. } = load else { continue };
+        let rates = rate.iter().map(|phase| match phase {
+            Phase::Hold { rate, .. } | Phase::Ramp { to: rate, .. } => rate.milli(),
+        });
+        let most = highest.entry(client.clone()).or_insert(0);
+        *most = rates.fold(*most, u64::max);
+    }
+    highest
+}
+
+fn prove_with(mesh: &Mesh, options: &VerifyOptions) -> Result<Report, InternalError> {
+    let report = meshproof_verifier::verify(mesh, options);
     if report.disagreements.is_empty() { Ok(report) } else { Err(InternalError::EnginesDisagree(report.disagreements)) }
 }
 

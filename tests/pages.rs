@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Answer, meshproof, meshproof_with_input, scratch};
+use common::{judged, meshproof};
 use meshproof::pages::page;
 use meshproof_model::RULES;
 
@@ -31,24 +31,6 @@ fn both_examples_of_each_rule_are_what_they_are_said_to_be() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
-}
-
-/// Manifests come from standard input; with other files beside them, all stand in a folder.
-fn judged(args: &[&str], input: &str) -> Answer {
-    let mut parts = input.split("# file: ");
-    let manifests = parts.next().unwrap();
-    let files: Vec<(&str, &str)> = parts.map(|part| part.split_once('\n').unwrap()).collect();
-    if files.is_empty() {
-        return meshproof_with_input(args, input);
-    }
-    let folder = scratch("pages");
-    std::fs::write(folder.join("mesh.yaml"), manifests).unwrap();
-    for (name, text) in files {
-        std::fs::write(folder.join(name), text).unwrap();
-    }
-    let path = folder.display().to_string();
-    let args: Vec<&str> = args.iter().map(|arg| if *arg == "-" { path.as_str() } else { arg }).collect();
-    meshproof(&args)
 }
 
 #[test]

@@ -219,9 +219,15 @@ rules! {
     DEAD_RETRIES = "MP0403" "dead-retries" Warning None,
         "retries that can never start, because the route's timeout is over first",
         "the route is less reliable than its retries suggest";
+    UNRETRIED_TIMEOUT = "MP0404" "unretried-timeout" Warning None,
+        "a limit on each try whose expiry the route's conditions do not retry",
+        "the limit ends the whole call, and its retries never act on what is slow";
     OUTLIER_INERT = "MP0501" "outlier-inert" Warning None,
         "outlier detection that can never eject a host",
         "a failing host keeps its share of the requests";
+    BREAKER_BEYOND_CAPACITY = "MP0502" "breaker-beyond-capacity" Warning None,
+        "limits of proxies that together let more requests through than the pods work on",
+        "the breaker stays closed while the pods are overloaded";
     PLAINTEXT_PATH = "MP0601" "plaintext-path" Error None,
         "a link that works without encryption",
         "anyone on the network can read and forge what it carries";
@@ -246,6 +252,12 @@ rules! {
     LOOSE_NETWORK_POLICY = "MP0608" "loose-network-policy" Warning None,
         "a NetworkPolicy that allows either of two selectors where both are probably meant",
         "every pod of the namespaces that it names may connect";
+    IDENTITY_IN_PLAINTEXT = "MP0609" "identity-in-plaintext" Warning None,
+        "a policy that asks who calls, on ports that take plaintext",
+        "a peer that speaks plaintext shows no identity: it is refused by mistake, or passes by a rule that denies";
+    DEAD_AUTHORIZATION = "MP0610" "dead-authorization" Warning None,
+        "a rule of an AuthorizationPolicy that no request can match",
+        "whoever wrote it believes that it allows or denies something";
     ABRUPT_STOP = "MP0701" "abrupt-stop" Info None,
         "pods that stop without waiting until their callers know",
         "requests that are still sent to them find the connection refused";

@@ -3,6 +3,7 @@
 mod compare;
 mod conformance;
 mod decide;
+mod diff;
 mod doctor;
 mod explain;
 #[cfg(feature = "lsp")]
@@ -53,6 +54,8 @@ enum Command {
     Compare(compare::Args),
     /// Run the tests of a mesh: `*.test.ron`.
     Test(test::Args),
+    /// Print what changes from one mesh to another: access, routes, policies, findings.
+    Diff(diff::Args),
     /// Print the effective policy of a call, or a rule's page.
     Explain(explain::Args),
     /// Answer questions to the effective policy: JSON lines in, JSON lines out.
@@ -115,6 +118,11 @@ impl InputArgs {
         let here = [".".to_owned()];
         let options = ImportOptions { profile, ..self.options() };
         Project::read(if paths.is_empty() { &here } else { paths }, &options)
+    }
+
+    /// A folder as it was at a revision.
+    fn read_revision(&self, folder: &str, revision: &str) -> Result<Project, InputError> {
+        Project::read(&[format!("git:{revision}:{folder}")], &self.options())
     }
 }
 
@@ -189,6 +197,7 @@ fn answer(command: Command) -> Result<u8, Failure> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Decide(args) => decide::run(&args),
         Command::Conformance(command) => conformance::run(&command),

@@ -9,6 +9,7 @@ use super::{BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIO
 use crate::{
     Choice, Project,
     baseline::{self, Baseline},
+    difference::without,
     report::{Format, Verdict, Verification, render, witness_names},
     verify,
 };
@@ -47,6 +48,9 @@ pub(super) struct Args {
     /// Write all findings into this file, for `--baseline`.
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<String>,
+    /// Only findings that were not there at this revision count: `git:REV`, of a single folder.
+    #[arg(long, value_name = "git:REV", conflicts_with = "baseline")]
+    since: Option<String>,
     /// Write the scenario that replays each violation into this folder.
     #[arg(long, value_name = "DIR")]
     witnesses: Option<String>,
@@ -140,7 +144,13 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         Some(path) => Some(Baseline::read(path).map_err(|error| Failure::Usage(error.to_string()))?),
         None => None,
     };
-    let in_baseline = known.map(|known| known.leave_out(&mut verified.findings));
+    let mut in_baseline = known.map(|known| known.leave_out(&mut verified.findings));
+    if let Some(since) = &args.since {
+        let before = verify(&revision(args, since)?, &choice)?.findings;
+        let total = verified.findings.len();
+        verified.findings = without(verified.findings, &before);
+        in_baseline = Some(total - verified.findings.len());
+    }
     let verification = Verification {
         sources: &project.sources,
         mesh: &project.imported.mesh,
@@ -167,6 +177,19 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         }
     }
     Ok(code)
+}
+
+/// The folder that is judged, as it was.
+fn revision(args: &Args, since: &str) -> Result<Project, Failure> {
+    let Some(revision) = since.strip_prefix("git:") else {
+        return Err(Failure::Usage(format!("`--since` is a revision such as `git:main`, and not `{since}`")));
+    };
+    let folder = match args.paths.as_slice() {
+        [] => ".",
+        [one] if one != "-" => one,
+        _ => return Err(Failure::Usage("`--since` needs a single folder".to_owned())),
+    };
+    Ok(args.input.read_revision(folder, revision)?)
 }
 
 /// Whether some rule's code begins so.

@@ -94,6 +94,26 @@ pub fn explain(prepared: &Prepared, sources: &Sources, call: &Call<'_>) -> Resul
     })
 }
 
+/// What a client's proxy does for a call, leaf by leaf.
+pub(crate) fn leaves_of_call(
+    mesh: &Mesh,
+    lowering: &Lowering<'_>,
+    sources: &Sources,
+    (from, to, port): (WorkloadId, ServiceId, u16),
+) -> BTreeMap<String, Leaf> {
+    Writer { mesh, sources }.outbound(&lowering.outbound(from, 0, &[(to, port)]))
+}
+
+/// What a gateway does, leaf by leaf.
+pub(crate) fn leaves_of_gateway(
+    mesh: &Mesh,
+    lowering: &Lowering<'_>,
+    sources: &Sources,
+    gateway: WorkloadId,
+) -> BTreeMap<String, Leaf> {
+    Writer { mesh, sources }.outbound(&lowering.gateway(gateway, 0))
+}
+
 /// The pods' ports behind the clusters of a client, each workload once.
 fn servers(outbound: &Lowered) -> Vec<(WorkloadId, u16)> {
     let mut servers: Vec<(WorkloadId, u16)> = outbound

@@ -68,7 +68,7 @@ pub fn witness_names(findings: &[Finding]) -> Vec<Option<String>> {
     findings.iter().map(name).collect()
 }
 
-fn one(sources: &Sources, finding: &Finding, witness_name: Option<&str>) -> Json {
+pub(super) fn one(sources: &Sources, finding: &Finding, witness_name: Option<&str>) -> Json {
     let mut out = json!({
         "code": finding.rule.code,
         "rule": finding.rule.name,

@@ -1,6 +1,7 @@
 //! Results as text: one file for each format, each a pure function of the result.
 
 mod concise;
+mod difference;
 mod full;
 mod github;
 mod gitlab;
@@ -13,6 +14,7 @@ mod sarif;
 mod simulation;
 mod table;
 
+pub use difference::{difference_json, difference_text};
 pub use full::severity;
 pub(crate) use json::location;
 pub use json::witness_names;

@@ -53,6 +53,24 @@ pub fn meshproof_with_input(args: &[&str], input: &str) -> Answer {
     }
 }
 
+/// Manifests come from standard input; with other files beside them, all stand in a folder.
+pub fn judged(args: &[&str], input: &str) -> Answer {
+    let mut parts = input.split("# file: ");
+    let manifests = parts.next().unwrap();
+    let files: Vec<(&str, &str)> = parts.map(|part| part.split_once('\n').unwrap()).collect();
+    if files.is_empty() {
+        return meshproof_with_input(args, input);
+    }
+    let folder = scratch(&format!("judged-{:?}", std::thread::current().id()));
+    fs::write(folder.join("mesh.yaml"), manifests).unwrap();
+    for (name, text) in files {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    let path = folder.display().to_string();
+    let args: Vec<&str> = args.iter().map(|arg| if *arg == "-" { path.as_str() } else { arg }).collect();
+    meshproof(&args)
+}
+
 /// A folder of this test alone, emptied.
 pub fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

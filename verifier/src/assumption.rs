@@ -36,4 +36,6 @@ assumptions! {
         mesh; network policies are not counted as protection.";
     APPLIED = "A10" "All objects that were read are applied, and every proxy has received them.";
     NO_CLIENT_RETRIES = "A11" "Applications do not retry on their own beyond what mesh.ron says.";
+    READY = "A12" "Proxies know which pods are gone, and send no request there; a handler that works for others is not \
+        slower than without the failure.";
 }

@@ -99,7 +99,7 @@ impl Extraction<'_> {
                     }];
                     direct(arms)
                 });
-                let call = Call { times: 1, own_tries: 1, inferred: true, ways: ways.collect() };
+                let call = Call { times: 1, own_tries: 1, inferred: true, optional: false, ways: ways.collect() };
                 ("entry".to_owned(), NodeKind::Entry, vec![vec![call]])
             }
             Entry::Service(service) => {
@@ -111,7 +111,8 @@ impl Extraction<'_> {
                     ..KnownRequest::default()
                 };
                 let arm = self.service_arm(service, port, &request);
-                let call = Call { times: 1, own_tries: 1, inferred: true, ways: vec![direct(vec![arm])] };
+                let call =
+                    Call { times: 1, own_tries: 1, inferred: true, optional: false, ways: vec![direct(vec![arm])] };
                 ("entry".to_owned(), NodeKind::Entry, vec![vec![call]])
             }
         };
@@ -149,7 +150,7 @@ impl Extraction<'_> {
                             headers: call.headers.clone(),
                         };
                         let ways = self.ways(lowered.as_ref(), call.to, call.port, &request);
-                        Call { times: call.times.into(), own_tries, inferred, ways }
+                        Call { times: call.times.into(), own_tries, inferred, optional: call.optional, ways }
                     })
                     .collect()
             })
@@ -290,7 +291,8 @@ impl Extraction<'_> {
         let lowered = self.gateway(workload);
         let listener = lowered.provenance.listeners.iter().position(|listener| listener.port == port);
         let ways = listener.map_or_else(Vec::new, |listener| self.listener_ways(&lowered, listener, request));
-        self.graph.nodes[node].stages = vec![vec![Call { times: 1, own_tries: 1, inferred: request.open, ways }]];
+        self.graph.nodes[node].stages =
+            vec![vec![Call { times: 1, own_tries: 1, inferred: request.open, optional: false, ways }]];
         node
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Call {
     pub own_tries: u64,
     /// Whether it was inferred, with its stage.
     pub inferred: bool,
+    /// Whether the caller succeeds without it.
+    pub optional: bool,
     /// The routes that it can take; a request takes one of them.
     pub ways: Vec<Way>,
 }

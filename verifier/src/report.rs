@@ -20,12 +20,21 @@ pub struct VerifyOptions {
     pub select: Option<Vec<String>>,
     /// Users' own properties.
     pub intents: Intents,
+    /// Requests per second of each client at the most, in thousandths, as scenarios say.
+    pub demand: BTreeMap<String, u64>,
 }
 
 impl Default for VerifyOptions {
     /// Every rule, the default limits, 10 million steps.
     fn default() -> Self {
-        Self { limits: Limits::default(), rlimit: 10_000_000, threads: 0, select: None, intents: Intents::default() }
+        Self {
+            limits: Limits::default(),
+            rlimit: 10_000_000,
+            threads: 0,
+            select: None,
+            intents: Intents::default(),
+            demand: BTreeMap::new(),
+        }
     }
 }
 

@@ -156,7 +156,10 @@ const fn form(attribute: &Attribute) -> Option<&'static str> {
 pub(crate) fn find_several(attribute: &Attribute, literals: &[Literal<'_>]) -> Result<Vec<String>, Found> {
     let refused: Vec<Literal<'_>> = literals.iter().filter(|literal| !literal.is_wanted).copied().collect();
     let mut values: Vec<String> = Vec::new();
-    for wanted in literals.iter().filter(|literal| literal.is_wanted) {
+    // That there is some value is asked last: any that is there will do.
+    let (any, certain): (Vec<&Literal<'_>>, Vec<&Literal<'_>>) =
+        literals.iter().filter(|literal| literal.is_wanted).partition(|literal| *literal.pattern == Pattern::Present);
+    for wanted in certain.into_iter().chain(any) {
         if values.iter().any(|value| wanted.holds(value) == Some(true)) {
             continue;
         }

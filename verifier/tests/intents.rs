@@ -168,3 +168,95 @@ fn rule_may_hold_of_some() {
     assert!(found.contains("does not hold of call default/a -> default/b"), "{found}");
     assert!(shown(&shop(), "", never).starts_with("holds"));
 }
+
+/// A front that calls `width` services of a first layer, each of which calls two of the next, and so on.
+fn layers(width: usize, depth: usize) -> String {
+    let mut yaml = namespace(true);
+    let name = |layer: usize, number: usize| format!("s{layer}x{number}");
+    let first: Vec<String> = (0..width).map(|number| name(0, number)).collect();
+    yaml += &service("front", "http", 2, &first.iter().map(String::as_str).collect::<Vec<_>>());
+    for layer in 0..depth {
+        for number in 0..width {
+            let next = [name(layer + 1, number), name(layer + 1, (number + 1) % width)];
+            let calls: Vec<&str> = next.iter().map(String::as_str).filter(|_| layer + 1 < depth).collect();
+            yaml += &service(&name(layer, number), "http", 2, &calls);
+        }
+    }
+    yaml
+}
+
+#[test]
+fn two_failures_of_sixty_four_services_are_gone_through() {
+    let optional = "Mesh(version: 1, clients: {\"user\": (from: Workload(\"default/front\"), to: \"front:80\", requests: [(name: \"x\")])}, \
+        workloads: {\"default/front\": (calls: [[(to: \"s0x0:80\", optional: true), (to: \"s0x1:80\", optional: true)]])})";
+    let started = std::time::Instant::now();
+    let (_, report) = judge(
+        &layers(9, 7),
+        optional,
+        "assert \"front stays\": for all f in failures up to 2 services: for all s in {s6x8}: then up(s, f);",
+    );
+    // Nobody calls on; only the service itself is a cut, and every pair with it is no smallest one.
+    let cuts: Vec<&str> = report.findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(cuts.len(), 1, "{cuts:?}");
+    assert!(cuts[0].contains("the failure of service `default/s6x8`"), "{cuts:?}");
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    let (_, report) = judge(
+        &layers(9, 7),
+        optional,
+        "assert \"front\": for all f in failures up to 2 services: for all s in {front}: then up(s, f);",
+    );
+    assert_eq!(report.findings.len(), 1, "only its own failure: its calls are optional");
+    let (_, report) = judge(
+        &layers(9, 7),
+        "",
+        "assert \"front\": for all f in failures up to 1 services: for all s in {front}: then up(s, f);",
+    );
+    assert_eq!(report.findings.len(), 64, "everything is needed");
+}
+
+#[test]
+fn zones_and_pods_fail_and_what_is_left_must_carry_the_load() {
+    let behaviour = "Mesh(version: 1, placement: (zones: [\"a\", \"b\"]), \
+        clients: {\"user\": (from: Outside, to: \"default/a:80\", requests: [(name: \"x\")])}, \
+        workloads: {\"default/a\": (calls: [[(to: \"b:80\")]]), \"default/b\": (concurrency: 10, service_time: Constant(\"100ms\"))})";
+    let one = shop().replace("metadata: {name: b}\nspec:\n  replicas: 2", "metadata: {name: b}\nspec:\n  replicas: 1");
+    let zones = "assert \"zone loss\": for all f in failures up to 1 zones: for all s in {a, b}: then up(s, f);";
+    assert!(shown(&shop(), behaviour, zones).starts_with("holds"));
+    let found = shown(&one, behaviour, zones);
+    let broken: Vec<&str> = found.lines().filter(|line| line.starts_with("MP1001")).collect();
+    assert!(broken.len() == 2 && broken.iter().all(|line| line.contains("the failure of zone `a`")), "{found}");
+    let pods = "assert \"pods\": for all f in failures up to 1 pods and 1 zones: then up_b;"
+        .replace("then up_b", "for all s in {b}: then up(s, f)");
+    let found = shown(&shop(), behaviour, &pods);
+    assert!(
+        found.contains("the failure of zone `a` and a pod of `default/b`")
+            || found.contains("a pod of `default/b` and zone `a`"),
+        "{found}"
+    );
+
+    let (mut sources, mesh) = common::mesh(&shop(), behaviour);
+    sources.add(
+        "shop.intent",
+        "assert \"carry\": for all f in failures up to 1 zones: for all s in {b}: then load(s, f) <= capacity(s, f);",
+    );
+    let demand = |milli: u64| {
+        let options = VerifyOptions {
+            intents: Intents::read(&sources),
+            select: Some(vec!["MP1001".to_owned()]),
+            demand: [("user".to_owned(), milli)].into(),
+            ..VerifyOptions::default()
+        };
+        verify(&mesh, &options)
+    };
+    // Two pods answer 200 a second, one 100.
+    assert_eq!((demand(100_000).findings.len(), demand(100_000).proofs.len()), (0, 1));
+    let over = demand(100_001);
+    assert_eq!(over.findings.len(), 2, "either zone");
+    assert!(
+        over.findings[0].message.contains("`load(s, f)` is 100.001rps, `capacity(s, f)` is 100rps"),
+        "{}",
+        over.findings[0].message
+    );
+    let unknown = demand(0);
+    assert_eq!(unknown.findings.len(), 0);
+}

@@ -154,7 +154,7 @@ fn each_rule_is_broken_by_its_mistake() {
         (services(mail, "metadata: {labels: {app: mail, sidecar.istio.io/inject: \"false\"}}"), SECURITY.to_owned(), "injection is on"),
         (services("ports: [{name: http, port: 80, targetPort: 8080}]", "ports: [{name: web, port: 80, targetPort: 8080}]"), SECURITY.to_owned(), "ports say what they speak"),
         (services("hosts: [shop.example.com]\n  gateways", "hosts: [\"*.example.com\"]\n  gateways"), SECURITY.to_owned(), "no wildcard hosts"),
-        (services("  exportTo: [\".\"]\n", ""), SECURITY.to_owned(), "nothing is exported to everybody"),
+        (services("  exportTo: [\".\", istio-system]\n", ""), SECURITY.to_owned(), "nothing is exported to everybody"),
         (services("      serviceAccountName: mail\n", ""), SECURITY.to_owned(), "own accounts"),
         (services("metadata: {name: mail, namespace: shop}\nspec:\n  replicas: 2", "metadata: {name: mail, namespace: shop}\nspec:\n  replicas: 1"), SECURITY.to_owned(), "at least two pods"),
         (

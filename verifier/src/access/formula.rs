@@ -125,6 +125,11 @@ pub(crate) fn rule_matches(policy: &meshproof_proxy::config::RbacPolicy, seen: S
     Reading { seen, atoms, tokens: true }.policy(policy)
 }
 
+/// A condition on a header or pseudo-header.
+pub(crate) fn header(matcher: &HeaderMatcher, atoms: &mut Atoms) -> Bool {
+    Reading { seen: Seen { peer: &Peer::Plaintext, port: 0 }, atoms, tokens: false }.header(matcher)
+}
+
 struct Reading<'a> {
     seen: Seen<'a>,
     atoms: &'a mut Atoms,
@@ -293,7 +298,7 @@ pub(crate) fn string(matcher: &StringMatcher) -> Pattern {
 }
 
 /// Istio's templates (`AZ-5`): `{*}` is one segment, `{**}` any rest.
-fn template_pattern(template: &str) -> Option<String> {
+pub(crate) fn template_pattern(template: &str) -> Option<String> {
     const SEGMENT: &str = r"[a-zA-Z0-9\-._~%!$&'()+,;:@=]+";
     const REST: &str = r"[a-zA-Z0-9\-._~%!$&'()+,;:@=/]*";
     let mut out = String::new();

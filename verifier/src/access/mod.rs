@@ -6,6 +6,7 @@
 //! which of them can go together is decided by values that are found ([`search`]). **Checked by** Z3 where a verdict
 //! rests on there being none ([`Recheck`]).
 
+mod example;
 mod formula;
 pub(crate) mod matrix;
 mod network;
@@ -18,9 +19,12 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use meshproof_model::{Lowered, Lowering, Mesh, ProxyMode, ServiceId, Transport, WorkloadId};
 
-pub(crate) use formula::{Atoms, Decision, Peer, Seen, decision, refuses_by_default, rule_matches};
+pub(crate) use example::{deciding_lines, holds, request_example, request_line};
+pub(crate) use formula::{
+    Atoms, Decision, Peer, Seen, decision, header, refuses_by_default, rule_matches, string, template_pattern,
+};
 pub(crate) use recheck::{Recheck, recheck};
-pub(crate) use search::{Fields, Outcome, search};
+pub(crate) use search::{Fields, Outcome, constant, search};
 
 use crate::property::mtls::{
     Facts, Outcome as Link,

@@ -1,6 +1,9 @@
 //! Z3's word on a formula of which no request was found.
 
-use super::{formula::Atoms, search::conflict};
+use super::{
+    formula::Atoms,
+    search::{conflict, constant},
+};
 use crate::{
     patterns::{Attribute, Patterns},
     term::Bool,
@@ -25,6 +28,11 @@ pub(crate) enum Recheck {
 /// is no request, because more than two patterns of a field have no common value, it gets that as a clause and is asked
 /// again.
 pub(crate) fn recheck(formula: &Bool, atoms: &Atoms, rlimit: u32) -> Recheck {
+    match constant(formula) {
+        Some(false) => return Recheck::None,
+        Some(true) => return Recheck::Some,
+        None => {}
+    }
     let mut patterns = Patterns::default();
     for (attribute, pattern) in atoms.list() {
         // In their order, so that both count them alike.

@@ -44,6 +44,14 @@ pub(crate) fn search(formula: &Bool, atoms: &Atoms) -> Outcome {
     }
 }
 
+/// Whether a formula holds of every request or of none, where that can be seen without a search.
+pub(crate) fn constant(formula: &Bool) -> Option<bool> {
+    match simplified(&negated_inside(formula, false), &[]) {
+        Bool::Const(value) => Some(value),
+        _ => None,
+    }
+}
+
 struct Search<'a> {
     atoms: &'a [(Attribute, Pattern)],
     steps: usize,

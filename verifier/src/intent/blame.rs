@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use meshproof_model::{Expectation, Location, RequestExample, Value, Witness, WitnessKind};
+use meshproof_model::{Location, Value, Witness, WitnessKind};
 
 use super::{
     ast::{Assertion, Goal, Pred, Term},
@@ -12,12 +12,11 @@ use super::{
     world::Env,
 };
 use crate::{
-    access::{Client, Fields, Peer, Seen, rule_matches},
+    access::{Client, deciding_lines, request_example, request_line},
     assumption::{
         APPLIED, CALLS_COMPLETE, CALLS_INFERRED, HTTP_WITHOUT_GRPC_STATUS, INJECTED, NO_CLIENT_RETRIES, NO_HEDGING,
-        NO_PATCHES, NO_WAITING, OWN_TIME, REACHABLE,
+        NO_PATCHES, NO_WAITING, OWN_TIME, REACHABLE, READY,
     },
-    patterns::{Attribute, address},
     property::listed,
 };
 
@@ -44,6 +43,7 @@ impl Blame {
             None => {}
             Some(Element::Request(_, server)) => blame.requests(judged, group, server),
             Some(element) => {
+                blame.witness = failures_of(judged, first);
                 let mut of: Vec<String> = first.env.elements().map(|(_, element)| world.shown(element)).collect();
                 of.dedup();
                 blame.message = format!(" of {}", listed(&of));
@@ -110,8 +110,8 @@ impl Blame {
         let (Some(client), Some(fields)) = (client(counter), counter.fields.as_ref()) else { return };
         // Writing to a string does not fail.
         let _ = write!(self.message, ", such as `{}`", request_line(fields));
-        self.places.extend(deciding_lines(judged, client, number, fields));
-        let (example, expectation) = example(judged, client, number, fields);
+        self.places.extend(deciding_lines(&world.access, client, number, fields));
+        let (example, expectation) = request_example(&world.access, client, number, fields);
         let path = vec![
             match client {
                 Client::Workload(id) => world.mesh.workload(id).full_name(),
@@ -131,131 +131,23 @@ impl Blame {
     }
 }
 
-/// A request as a person writes it.
-pub(super) fn request_line(fields: &Fields) -> String {
-    let first = |attribute: &Attribute, default: &str| {
-        fields.get(attribute).and_then(|values| values.first()).cloned().unwrap_or_else(|| default.to_owned())
-    };
-    let mut line = format!("{} {}", first(&Attribute::Method, "GET"), first(&Attribute::Path, "/"));
-    for (attribute, values) in fields {
-        let what = match attribute {
-            Attribute::Authority => "host:".to_owned(),
-            Attribute::HeaderLine(name) => format!("{name}:"),
-            Attribute::Claim(name) => format!("claim {name}:"),
-            Attribute::ServerName => "SNI:".to_owned(),
-            Attribute::Identity => "as".to_owned(),
-            Attribute::PeerAddress => "from".to_owned(),
-            Attribute::ClientAddress => "for".to_owned(),
-            _ => continue,
-        };
-        let shown: Vec<String> = values
-            .iter()
-            .map(|value| match attribute {
-                attribute if attribute.is_address() => {
-                    address(value).map_or_else(|| value.clone(), |address| address.to_string())
-                }
-                _ => value.clone(),
-            })
-            .collect();
-        let _ = write!(line, " {what} {}", shown.join(", "));
-    }
-    line
-}
-
-/// The request as data, and what its replay must show: whether it is allowed, where the decision is a proxy's alone.
-fn example(
-    judged: &Judged<'_, '_>,
-    client: Client,
-    number: usize,
-    fields: &Fields,
-) -> (RequestExample, Option<Expectation>) {
-    let world = judged.world;
-    let server = &world.access.servers[number];
-    let first = |attribute: &Attribute| fields.get(attribute).and_then(|values| values.first()).cloned();
-    let ip = |attribute: &Attribute| first(attribute).and_then(|bits| address(&bits));
-    let mut maker = Maker::new(world);
-    let arrival = world.access.arrival(client, number, &mut maker.atoms);
-    let passes = super::judge::holds(&arrival.decision.must, &maker.atoms, fields);
-    let asks = passes != super::judge::holds(&arrival.decision.may, &maker.atoms, fields);
-    let principal = match &arrival.peer {
-        Some(Peer::Anyone) => {
-            first(&Attribute::Identity).or_else(|| Some("spiffe://cluster.local/ns/a/sa/a".to_owned()))
-        }
+/// What has to fail, where something has to.
+fn failures_of(judged: &Judged<'_, '_>, counter: &Counter) -> Option<Witness> {
+    let failing = counter.env.elements().find_map(|(_, element)| match element {
+        Element::Failures(failures) => Some((element, failures)),
         _ => None,
-    };
-    let speaks = server.services.first().map(|(_, _, protocol)| *protocol);
-    let several = |name: fn(&Attribute) -> Option<&String>| {
-        let named = fields.iter().filter_map(|(attribute, values)| Some((name(attribute)?.clone(), values.clone())));
-        named.collect::<BTreeMap<String, Vec<String>>>()
-    };
-    let example = RequestExample {
-        from: match client {
-            Client::Workload(id) => Some(world.mesh.workload(id).full_name()),
-            Client::Outside | Client::Anyone => None,
-        },
-        principal: principal.map(|name| name.strip_prefix("spiffe://").unwrap_or(&name).to_owned()),
-        ip: ip(&Attribute::PeerAddress),
-        remote_ip: ip(&Attribute::ClientAddress),
-        to: world.mesh.workload(server.workload).full_name(),
-        port: server.port,
-        to_ip: ip(&Attribute::DialledAddress),
-        is_connection: speaks.is_some_and(|protocol| !protocol.is_http()),
-        method: first(&Attribute::Method),
-        path: first(&Attribute::Path),
-        host: first(&Attribute::Authority),
-        sni: first(&Attribute::ServerName),
-        headers: several(|attribute| match attribute {
-            Attribute::HeaderLine(name) => Some(name),
-            _ => None,
-        }),
-        claims: several(|attribute| match attribute {
-            Attribute::Claim(name) => Some(name),
-            _ => None,
-        }),
-    };
-    // Networks are no proxy's matter; nor are ports that go round it.
-    let is_proxys = world.access.is_guarded(number) && !arrival.refused_by_network && !asks;
-    let outside = client == Client::Outside && fields.contains_key(&Attribute::PeerAddress);
-    (example, (is_proxys && !outside).then_some(Expectation::Allowed(passes)))
-}
-
-/// The policies that decide about a request, by their rules that match.
-fn deciding_lines(judged: &Judged<'_, '_>, client: Client, number: usize, fields: &Fields) -> Vec<(Location, String)> {
-    let world = judged.world;
-    let server = &world.access.servers[number];
-    if !world.access.is_guarded(number) {
-        let workload = world.mesh.workload(server.workload);
-        return vec![(workload.proxy_at.clone(), "no proxy guards this port".to_owned())];
-    }
-    let lowered = world.access.inbound(number);
-    let mut places = Vec::new();
-    for peer in world.access.peers(client, number).into_iter().flatten() {
-        let policies = lowered.config.listeners.iter().flat_map(|listener| &listener.filters);
-        let rules = policies.filter_map(|filter| match filter {
-            meshproof_proxy::config::Filter::Rbac(rbac) => rbac.rules.as_ref(),
-            _ => None,
-        });
-        for policy in rules.flat_map(|rules| &rules.policies) {
-            let mut maker = Maker::new(world);
-            let matches = rule_matches(policy, Seen { peer: &peer, port: server.port }, &mut maker.atoms);
-            if super::judge::holds(&matches, &maker.atoms, fields)
-                && let Some(name) = meshproof_model::rule_name(&policy.name)
-            {
-                let mut known = world.mesh.authorization_policies.iter();
-                let found =
-                    known.find(|known| known.meta.namespace() == name.namespace && known.meta.name() == name.name);
-                let at = found.map(|found| {
-                    found.rules.get(name.rule).and_then(|rule| rule.at.clone()).unwrap_or_else(|| found.meta.at.clone())
-                });
-                places.extend(at.map(|at| (at, "this rule matches the request".to_owned())));
-            }
-        }
-    }
-    if places.is_empty() {
-        let policies = lowered.provenance.listeners.iter().flat_map(|listener| &listener.policies);
-        places.extend(policies.map(|(_, at)| (at.clone(), "this policy holds here".to_owned())));
-    }
-    places
+    });
+    let (element, failures) = failing?;
+    let others = counter.env.elements().map(|(_, element)| judged.world.name(element));
+    Some(Witness {
+        kind: WitnessKind::Failures,
+        path: others.filter(|name| !name.is_empty()).collect(),
+        steps: if failures.is_empty() { Vec::new() } else { vec![judged.world.shown(element)] },
+        scenario: None,
+        expectation: None,
+        replayed: None,
+        request: None,
+    })
 }
 
 /// Where an element stands that is itself at fault.
@@ -342,6 +234,7 @@ pub(super) fn assumptions(assertion: &Assertion) -> Vec<&'static str> {
                     "amplification" | "connects" => {
                         &[NO_HEDGING, CALLS_COMPLETE, CALLS_INFERRED, HTTP_WITHOUT_GRPC_STATUS, NO_CLIENT_RETRIES]
                     }
+                    "up" | "load" | "capacity" => &[CALLS_COMPLETE, CALLS_INFERRED, READY, NO_WAITING],
                     "busy" | "worst_latency" => &[NO_HEDGING, CALLS_COMPLETE, CALLS_INFERRED, OWN_TIME, NO_WAITING],
                     "allowed" => &[INJECTED],
                     "plaintext" | "encrypted" | "outage" | "strict" | "authenticated" => &[INJECTED, REACHABLE],

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     access::Client,
+    failures::{Failure, up_to},
     graph::{Arm, Call, Way},
 };
 
@@ -45,6 +46,8 @@ pub(crate) enum Element {
     Request(Client, usize),
     /// A chain of calls: its edges.
     Path(Vec<EdgeRef>),
+    /// What has failed.
+    Failures(Vec<Failure>),
 }
 
 /// A call of a node over one route to one destination.
@@ -99,7 +102,7 @@ impl World<'_> {
                 Ok(self.mesh.workload_ids().filter(has).map(Element::Workload).collect())
             }
             SetKind::Between { what, from, to } => self.between(what, from.as_deref(), to.as_deref()),
-            SetKind::Failures(_) => Ok(Vec::new()),
+            SetKind::Failures(kinds) => self.failures(kinds, set.span),
             SetKind::Joined(first, join, second) => {
                 let (first, second) = (self.elements(first)?, self.elements(second)?);
                 Ok(match join {
@@ -330,6 +333,59 @@ impl World<'_> {
         found
     }
 
+    /// Sets of failures of each kind, put together; smaller ones first.
+    fn failures(&self, kinds: &[(u32, Word)], span: super::ast::Span) -> Result<Vec<Element>, IntentError> {
+        // BOUND: sets that are gone through one by one.
+        const SETS_MAX: usize = 200_000;
+        let mut all: Vec<Vec<Failure>> = vec![Vec::new()];
+        for (most, kind) in kinds {
+            let sets = up_to(&self.that_fail(&kind.text, *most), *most);
+            if all.len().saturating_mul(sets.len()) > SETS_MAX {
+                let message = format!("these are more than {SETS_MAX} sets of failures");
+                return Err(IntentError { span, message, help: Some("ask for fewer of them at once".to_owned()) });
+            }
+            let with = |set: &Vec<Failure>| {
+                sets.iter().map(|other| set.iter().chain(other).cloned().collect::<Vec<_>>()).collect::<Vec<_>>()
+            };
+            all = all.iter().flat_map(with).collect();
+        }
+        let mut all: Vec<Vec<Failure>> = all.into_iter().map(counted).collect();
+        all.sort_by_key(Vec::len);
+        Ok(distinct(all.into_iter().map(Element::Failures).collect()))
+    }
+
+    /// What can fail of a kind; pods one by one.
+    fn that_fail(&self, kind: &str, most: u32) -> Vec<Failure> {
+        let mesh = self.mesh;
+        match kind {
+            "zones" => (0..mesh.behaviour.placement.zones.len()).map(Failure::Zone).collect(),
+            "services" => {
+                let has_pods = |id: &ServiceId| !self.access.lowering.workloads_of(*id).is_empty();
+                mesh.service_ids().filter(has_pods).map(Failure::Service).collect()
+            }
+            "pods" => {
+                let copies = |id: WorkloadId| (0..mesh.workload(id).replicas.value.min(most)).map(move |_| id);
+                mesh.workload_ids().flat_map(copies).map(|id| Failure::Pods(id, 1)).collect()
+            }
+            _ => vec![Failure::ControlPlane],
+        }
+    }
+
+    fn failure(&self, failure: &Failure) -> String {
+        match failure {
+            Failure::Zone(zone) => {
+                let name = self.mesh.behaviour.placement.zones.get(*zone).map_or("?", String::as_str);
+                format!("zone `{name}`")
+            }
+            Failure::Service(id) => format!("service `{}`", self.mesh.service(*id).full_name()),
+            Failure::Pods(id, count) => {
+                let name = self.mesh.workload(*id).full_name();
+                if *count == 1 { format!("a pod of `{name}`") } else { format!("{count} pods of `{name}`") }
+            }
+            Failure::ControlPlane => "the control plane".to_owned(),
+        }
+    }
+
     /// The workload of a node, if it is one.
     pub(crate) fn workload_of(&self, node: usize) -> Option<WorkloadId> {
         let node = &self.graph.nodes[node];
@@ -386,6 +442,11 @@ impl World<'_> {
                 let server = &self.access.servers[*server];
                 format!("{client} and `{}` on port {}", self.mesh.workload(server.workload).full_name(), server.port)
             }
+            Element::Failures(failures) if failures.is_empty() => "no failure".to_owned(),
+            Element::Failures(failures) => {
+                let all: Vec<String> = failures.iter().map(|failure| self.failure(failure)).collect();
+                format!("the failure of {}", crate::property::listed(&all))
+            }
             Element::Path(edges) => {
                 let first = edges.first().map(|edge| self.graph.nodes[edge.node].name.clone());
                 let rest = edges.iter().flat_map(|edge| self.callee(*edge)).map(|callee| self.name(&callee));
@@ -433,7 +494,7 @@ impl World<'_> {
             }
             Element::Namespace(name) => Subject::Namespace(name.clone()),
             Element::Host(named) | Element::Object(named) => Subject::Resource(named.resource.clone()),
-            Element::Outside | Element::Anyone | Element::Path(_) => return None,
+            Element::Outside | Element::Anyone | Element::Path(_) | Element::Failures(_) => return None,
         })
     }
 
@@ -474,6 +535,22 @@ impl World<'_> {
         });
         of_gateways.chain(of_routes)
     }
+}
+
+/// Failures with the pods of each workload added up.
+fn counted(failures: Vec<Failure>) -> Vec<Failure> {
+    let mut all: Vec<Failure> = Vec::new();
+    for failure in failures {
+        if let Failure::Pods(id, count) = failure
+            && let Some(Failure::Pods(_, known)) =
+                all.iter_mut().find(|known| matches!(known, Failure::Pods(other, _) if *other == id))
+        {
+            *known += count;
+        } else {
+            all.push(failure);
+        }
+    }
+    all
 }
 
 fn named(meta: &meshproof_model::Meta, public: bool) -> Named {

@@ -169,6 +169,7 @@ impl<'w, 'a> Maker<'w, 'a> {
                 let peers = world.access.peers(*client, *server);
                 peers.iter().flatten().all(|peer| *peer != Peer::Plaintext)
             }
+            ("up", party) => world.is_up(party, &self.failures(arguments, env)),
             ("plaintext", element) => world.is_plaintext(element),
             ("encrypted", element) => !world.is_plaintext(element),
             ("outage", element) => world.is_outage(element),
@@ -215,6 +216,14 @@ impl<'w, 'a> Maker<'w, 'a> {
                 }
             }
             _ => Err("this is no element".to_owned()),
+        }
+    }
+
+    /// What the second argument says has failed.
+    fn failures(&self, arguments: &[Term], env: &Env) -> Vec<crate::failures::Failure> {
+        match arguments.get(1).map(|argument| self.element(argument, env)) {
+            Some(Ok(Element::Failures(failures))) => failures,
+            _ => Vec::new(),
         }
     }
 
@@ -293,6 +302,15 @@ impl<'w, 'a> Maker<'w, 'a> {
             Term::Sum(a, b) => self.number(a, env)?.plus(self.number(b, env)?),
             Term::Difference(a, b) => self.number(a, env)?.minus(self.number(b, env)?),
             Term::Times(factor, inner, _) => self.number(inner, env)?.times(*factor),
+            Term::Call(name, arguments, _) if matches!(name.text.as_str(), "load" | "capacity") => {
+                let party = self.argument(arguments, env)?;
+                let failures = arguments.get(1).map(|_| self.failures(arguments, env));
+                if name.text == "load" {
+                    self.world.load(&party, failures.as_deref())?
+                } else {
+                    self.world.capacity(&party, failures.as_deref().unwrap_or_default())?
+                }
+            }
             Term::Call(name, arguments, _) => self.figure(&name.text, &self.argument(arguments, env)?)?,
             Term::Text(_) | Term::Name(_) => return Err("this is no number".to_owned()),
         })

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     Engine, Proof, Report, VerifyOptions,
-    access::{Atoms, Fields, Outcome, Recheck, recheck, search},
+    access::{Fields, Outcome, Recheck, constant, holds, recheck, request_line, search},
+    failures::Failure,
     property::Judge,
     term::Bool,
 };
@@ -176,6 +177,12 @@ impl Judged<'_, '_> {
         let is_all = quantifier.is_all;
         let matter = (self.assertion.when.as_ref(), self.assertion.goals.as_slice());
         let filter = maker.premise(quantifier.filter.as_ref(), env, is_all)?;
+        if constant(&filter) == Some(false) {
+            if !is_all {
+                found.counters.push(Counter { env: env.clone(), fields: None });
+            }
+            return Ok(found);
+        }
         let body = maker.holds(further, matter, env, false)?;
         let asked = Bool::And(vec![filter.clone(), if is_all { !body } else { body }]);
         match search(&asked, &maker.atoms) {
@@ -189,7 +196,7 @@ impl Judged<'_, '_> {
             }
             Outcome::Request(fields) => {
                 found.instances = 1;
-                found.example = Some(blame::request_line(&fields));
+                found.example = Some(request_line(&fields));
                 return Ok(found);
             }
             Outcome::Unknown(reason) => return Err(reason.to_owned()),
@@ -211,12 +218,13 @@ impl Judged<'_, '_> {
         if let Outcome::Request(fields) = search(&Bool::And(vec![filter, when]), &maker.atoms) {
             found.instances = 1;
             let at = env.elements().next_back().map(|(_, element)| self.world.shown(element)).unwrap_or_default();
-            found.example = Some(format!("{} between {at}", blame::request_line(&fields)));
+            found.example = Some(format!("{} between {at}", request_line(&fields)));
         }
         Ok(found)
     }
 
     fn findings(&self, counters: &[Counter]) -> Vec<Finding> {
+        let counters = smallest(counters);
         // Requests of several clients to one port are one fault of that port.
         let mut groups: BTreeMap<Vec<Element>, Vec<&Counter>> = BTreeMap::new();
         for counter in counters {
@@ -277,6 +285,35 @@ impl Judged<'_, '_> {
     }
 }
 
+/// Of sets of failures that break the same, only those without a smaller one inside.
+fn smallest(counters: &[Counter]) -> Vec<&Counter> {
+    let parts = |counter: &Counter| {
+        let (mut failures, mut rest) = (Vec::new(), Vec::new());
+        for (_, element) in counter.env.elements() {
+            match element {
+                Element::Failures(of) => failures.extend(of.clone()),
+                other => rest.push(other.clone()),
+            }
+        }
+        (rest, failures)
+    };
+    let all: Vec<(Vec<Element>, Vec<Failure>)> = counters.iter().map(parts).collect();
+    let covers = |small: &Failure, large: &Failure| match (small, large) {
+        (Failure::Pods(one, few), Failure::Pods(other, many)) => one == other && few <= many,
+        _ => small == large,
+    };
+    let is_smallest = |number: usize| {
+        let (rest, failures) = &all[number];
+        !all.iter().enumerate().any(|(other, (other_rest, inside))| {
+            other != number
+                && other_rest == rest
+                && inside != failures
+                && inside.iter().all(|small| failures.iter().any(|large| covers(small, large)))
+        })
+    };
+    counters.iter().enumerate().filter(|(number, _)| is_smallest(*number)).map(|(_, counter)| counter).collect()
+}
+
 impl Found {
     fn add(&mut self, other: Self) {
         self.counters.extend(other.counters);
@@ -286,16 +323,6 @@ impl Found {
         self.example = self.example.take().or(other.example);
         self.disagreement = self.disagreement.take().or(other.disagreement);
     }
-}
-
-/// Whether a formula holds under a request, looked up value by value.
-pub(super) fn holds(formula: &Bool, atoms: &Atoms, fields: &Fields) -> bool {
-    let is_met = |(attribute, pattern): &(crate::patterns::Attribute, crate::patterns::Pattern)| {
-        let values = fields.get(attribute).map_or(&[][..], Vec::as_slice);
-        values.iter().any(|value| pattern.contains(value) == Some(true))
-    };
-    let bools = atoms.list().iter().map(is_met).collect();
-    formula.eval(&crate::term::Assignment { bools, ints: Vec::new() })
 }
 
 /// The rules that intents are judged by.

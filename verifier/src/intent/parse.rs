@@ -449,7 +449,7 @@ impl Parser {
             }
             _ => {
                 // The ends of a call are asked for by words that have a meaning elsewhere.
-                let asks = matches!(self.peek(), Token::Word(word) if ["from", "to"].contains(&word.as_str()))
+                let asks = matches!(self.peek(), Token::Word(word) if ["from", "to", "up"].contains(&word.as_str()))
                     && matches!(self.after(), Token::Sign("("));
                 let name = if asks { self.any_word() } else { self.name("a value") }?;
                 if !self.take_sign("(") {

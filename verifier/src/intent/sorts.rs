@@ -29,6 +29,8 @@ pub(crate) enum Sort {
     Request,
     /// A chain of calls.
     Path,
+    /// A set of failures.
+    Failure,
 }
 
 /// What a term is.
@@ -64,6 +66,8 @@ pub(crate) struct Function {
 pub(crate) enum Further {
     /// A text in quotes.
     Text,
+    /// A set of failures, which may be left out.
+    Failure,
 }
 
 /// Sets that have a name, with what is in them.
@@ -108,6 +112,9 @@ pub(crate) const FUNCTIONS: &[Function] = functions! {
     "busy" PARTIES => Type::Number(Unit::Time);
     "amplification" PARTIES => Type::Number(Unit::Count);
     "connects" PARTIES => Type::Number(Unit::Count);
+    "up" PARTIES Failure => Type::Truth;
+    "load" PARTIES Failure => Type::Number(Unit::Rate);
+    "capacity" PARTIES Failure => Type::Number(Unit::Rate);
     "replicas" PARTIES => Type::Number(Unit::Count);
     "callee" PAIRS => Type::Element(Sort::Party);
     "caller" PAIRS => Type::Element(Sort::Party);
@@ -318,14 +325,18 @@ impl Checker {
                 return refuse(first.span(), message, None);
             }
         }
-        if further.len() != function.further.len() {
+        let needed = function.further.iter().filter(|wanted| **wanted == Further::Text).count();
+        if further.len() < needed || further.len() > function.further.len() {
             let message = format!("`{}` takes {} arguments", name.text, 1 + function.further.len());
             return refuse(span, message, None);
         }
         for (argument, wanted) in further.iter().zip(function.further) {
-            let Further::Text = wanted;
-            if !matches!(argument, Term::Text(_)) {
-                return refuse(argument.span(), format!("`{}` wants a text in quotes here", name.text), None);
+            let (fits, what) = match wanted {
+                Further::Text => (matches!(argument, Term::Text(_)), "a text in quotes"),
+                Further::Failure => (self.term(argument)? == Type::Element(Sort::Failure), "a set of failures"),
+            };
+            if !fits {
+                return refuse(argument.span(), format!("`{}` wants {what} here", name.text), None);
             }
         }
         Ok(function.gives)
@@ -364,7 +375,11 @@ impl Checker {
                     let help = meant(&kind.text, KINDS).unwrap_or_else(|| format!("there are {}", KINDS.join(", ")));
                     return refuse(kind.span, format!("`{}` do not fail", kind.text), Some(help));
                 }
-                refuse(set.span, "failures are not decided", Some("write them into a scenario".to_owned()))
+                if let Some((_, kind)) = kinds.iter().find(|(_, kind)| kind.text == "nodes") {
+                    let help = "pods and zones can fail: `failures up to 1 zones`".to_owned();
+                    return refuse(kind.span, "nothing says which node a pod runs on", Some(help));
+                }
+                Ok(Sort::Failure)
             }
             SetKind::Joined(first, _, second) => {
                 let (a, b) = (self.set(first)?, self.set(second)?);
@@ -404,6 +419,7 @@ impl Sort {
             Self::Namespace => "namespaces",
             Self::Request => "requests",
             Self::Path => "paths",
+            Self::Failure => "failures",
         }
     }
 }

@@ -1,20 +1,24 @@
 //! A mesh as intents see it: its calls, its access control, and what the other properties have found out about both.
 
-use std::cell::OnceCell;
+use std::{
+    cell::{OnceCell, RefCell},
+    rc::Rc,
+};
 
 use meshproof_model::{Mesh, WorkloadId, istio::MtlsMode};
 
 use super::{
     ast::{Set, Word},
     element::{EdgeRef, Element},
-    quantity::Quantity,
+    quantity::{Quantity, Unit},
 };
 use crate::{
     VerifyOptions,
     access::{Access, Atoms, Client, Outcome, Peer, Seen, refuses_by_default, search},
+    failures::{Dependencies, Failure, milli_rps_of_pod},
     graph::Graph,
     property::{
-        retry_amplification::{Over, certificate},
+        retry_amplification::{Hop, Over, certificate, hops},
         timeout_inversion::{BusyTimes, Longest},
     },
 };
@@ -33,13 +37,25 @@ pub(crate) struct World<'a> {
     pub options: &'a VerifyOptions,
     busy: OnceCell<BusyTimes>,
     bounds: OnceCell<Vec<(Option<u64>, Option<u64>)>>,
+    dependencies: OnceCell<Dependencies>,
+    /// What was up after the failures that were asked about last.
+    last_up: RefCell<Option<(Vec<Failure>, Rc<Vec<bool>>)>>,
 }
 
 impl<'a> World<'a> {
     /// Prepares a mesh.
     pub(crate) fn new(mesh: &'a Mesh, graph: &'a Graph, lets: &'a [(Word, Set)], options: &'a VerifyOptions) -> Self {
-        let (busy, bounds) = (OnceCell::new(), OnceCell::new());
-        Self { mesh, graph, access: Access::new(mesh), lets, options, busy, bounds }
+        Self {
+            mesh,
+            graph,
+            access: Access::new(mesh),
+            lets,
+            options,
+            busy: OnceCell::new(),
+            bounds: OnceCell::new(),
+            dependencies: OnceCell::new(),
+            last_up: RefCell::default(),
+        }
     }
 
     fn busy(&self) -> &BusyTimes {
@@ -109,6 +125,107 @@ impl<'a> World<'a> {
     /// How many pods a party has.
     pub(crate) fn replicas(&self, party: &Element) -> u64 {
         self.workloads(party).into_iter().map(|id| u64::from(self.mesh.workload(id).replicas.value)).sum()
+    }
+
+    fn dependencies(&self) -> &Dependencies {
+        self.dependencies.get_or_init(|| Dependencies::of(self.mesh, self.graph))
+    }
+
+    fn up_after(&self, failures: &[Failure]) -> Rc<Vec<bool>> {
+        if let Some((known, up)) = &*self.last_up.borrow()
+            && known == failures
+        {
+            return up.clone();
+        }
+        let up = Rc::new(self.dependencies().up(failures));
+        *self.last_up.borrow_mut() = Some((failures.to_vec(), up.clone()));
+        up
+    }
+
+    /// Whether somebody of a party still answers after failures.
+    pub(crate) fn is_up(&self, party: &Element, failures: &[Failure]) -> bool {
+        let up = self.up_after(failures);
+        let of_workload = |id: WorkloadId| {
+            let name = self.mesh.workload(id).full_name();
+            let mut nodes = (0..self.graph.nodes.len()).filter(|node| self.graph.nodes[*node].name == name);
+            self.dependencies().left(id, failures) > 0 && nodes.all(|node| up[node])
+        };
+        match party {
+            Element::Node(node) => up[*node],
+            other => self.workloads(other).into_iter().any(of_workload),
+        }
+    }
+
+    /// Requests per second that a party gets at the most: every client sends what scenarios let it send at the most.
+    /// Without failures that are named, everything may fail and be tried again.
+    pub(crate) fn load(&self, party: &Element, failures: Option<&[Failure]>) -> Result<Quantity, String> {
+        if self.options.demand.is_empty() {
+            return Err("no scenario says how many requests clients send".to_owned());
+        }
+        let up = failures.map(|failures| self.up_after(failures));
+        let mut total = 0_u64;
+        for service in self.services(party) {
+            let bound = match &up {
+                None => certificate(self.graph, &self.graph.components(), service, Over::All).requests,
+                Some(up) => self.requests_after(service, up, failures.unwrap_or_default()),
+            };
+            let mut sum = 0_u64;
+            for entry in &self.graph.entries {
+                let Some(rate) = self.options.demand.get(&self.graph.nodes[*entry].name) else { continue };
+                let Some(count) = bound[*entry] else {
+                    return Err("calls form a cycle: requests behind it have no bound".to_owned());
+                };
+                sum = sum.saturating_add(rate.saturating_mul(count));
+            }
+            total = total.max(sum);
+        }
+        Ok(Quantity::new(total, Unit::Rate))
+    }
+
+    /// Requests at a service for one at each node: what is down and still has pods answers errors, which are tried again
+    /// as its callers' routes say; what has no pods left is not reached.
+    fn requests_after(&self, service: usize, up: &[bool], failures: &[Failure]) -> Vec<Option<u64>> {
+        let mut amounts: Vec<Option<u64>> = vec![Some(0); self.graph.nodes.len()];
+        for members in self.graph.components() {
+            if self.graph.is_cycle(&members) {
+                for node in &members {
+                    amounts[*node] = None;
+                }
+                continue;
+            }
+            let node = members[0];
+            amounts[node] = self.graph.calls(node).try_fold(0_u64, |sum, call| {
+                let of_hop = |hop: Hop<'_>| {
+                    let (gone, tries) = match hop.target {
+                        None => (false, 1),
+                        Some(target) if up[target.node] => (false, 1),
+                        Some(target) => {
+                            let id = self.workload_of(target.node);
+                            let is_gone = id.is_some_and(|id| self.dependencies().left(id, failures) == 0);
+                            (is_gone, hop.way.retry.work())
+                        }
+                    };
+                    let here = u64::from(hop.arm.service == Some(service) && !gone);
+                    let below = if gone { 0 } else { hop.target.map_or(Some(0), |target| amounts[target.node])? };
+                    Some(hop.call.own_tries.saturating_mul(tries).saturating_mul(here.saturating_add(below)))
+                };
+                let all: Vec<u64> = hops(node, call).map(of_hop).collect::<Option<_>>()?;
+                Some(sum.saturating_add(call.times.saturating_mul(all.into_iter().max().unwrap_or(0))))
+            });
+        }
+        amounts
+    }
+
+    /// Requests per second that a party's pods answer, those that are left after failures.
+    pub(crate) fn capacity(&self, party: &Element, failures: &[Failure]) -> Result<Quantity, String> {
+        let of = |id: WorkloadId| {
+            let left = u64::from(self.dependencies().left(id, failures));
+            let rate = milli_rps_of_pod(self.mesh, id);
+            rate.map(|rate| left.saturating_mul(rate))
+                .ok_or_else(|| format!("mesh.ron does not say how fast `{}` works", self.mesh.workload(id).full_name()))
+        };
+        let all = self.workloads(party).into_iter().map(of).collect::<Result<Vec<u64>, String>>()?;
+        Ok(Quantity::new(all.into_iter().fold(0, u64::saturating_add), Unit::Rate))
     }
 
     /// The ports of servers that a client and a party have in common, for an edge or a link.

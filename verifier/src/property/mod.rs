@@ -1,11 +1,15 @@
 //! One file for each property: what it states, how it is decided, checked again and shown.
 
+pub(crate) mod breaker_beyond_capacity;
+pub(crate) mod dead_authorization;
 pub(crate) mod dead_retries;
+pub(crate) mod identity_in_plaintext;
 pub(crate) mod mtls;
 pub(crate) mod outlier_inert;
 pub(crate) mod retry_amplification;
 pub(crate) mod shadowed_route;
 pub(crate) mod timeout_inversion;
+pub(crate) mod unretried_timeout;
 
 use meshproof_model::{Finding, FindingVerdict, Mesh, Nanos, Rule, Severity, Subject, Value, istio::VirtualService};
 
@@ -35,8 +39,12 @@ pub(crate) static PROPERTIES: &[Property] = &[
     (&[&meshproof_model::RETRY_AMPLIFICATION], retry_amplification::check),
     (&[&meshproof_model::TIMEOUT_INVERSION], timeout_inversion::check),
     (&[&meshproof_model::DEAD_RETRIES], dead_retries::check),
+    (&[&meshproof_model::UNRETRIED_TIMEOUT], unretried_timeout::check),
     (&[&meshproof_model::OUTLIER_INERT], outlier_inert::check),
+    (&[&meshproof_model::BREAKER_BEYOND_CAPACITY], breaker_beyond_capacity::check),
     (&[&meshproof_model::PLAINTEXT_PATH, &meshproof_model::MTLS_OUTAGE], mtls::check),
+    (&[&meshproof_model::IDENTITY_IN_PLAINTEXT], identity_in_plaintext::check),
+    (&[&meshproof_model::DEAD_AUTHORIZATION], dead_authorization::check),
     (crate::intent::RULES, crate::intent::check),
 ];
 
