@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use meshproof_proxy::Nanos;
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Share};
+use crate::{Bytes, Cache, Consumption, MessageQueue, Pauses, Publication, Share, SlowStart};
 
 /// The contents of a `mesh.ron`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,12 +18,18 @@ pub struct Behaviour {
     /// How workloads behave, by `namespace/name`; absent ones take the defaults of [`WorkloadBehaviour`].
     #[serde(default, deserialize_with = "crate::unique::map")]
     pub workloads: IndexMap<String, WorkloadBehaviour>,
+    /// Queues of messages, by name.
+    #[serde(default, deserialize_with = "crate::unique::map")]
+    pub queues: IndexMap<String, MessageQueue>,
     /// What links cost.
     #[serde(default)]
     pub network: Network,
     /// Where replicas run.
     #[serde(default)]
     pub placement: Placement,
+    /// How changes reach the proxies.
+    #[serde(default)]
+    pub control_plane: ControlPlane,
 }
 
 /// Who starts requests.
@@ -109,6 +115,21 @@ pub struct WorkloadBehaviour {
     pub cancels_abandoned_work: bool,
     /// Time from the start of a replica until it is ready.
     pub start_up: Nanos,
+    /// Size of an answer's body.
+    pub response: Bytes,
+    /// Whether work stops, and calls are not made, once the time is over that the caller waits: its proxy's limit, and
+    /// what the caller itself was told.
+    pub obeys_deadlines: bool,
+    /// How slow a replica is at first.
+    pub warm_up: Option<SlowStart>,
+    /// Requests that are answered from memory.
+    pub cache: Option<Cache>,
+    /// Times at which everything in a replica stops, as for garbage collection.
+    pub pauses: Option<Pauses>,
+    /// Messages that it sends once it has done its work and made its calls.
+    pub publishes: Vec<Publication>,
+    /// The queue whose messages it works on.
+    pub consumes: Option<Consumption>,
 }
 
 impl Default for WorkloadBehaviour {
@@ -122,6 +143,13 @@ impl Default for WorkloadBehaviour {
             errors: Vec::new(),
             cancels_abandoned_work: false,
             start_up: Nanos::from_secs(5),
+            response: Bytes::new(0),
+            obeys_deadlines: false,
+            warm_up: None,
+            cache: None,
+            pauses: None,
+            publishes: Vec::new(),
+            consumes: None,
         }
     }
 }
@@ -175,6 +203,9 @@ pub struct CallBehaviour {
     /// Other headers.
     #[serde(default, deserialize_with = "crate::unique::map")]
     pub headers: IndexMap<String, String>,
+    /// Size of the body.
+    #[serde(default)]
+    pub body: Bytes,
     /// Whether the handler succeeds without it.
     #[serde(default)]
     pub optional: bool,
@@ -214,6 +245,13 @@ pub enum Distribution {
         /// The 99th percentile.
         p99: Nanos,
     },
+    /// Gamma: of shape 1 exponential, of shape `k` the sum of `k` exponentials.
+    Gamma {
+        /// The mean.
+        mean: Nanos,
+        /// Above zero; the squared coefficient of variation is its inverse.
+        shape: f64,
+    },
     /// Uniform between two lengths.
     Uniform {
         /// The least.
@@ -241,7 +279,7 @@ impl Distribution {
             Self::Constant(value) => *value,
             Self::Uniform { min, .. } => *min,
             Self::Bimodal { fast, slow, .. } => *fast.min(slow),
-            Self::Exponential { .. } | Self::LogNormal { .. } | Self::Quantiles(_) => Nanos::ZERO,
+            Self::Exponential { .. } | Self::LogNormal { .. } | Self::Gamma { .. } | Self::Quantiles(_) => Nanos::ZERO,
         }
     }
 
@@ -252,7 +290,7 @@ impl Distribution {
             Self::Uniform { max, .. } => Some(*max),
             Self::Bimodal { fast, slow, .. } => Some(*fast.max(slow)),
             Self::Quantiles(quantiles) => quantiles.iter().map(|(_, value)| *value).max(),
-            Self::Exponential { .. } | Self::LogNormal { .. } => None,
+            Self::Exponential { .. } | Self::LogNormal { .. } | Self::Gamma { .. } => None,
         }
     }
 }
@@ -271,6 +309,8 @@ pub struct Network {
     pub tls_handshake: Nanos,
     /// One passage through a proxy.
     pub proxy: Distribution,
+    /// What a link carries in a second; absent: a body takes no time.
+    pub bandwidth: Option<Bytes>,
 }
 
 impl Default for Network {
@@ -282,7 +322,26 @@ impl Default for Network {
             connect: Nanos::new(500_000),
             tls_handshake: Nanos::new(1_500_000),
             proxy: Distribution::Constant(Nanos::new(300_000)),
+            bandwidth: None,
         }
+    }
+}
+
+/// How changes reach the proxies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlPlane {
+    /// From a change until a proxy has it, drawn for each proxy: old and new stand side by side meanwhile.
+    pub push: Distribution,
+    /// How long a certificate holds. Half-way it is renewed (Istio: `SECRET_GRACE_PERIOD_RATIO`), if the control plane
+    /// is there; absent: for ever.
+    pub certificates: Option<Nanos>,
+}
+
+impl Default for ControlPlane {
+    /// At once, and for ever.
+    fn default() -> Self {
+        Self { push: Distribution::Constant(Nanos::ZERO), certificates: None }
     }
 }
 
@@ -313,16 +372,16 @@ pub enum Spread {
     First,
 }
 
-fn get() -> String {
+pub(crate) fn get() -> String {
     "GET".to_owned()
 }
 fn root() -> String {
     "/".to_owned()
 }
-const fn one() -> u32 {
+pub(crate) const fn one() -> u32 {
     1
 }
-const fn always() -> Share {
+pub(crate) const fn always() -> Share {
     Share::ALL
 }
 const fn no_time() -> Distribution {

@@ -1,6 +1,6 @@
 //! Who calls whom: from `mesh.ron` where it says so, else as the manifests suggest.
 
-use crate::{Location, Mesh, ServiceId, Share, TargetError, WorkloadId, behaviour::ClientFrom};
+use crate::{Bytes, Location, Mesh, ServiceId, Share, TargetError, WorkloadId, behaviour::ClientFrom};
 
 /// Every call of every client and workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct Call {
     pub path: String,
     /// Other headers, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// Size of the body.
+    pub body: Bytes,
     /// Stages run one after the other, calls of one stage in parallel.
     pub stage: u32,
     /// How often, one after the other.
@@ -159,6 +161,7 @@ impl Mesh {
                 host: class.host.clone().unwrap_or_else(|| authority(&behaviour.to)),
                 path: class.path.clone(),
                 headers: lower_case(&class.headers),
+                body: class.body,
                 stage: 0,
                 times: 1,
                 share: Share::from_ppm(u32::try_from(ppm).unwrap_or(1_000_000)),
@@ -186,6 +189,7 @@ impl Mesh {
                     host: behaviour.host.clone().unwrap_or_else(|| authority(&behaviour.to)),
                     path: behaviour.path.clone(),
                     headers: lower_case(&behaviour.headers),
+                    body: behaviour.body,
                     stage: u32::try_from(stage).unwrap_or(u32::MAX),
                     times: behaviour.times,
                     share: behaviour.share,
@@ -208,6 +212,7 @@ impl Mesh {
                 host: self.service(call.to).host.clone(),
                 path: "/".to_owned(),
                 headers: Vec::new(),
+                body: Bytes::new(0),
                 stage,
                 times: 1,
                 share: Share::ALL,

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use meshproof_proxy::Nanos;
 
 use crate::{
-    Arrivals, Behaviour, CallBehaviour, Distribution, Fault, Load, Mesh, Objective, ObjectiveError, Phase, RolloutStep,
+    Arrivals, Behaviour, CallBehaviour, Distribution, Load, Mesh, Objective, ObjectiveError, Phase, RolloutStep,
     Scenario, Share, TargetError, WorkloadBehaviour, behaviour::ClientFrom, did_you_mean,
 };
 
@@ -53,6 +53,16 @@ pub enum ScenarioProblem {
     /// An objective that cannot be judged.
     #[error(transparent)]
     Objective(#[from] ObjectiveError),
+    /// A queue of messages, or a zone, that `mesh.ron` does not have.
+    #[error("no {what} named `{name}`{}", hint(suggestion.as_deref()))]
+    Unknown {
+        /// What it should be.
+        what: &'static str,
+        /// As written.
+        name: String,
+        /// The nearest one.
+        suggestion: Option<String>,
+    },
     /// More requests than a run can have.
     #[error("{requests} requests are more than the {REQUESTS_MAX} that one run may start")]
     TooManyRequests {
@@ -82,21 +92,22 @@ fn hint(suggestion: Option<&str>) -> String {
 
 /// Collects what is wrong.
 #[derive(Default)]
-struct Errors(Vec<ScenarioError>);
+pub(crate) struct Errors(Vec<ScenarioError>);
 
 impl Errors {
-    fn add(&mut self, path: impl Display, problem: impl Into<ScenarioProblem>) {
+    pub(crate) fn add(&mut self, path: impl Display, problem: impl Into<ScenarioProblem>) {
         self.0.push(ScenarioError { path: path.to_string(), problem: problem.into() });
     }
 
-    fn value(&mut self, path: impl Display, message: impl Into<String>) {
+    pub(crate) fn value(&mut self, path: impl Display, message: impl Into<String>) {
         self.add(path, ScenarioProblem::Value(message.into()));
     }
 
-    fn distribution(&mut self, path: impl Display, distribution: &Distribution) {
+    pub(crate) fn distribution(&mut self, path: impl Display, distribution: &Distribution) {
         let fault = match distribution {
             Distribution::Uniform { min, max } if min > max => "`min` is greater than `max`",
             Distribution::LogNormal { median, p99 } if median > p99 => "the median is greater than the 99th percentile",
+            Distribution::Gamma { shape, .. } if !(shape.is_finite() && *shape > 0.0) => "the shape is above zero",
             Distribution::LogNormal { median, .. } if median.is_zero() => "the median of a log-normal is above zero",
             Distribution::Quantiles(quantiles) if quantiles.is_empty() => "at least one quantile is needed",
             Distribution::Quantiles(quantiles) if quantiles.last().map(|(share, _)| *share) != Some(Share::ALL) => {
@@ -106,6 +117,18 @@ impl Errors {
             _ => return,
         };
         self.value(path, fault);
+    }
+
+    /// A name that is not among the known ones.
+    pub(crate) fn unknown<'k>(
+        &mut self,
+        path: impl Display,
+        what: &'static str,
+        name: &str,
+        known: impl Iterator<Item = &'k str>,
+    ) {
+        let suggestion = did_you_mean(name, known).map(str::to_owned);
+        self.add(path, ScenarioProblem::Unknown { what, name: name.to_owned(), suggestion });
     }
 }
 
@@ -118,7 +141,7 @@ impl Mesh {
     /// that make no sense.
     pub fn check_behaviour(&self) -> Vec<ScenarioError> {
         let mut errors = Errors::default();
-        let Behaviour { clients, workloads, network, placement, .. } = &self.behaviour;
+        let Behaviour { clients, workloads, network, placement, control_plane, .. } = &self.behaviour;
         for number in 0..clients.len() {
             self.check_client(number, &mut errors);
         }
@@ -133,6 +156,11 @@ impl Mesh {
         if placement.zones.is_empty() {
             errors.value("placement.zones", "at least one zone is needed");
         }
+        errors.distribution("control_plane.push", &control_plane.push);
+        if network.bandwidth.is_some_and(|bandwidth| bandwidth.get() == 0) {
+            errors.add("network.bandwidth", ScenarioProblem::ZeroCapacity);
+        }
+        self.check_queues(&mut errors);
         if let Some(cycle) = self.cycle_of_calls() {
             errors.add("workloads", ScenarioProblem::Cycle(cycle));
         }
@@ -223,6 +251,7 @@ impl Mesh {
         for (number, error) in behaviour.errors.iter().enumerate() {
             check_status(format_args!("{path}.errors[{number}].status"), error.status, errors);
         }
+        self.check_handler(&path, behaviour, errors);
         let namespace = name.split_once('/').map_or("", |(namespace, _)| namespace);
         for (stage, calls) in behaviour.calls.iter().enumerate() {
             for (number, call) in calls.iter().enumerate() {
@@ -258,31 +287,7 @@ impl Mesh {
         }
     }
 
-    fn check_fault(&self, path: &str, fault: &Fault, errors: &mut Errors) {
-        let (Fault::Crash { workload, replicas, during, .. }
-        | Fault::Slow { workload, replicas, during, .. }
-        | Fault::Freeze { workload, replicas, during, .. }
-        | Fault::Errors { workload, replicas, during, .. }) = fault;
-        self.check_workload_name(format_args!("{path}.workload"), workload, errors);
-        if let (crate::Replicas::Count(count), Some(id)) = (replicas, self.named_workload(workload))
-            && *count > self.workload(id).replicas.value
-        {
-            let message = format!("`{workload}` has only {} replicas", self.workload(id).replicas.value);
-            errors.value(format_args!("{path}.replicas"), message);
-        }
-        if during.is_zero() {
-            errors.value(format_args!("{path}.during"), "a fault lasts longer than no time");
-        }
-        match fault {
-            Fault::Slow { factor, .. } if !(factor.is_finite() && *factor >= 0.0) => {
-                errors.value(format_args!("{path}.factor"), "the factor is a number from zero on");
-            }
-            Fault::Errors { status, .. } => check_status(format_args!("{path}.status"), *status, errors),
-            Fault::Crash { .. } | Fault::Slow { .. } | Fault::Freeze { .. } => {}
-        }
-    }
-
-    fn check_workload_name(&self, path: impl Display, name: &str, errors: &mut Errors) {
+    pub(crate) fn check_workload_name(&self, path: impl Display, name: &str, errors: &mut Errors) {
         if self.named_workload(name).is_some() {
             return;
         }
@@ -292,7 +297,7 @@ impl Mesh {
     }
 }
 
-fn check_status(path: impl Display, status: u16, errors: &mut Errors) {
+pub(crate) fn check_status(path: impl Display, status: u16, errors: &mut Errors) {
     if !(200..600).contains(&status) {
         errors.value(path, format!("{status} is no status of a response"));
     }

@@ -69,6 +69,18 @@ pub enum Figure {
     QueueWait,
     /// Share of the time in which a replica has at least so many requests, such as `jobs_at_least.4`.
     JobsAtLeast(u8),
+    /// Messages that handlers sent to a queue.
+    Published,
+    /// Messages that found no room in a queue.
+    Refused,
+    /// Messages that consumers took from a queue, each time counted.
+    Received,
+    /// Messages of a queue that were done.
+    Done,
+    /// Messages of a queue that were put aside because they failed too often.
+    DeadLetters,
+    /// The most messages that waited in a queue.
+    DepthMax,
     /// Tries after the first.
     Retries,
     /// Retries that a limit on retries prevented.
@@ -114,6 +126,8 @@ pub enum ObjectiveSubject {
     Client(usize),
     /// A service.
     Service(ServiceId),
+    /// A queue of messages, by its number in [`Behaviour::queues`](crate::Behaviour::queues).
+    Queue(usize),
 }
 
 /// Why a text is not an objective, or not one of this mesh.
@@ -132,14 +146,15 @@ impl Objective {
     pub fn resolve(&self, mesh: &Mesh) -> Result<Option<ObjectiveSubject>, ObjectiveError> {
         let Self::Figure { subject, figure, .. } = self else { return Ok(None) };
         let found = find_subject(mesh, subject)?;
-        let (who, has) = match found {
-            ObjectiveSubject::Client(_) => ("client", figure.is_of_clients()),
-            ObjectiveSubject::Service(_) => ("service", figure.is_of_services()),
+        let (who, has): (_, fn(&Figure) -> bool) = match found {
+            ObjectiveSubject::Client(_) => ("client", Figure::is_of_clients),
+            ObjectiveSubject::Service(_) => ("service", Figure::is_of_services),
+            ObjectiveSubject::Queue(_) => ("queue", Figure::is_of_queues),
         };
-        if has {
+        if has(figure) {
             return Ok(Some(found));
         }
-        Err(error(format!("the {who} `{subject}` has no figure `{figure}`; {who}s have {}", names(who == "client"))))
+        Err(error(format!("the {who} `{subject}` has no figure `{figure}`; {who}s have {}", names(has))))
     }
 }
 
@@ -181,13 +196,25 @@ impl Figure {
 
     /// Whether services have it.
     pub const fn is_of_services(&self) -> bool {
-        !matches!(self, Self::Ok | Self::Failed | Self::Goodput) && !self.is_of_clients_only()
+        !matches!(self, Self::Ok | Self::Failed | Self::Goodput)
+            && !self.is_of_clients_only()
+            && !self.is_of_queues_only()
     }
 
     /// Whether a longer run has no more of it: ratios, rates and lengths of time, but no counts and no maxima.
     pub const fn is_intensive(&self) -> bool {
         matches!(self, Self::AttemptsPerRequest | Self::TriesPerRequest | Self::BackingOff)
             || (!matches!(self.unit(), Unit::Number) && !matches!(self, Self::Max))
+    }
+
+    /// Whether queues of messages have it.
+    pub const fn is_of_queues(&self) -> bool {
+        matches!(self, Self::Quantile(_) | Self::Mean | Self::Max) || self.is_of_queues_only()
+    }
+
+    const fn is_of_queues_only(&self) -> bool {
+        matches!(self, Self::Published | Self::Refused | Self::Received | Self::Done)
+            || matches!(self, Self::DeadLetters | Self::DepthMax)
     }
 
     const fn is_of_clients_only(&self) -> bool {
@@ -213,7 +240,7 @@ enum Unit {
 }
 
 /// Names of figures without a parameter, the report's first.
-const FIGURES: [(&str, Figure); 30] = [
+const FIGURES: [(&str, Figure); 36] = [
     ("success_ratio", Figure::Success),
     ("success", Figure::Success),
     ("ok_ratio", Figure::Success),
@@ -239,6 +266,12 @@ const FIGURES: [(&str, Figure); 30] = [
     ("backing_off", Figure::BackingOff),
     ("queued_ratio", Figure::Queued),
     ("queue_wait_ms", Figure::QueueWait),
+    ("published", Figure::Published),
+    ("refused", Figure::Refused),
+    ("received", Figure::Received),
+    ("done", Figure::Done),
+    ("dead_letters", Figure::DeadLetters),
+    ("depth_max", Figure::DepthMax),
     ("retries", Figure::Retries),
     ("retry_overflow", Figure::RetryOverflow),
     ("breaker_overflow", Figure::BreakerOverflow),
@@ -345,11 +378,15 @@ fn find_subject(mesh: &Mesh, subject: &str) -> Result<ObjectiveSubject, Objectiv
     let found: Vec<ServiceId> = mesh.service_ids().filter(is_named).collect();
     match found.as_slice() {
         [one] => Ok(ObjectiveSubject::Service(*one)),
+        [] if mesh.behaviour.queues.contains_key(name) => {
+            Ok(ObjectiveSubject::Queue(mesh.behaviour.queues.get_index_of(name).unwrap_or_default()))
+        }
         [] => {
             let known: Vec<&str> = mesh.services.iter().map(|service| service.meta.name()).collect();
-            let hint = did_you_mean(name, clients.keys().map(String::as_str).chain(known))
+            let queues = mesh.behaviour.queues.keys().map(String::as_str);
+            let hint = did_you_mean(name, clients.keys().map(String::as_str).chain(known).chain(queues))
                 .map_or_else(String::new, |known| format!("; did you mean `{known}`?"));
-            Err(error(format!("there is no client or service `{name}`{hint}")))
+            Err(error(format!("there is no client, service or queue `{name}`{hint}")))
         }
         several => {
             let names: Vec<String> = several.iter().map(|id| format!("`{}`", mesh.service(*id).full_name())).collect();
@@ -358,8 +395,7 @@ fn find_subject(mesh: &Mesh, subject: &str) -> Result<ObjectiveSubject, Objectiv
     }
 }
 
-fn names(of_clients: bool) -> String {
-    let has = |figure: &Figure| if of_clients { figure.is_of_clients() } else { figure.is_of_services() };
+fn names(has: fn(&Figure) -> bool) -> String {
     let names: Vec<&str> = FIGURES.iter().filter(|(_, figure)| has(figure)).map(|(name, _)| *name).collect();
     names.join(", ")
 }

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use meshproof_proxy::Nanos;
 use serde::{Deserialize, Serialize};
 
-use crate::{Rate, Share};
+use crate::{Fault, Rate};
 
 /// The contents of a scenario file. Times count from the start of the run; `at` is a point, `during` a length.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,79 +119,6 @@ pub enum Phase {
         /// For how long.
         during: Nanos,
     },
-}
-
-/// Something that breaks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Fault {
-    /// Replicas refuse connections and lose their work, then start anew.
-    Crash {
-        /// `namespace/name`.
-        workload: String,
-        /// Which.
-        #[serde(default)]
-        replicas: Replicas,
-        /// From when.
-        at: Nanos,
-        /// For how long.
-        during: Nanos,
-    },
-    /// Work takes longer.
-    Slow {
-        /// `namespace/name`.
-        workload: String,
-        /// Which.
-        #[serde(default)]
-        replicas: Replicas,
-        /// From when.
-        at: Nanos,
-        /// For how long.
-        during: Nanos,
-        /// So many times as long.
-        factor: f64,
-    },
-    /// Nothing is worked on, as in a pause of a garbage collector: requests wait, connections stay, and what was begun
-    /// goes on afterwards.
-    Freeze {
-        /// `namespace/name`.
-        workload: String,
-        /// Which.
-        #[serde(default)]
-        replicas: Replicas,
-        /// From when.
-        at: Nanos,
-        /// For how long.
-        during: Nanos,
-    },
-    /// Requests are answered with an error.
-    Errors {
-        /// `namespace/name`.
-        workload: String,
-        /// Which.
-        #[serde(default)]
-        replicas: Replicas,
-        /// From when.
-        at: Nanos,
-        /// For how long.
-        during: Nanos,
-        /// HTTP status.
-        status: u16,
-        /// In which share of the requests.
-        share: Share,
-    },
-}
-
-/// Which replicas of a workload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Replicas {
-    /// All.
-    #[default]
-    All,
-    /// So many, drawn from the seed.
-    Count(u32),
-    /// So large a part, drawn from the seed, rounded to the nearest.
-    Share(Share),
 }
 
 /// A change of the configuration on the way.

@@ -4,13 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::{
-    measure::Measure,
-    number::Number,
-    plan::{FaultEffect, Plan},
-    recovery::AfterFault,
-    statistics::quantile_interval,
-};
+use crate::{measure::Measure, number::Number, plan::Plan, recovery::AfterFault, statistics::quantile_interval};
 
 /// The time after one fault.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,7 +46,7 @@ pub(crate) fn report(plan: &Plan, runs: &[&Measure]) -> Vec<RecoveryReport> {
         };
         let served = plan.clients.iter().enumerate();
         RecoveryReport {
-            fault: format!("{} {}", kind(fault.effect), plan.workloads[fault.workload as usize].name),
+            fault: fault.name.clone(),
             from_s: fault.from as f64 / 1e9,
             until_s: fault.until as f64 / 1e9,
             queue_empty: seconds(&|after| after.emptied),
@@ -69,14 +63,5 @@ fn after(times: &[Option<f64>]) -> After {
         share: came.len() as f64 / times.len().max(1) as f64,
         seconds: Number::of(came.into_iter().map(Number::Real)),
         median_interval: quantile_interval(&all, 0.5).filter(|[_, hi]| hi.is_finite()),
-    }
-}
-
-const fn kind(effect: FaultEffect) -> &'static str {
-    match effect {
-        FaultEffect::Crash => "Crash",
-        FaultEffect::Slow(_) => "Slow",
-        FaultEffect::Freeze => "Freeze",
-        FaultEffect::Errors { .. } => "Errors",
     }
 }

@@ -4,6 +4,8 @@
 
 use meshproof_model::Distribution;
 
+use crate::entropy::mix;
+
 /// A distribution, ready to be sampled.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Sampler {
@@ -13,6 +15,8 @@ pub(crate) enum Sampler {
     Exponential(f64),
     /// Log-normal: the median in nanoseconds and the standard deviation of the logarithm.
     LogNormal(f64, f64),
+    /// Gamma: the scale in nanoseconds, the shape, and the exponent that a shape below one needs.
+    Gamma(f64, f64, Option<f64>),
     /// Uniform: the least value and the number of values.
     Uniform(u64, u64),
     /// One of two values: the usual one, the other one, and its parts per million.
@@ -42,6 +46,14 @@ impl Sampler {
                 let ratio = p99.get() as f64 / median.get() as f64;
                 Self::LogNormal(median.get() as f64, libm::log(ratio) / Z_99)
             }
+            Distribution::Gamma { mean, shape } => {
+                if !(shape.is_finite() && *shape > 0.0) {
+                    return Err(format!("gamma of shape {shape}: needs one above zero"));
+                }
+                // A shape below one is reached from one above it (Marsaglia and Tsang 2000, section 6).
+                let boost = (*shape < 1.0).then(|| 1.0 / shape);
+                Self::Gamma(mean.get() as f64 / shape, if boost.is_some() { shape + 1.0 } else { *shape }, boost)
+            }
             Distribution::Uniform { min, max } => {
                 if max < min {
                     return Err(format!("uniform from {min} to {max}: the least is greater than the greatest"));
@@ -65,6 +77,7 @@ impl Sampler {
             Self::Constant(value) => *value,
             Self::Exponential(mean) => nanos(exponential(draw) * mean),
             Self::LogNormal(median, sigma) => nanos(median * libm::exp(sigma * normal(unit(draw)))),
+            Self::Gamma(scale, shape, boost) => nanos(gamma(*shape, *boost, draw) * scale),
             Self::Uniform(min, values) => min + reduce(draw, *values),
             Self::Bimodal(fast, slow, share) => {
                 if reduce(draw, 1_000_000) < u64::from(*share) {
@@ -94,6 +107,25 @@ pub(crate) const fn reduce(draw: u64, values: u64) -> u64 {
 /// An exponential draw with mean 1.
 pub(crate) fn exponential(draw: u64) -> f64 {
     -libm::log(unit(draw))
+}
+
+/// A gamma draw of scale 1 and this shape, at least one (Marsaglia and Tsang 2000); its further draws follow from the
+/// first. `boost`: the power of a uniform draw by which a smaller shape is reached.
+fn gamma(shape: f64, boost: Option<f64>, draw: u64) -> f64 {
+    let scale = shape - 1.0 / 3.0;
+    let spread = 1.0 / libm::sqrt(9.0 * scale);
+    let mut round = 0;
+    let value = loop {
+        let x = normal(unit(mix(draw, 2 * round)));
+        let root = 1.0 + spread * x;
+        let cube = root * root * root;
+        let limit = 0.5 * x * x + scale * (1.0 - cube + if cube > 0.0 { libm::log(cube) } else { 0.0 });
+        if cube > 0.0 && libm::log(unit(mix(draw, 2 * round + 1))) < limit {
+            break scale * cube;
+        }
+        round += 1;
+    };
+    boost.map_or(value, |exponent| value * libm::exp(libm::log(unit(mix(draw, u64::MAX))) * exponent))
 }
 
 /// Rounds to whole nanoseconds.
@@ -211,7 +243,6 @@ mod tests {
     use meshproof_proxy::Nanos;
 
     use super::*;
-    use crate::entropy::mix;
 
     fn ms(ms: u64) -> Nanos {
         Nanos::from_millis(ms)
@@ -248,6 +279,17 @@ mod tests {
         let empirical = samples(&quantiles);
         assert!(near(empirical[25_000], 1_500_000, 2) && near(empirical[50_000], 3_000_000, 1));
         assert!(near(empirical[99_000], 12_000_000, 2) && empirical[99_999] <= 40_000_000);
+    }
+
+    #[test]
+    fn gamma_lengths_have_the_moments_that_are_asked_for() {
+        for shape in [0.5, 1.0, 4.0] {
+            let gamma = samples(&Distribution::Gamma { mean: ms(10), shape });
+            let mean = gamma.iter().sum::<u64>() as f64 / 1e5;
+            let variance = gamma.iter().map(|value| (*value as f64 - mean).powi(2)).sum::<f64>() / 1e5;
+            assert!((mean / 1e7 - 1.0).abs() < 0.02, "shape {shape}: mean {mean}");
+            assert!((variance / mean / mean * shape - 1.0).abs() < 0.06, "shape {shape}: variance {variance}");
+        }
     }
 
     #[test]

@@ -43,7 +43,25 @@ pub(crate) enum Purpose {
     FaultReplicas,
     /// How long a request waits in a handler's queue.
     QueuePatience,
+    /// Whether a request is answered from memory.
+    Cache,
+    /// When a replica stands still.
+    PauseEvery,
+    /// For how long.
+    PauseLength,
+    /// What a fault makes of a link.
+    BadLink,
+    /// How old a certificate is at the start.
+    CertificateAge,
+    /// Whether a handler sends a message.
+    Publish,
+    /// The key of a message.
+    Message,
+    /// How long a change takes to reach a proxy.
+    Push,
 }
+
+const _: () = assert!((Purpose::Push as usize) < FIRST_OF_PROXIES);
 
 /// Draws of proxies come after those of the simulator.
 const FIRST_OF_PROXIES: usize = 32;

@@ -3,7 +3,8 @@
 use meshproof_model::{Figure, ObjectiveSubject};
 
 use crate::{
-    measure::{ClientTally, Measure, ServiceTally, WorkloadTally},
+    histogram::Histogram,
+    measure::{ClientTally, Measure, MessageTally, ServiceTally, WorkloadTally},
     number::Number,
     plan::Plan,
 };
@@ -18,6 +19,9 @@ pub(crate) fn figure(plan: &Plan, measure: &Measure, subject: ObjectiveSubject, 
     match (subject, figure) {
         (ObjectiveSubject::Client(client), _) => {
             measure.clients.get(client).map_or(Number::ABSENT, |tally| of_client(tally, figure, measured_s(plan)))
+        }
+        (ObjectiveSubject::Queue(queue), _) => {
+            measure.messages.get(queue).map_or(Number::ABSENT, |tally| of_messages(tally, figure))
         }
         (ObjectiveSubject::Service(service), Figure::Utilisation) => utilisation(plan, measure, service.index()),
         (ObjectiveSubject::Service(service), Figure::QueueMax) => queue_max(plan, measure, service.index()),
@@ -50,6 +54,30 @@ pub(crate) fn of_client(tally: &ClientTally, figure: &Figure, seconds: f64) -> N
     }
 }
 
+/// A figure of a queue of messages.
+pub(crate) fn of_messages(tally: &MessageTally, figure: &Figure) -> Number {
+    match figure {
+        Figure::Published => tally.published.into(),
+        Figure::Refused => tally.refused.into(),
+        Figure::Received => tally.received.into(),
+        Figure::Done => tally.done.into(),
+        Figure::DeadLetters => tally.dead.into(),
+        Figure::DepthMax => tally.depth_max.into(),
+        lengths => of_lengths(&tally.latency, lengths),
+    }
+}
+
+/// A figure of lengths of time.
+fn of_lengths(lengths: &Histogram, figure: &Figure) -> Number {
+    match figure {
+        _ if lengths.count() == 0 => Number::ABSENT,
+        Figure::Quantile(thousandths) => Number::millis(lengths.quantile(u32::from(*thousandths) * 1000)),
+        Figure::Mean => Number::millis(lengths.mean()),
+        Figure::Max => Number::millis(lengths.max()),
+        _ => Number::ABSENT,
+    }
+}
+
 /// A figure of a service, as its callers see it.
 pub(crate) fn of_service(tally: &ServiceTally, figure: &Figure) -> Number {
     match figure {
@@ -69,6 +97,8 @@ pub(crate) fn of_service(tally: &ServiceTally, figure: &Figure) -> Number {
         Figure::RateLimited => counted(&tally.responses, &429).into(),
         Figure::Goodput | Figure::Utilisation | Figure::QueueMax | Figure::Queued | Figure::QueueWait => Number::ABSENT,
         Figure::JobsAtLeast(_) | Figure::TriesPerRequest | Figure::FirstTry | Figure::BackingOff => Number::ABSENT,
+        Figure::Published | Figure::Refused | Figure::Received | Figure::Done => Number::ABSENT,
+        Figure::DeadLetters | Figure::DepthMax => Number::ABSENT,
         _ if tally.requests == 0 => Number::ABSENT,
         Figure::Quantile(thousandths) => Number::millis(tally.latency.quantile(u32::from(*thousandths) * 1000)),
         Figure::Mean => Number::millis(tally.latency.mean()),

@@ -38,6 +38,11 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
+    /// How many lengths there are.
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
+    }
+
     pub(crate) const fn max(&self) -> u64 {
         self.max
     }

@@ -46,6 +46,6 @@ pub use error::SetupError;
 pub use number::Number;
 pub use objective::ObjectiveResult;
 pub use replay::{ReplayOutcome, replay};
-pub use report::{CallReport, ClientReport, Latency, RolloutReport, Run, ServiceReport, Timeline};
+pub use report::{CallReport, ClientReport, Latency, QueueReport, RolloutReport, Run, ServiceReport, Timeline};
 pub use simulate::{REPLICATIONS_MAX, SimOptions, simulate};
 pub use tipping::{TippedShare, Tipping};

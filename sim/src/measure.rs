@@ -76,6 +76,22 @@ pub(crate) struct WorkloadTally {
     pub(crate) jobs_nanos: [u128; JOBS],
 }
 
+/// Figures of one queue of messages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MessageTally {
+    pub(crate) published: u64,
+    /// Messages that found no room.
+    pub(crate) refused: u64,
+    /// Messages that were taken, each time counted.
+    pub(crate) received: u64,
+    pub(crate) done: u64,
+    /// Messages that were put aside.
+    pub(crate) dead: u64,
+    pub(crate) depth_max: u64,
+    /// From a message's sending until it is done.
+    pub(crate) latency: Histogram,
+}
+
 /// One bin of the timeline.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bin {
@@ -118,6 +134,7 @@ pub(crate) struct Measure {
     pub(crate) services: Vec<ServiceTally>,
     pub(crate) edges: Vec<EdgeTally>,
     pub(crate) workloads: Vec<WorkloadTally>,
+    pub(crate) messages: Vec<MessageTally>,
     pub(crate) client_series: Vec<Series<ClientTally>>,
     pub(crate) service_series: Vec<Series<ServiceTally>>,
     pub(crate) queues: Queues,
@@ -162,6 +179,7 @@ impl Measure {
             services: vec![ServiceTally::default(); plan.services.len()],
             edges: vec![EdgeTally::default(); plan.edges.len()],
             workloads: vec![WorkloadTally::default(); plan.workloads.len()],
+            messages: vec![MessageTally::default(); plan.queues.len()],
             client_series: (0..plan.clients.len())
                 .map(|at| Series::new(count, true, kept.clients.contains(&at).then_some(kept.grid)))
                 .collect(),
@@ -314,6 +332,46 @@ impl Measure {
         }
         if let Some(tally) = self.service_series[service as usize].tally(now, self.horizon) {
             tally.add_note(note);
+        }
+    }
+
+    fn message_tally(&mut self, now: u64, queue: u32) -> Option<&mut MessageTally> {
+        (self.warm_up..self.horizon).contains(&now).then(|| &mut self.messages[queue as usize])
+    }
+
+    /// A handler sends a message.
+    pub(crate) fn published(&mut self, now: u64, queue: u32, is_refused: bool) {
+        let Some(tally) = self.message_tally(now, queue) else { return };
+        tally.published += u64::from(!is_refused);
+        tally.refused += u64::from(is_refused);
+    }
+
+    /// So many messages wait.
+    pub(crate) fn queue_depth(&mut self, now: u64, queue: u32, depth: u64) {
+        if let Some(tally) = self.message_tally(now, queue) {
+            tally.depth_max = tally.depth_max.max(depth);
+        }
+    }
+
+    /// A consumer takes a message.
+    pub(crate) fn received(&mut self, now: u64, queue: u32) {
+        if let Some(tally) = self.message_tally(now, queue) {
+            tally.received += 1;
+        }
+    }
+
+    /// A message that was sent then is done.
+    pub(crate) fn message_done(&mut self, now: u64, queue: u32, sent_at: u64) {
+        if let Some(tally) = self.message_tally(now, queue) {
+            tally.done += 1;
+            tally.latency.record(now - sent_at);
+        }
+    }
+
+    /// A message is put aside.
+    pub(crate) fn buried(&mut self, now: u64, queue: u32) {
+        if let Some(tally) = self.message_tally(now, queue) {
+            tally.dead += 1;
         }
     }
 

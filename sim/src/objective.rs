@@ -72,7 +72,7 @@ pub(crate) fn kept(mesh: &Mesh, scenario: &Scenario, plan: &Plan, is_single: boo
         match subject {
             Some(ObjectiveSubject::Client(client)) => kept.clients.push(*client),
             Some(ObjectiveSubject::Service(service)) => kept.services.push(service.index()),
-            None => {}
+            Some(ObjectiveSubject::Queue(_)) | None => {}
         }
     }
     kept.grid = if recovers {
@@ -101,6 +101,7 @@ fn batched(run: &Measure, warm_up: u64, subject: ObjectiveSubject, wanted: &Figu
             let series = &run.service_series[service.index()];
             series.batches(BATCHES, warm_up).map(|(tally, _)| of_service(&tally, wanted).value()).collect()
         }
+        ObjectiveSubject::Queue(_) => return None,
     };
     let found = batch_means(&batches)?;
     wanted.is_intensive().then_some([found.mean - found.half, found.mean + found.half])
@@ -181,6 +182,8 @@ fn holds(run: &Measure, objective: &Judged, bins: std::ops::Range<usize>) -> boo
             run.service_series[service.index()].tallies[bins].iter().for_each(|tally| sum.merge(tally));
             of_service(&sum, &objective.figure)
         }
+        // Messages are judged over the whole run.
+        ObjectiveSubject::Queue(_) => return true,
     };
     observed.value().is_none_or(|value| objective.comparison.holds(value, objective.bound))
 }

@@ -105,9 +105,6 @@ impl<T: Copy> Queue<T> {
                         Some((key, _)) if *key == node.key => lane.entries.pop_front(),
                         _ => None,
                     };
-                    if due.is_some() {
-                        lane.drop_dead(usize::MAX, &mut is_alive);
-                    }
                     if let Some(key) = lane.entries.front().map(|(key, _)| *key) {
                         self.replace_first(Node { key, item: Item::Lane(index) });
                     } else {
@@ -182,23 +179,26 @@ impl<T: Copy> Queue<T> {
         let mut hole = 0;
         loop {
             let first = hole * 4 + 1;
-            let Some(children) = heap.get(first..) else { break };
-            let Some(eldest) = children.first() else { break };
-            let (mut child, mut least) = (first, eldest.key.order());
-            for (other, sibling) in (first + 1..).zip(children.iter().take(4).skip(1)) {
-                let order = sibling.key.order();
-                if order < least {
-                    (child, least) = (other, order);
-                }
-            }
+            let Some((child, least)) = least_of(heap.get(first..).unwrap_or_default()) else { break };
             if order <= least {
                 break;
             }
-            heap[hole] = heap[child];
-            hole = child;
+            heap[hole] = heap[first + child];
+            hole = first + child;
         }
         heap[hole] = node;
     }
+}
+
+/// The least of up to four nodes: where it is, and its key.
+#[inline]
+fn least_of<T>(nodes: &[Node<T>]) -> Option<(usize, u128)> {
+    if let Some([a, b, c, d]) = nodes.first_chunk() {
+        let less = |(i, x): (usize, u128), (j, y): (usize, u128)| if y < x { (j, y) } else { (i, x) };
+        let left = less((0, a.key.order()), (1, b.key.order()));
+        return Some(less(left, less((2, c.key.order()), (3, d.key.order()))));
+    }
+    nodes.iter().map(|node| node.key.order()).enumerate().min_by_key(|(_, order)| *order)
 }
 
 impl Key {

@@ -11,6 +11,7 @@ pub(crate) const STEADY: u32 = 100;
 /// What is known after the end of one fault.
 #[derive(Clone, Debug)]
 pub(crate) struct AfterFault {
+    /// None of the workloads if it hit none.
     workload: u32,
     /// When the fault ended; `None`: not yet.
     pub(crate) ended: Option<u64>,
@@ -42,7 +43,7 @@ impl Recovery {
     pub(crate) fn new(plan: &Plan) -> Self {
         let clients = plan.clients.len();
         let after = |fault: &crate::plan::Fault| AfterFault {
-            workload: fault.workload,
+            workload: fault.hits.workload().unwrap_or(u32::MAX),
             ended: None,
             emptied: None,
             served: vec![None; clients],

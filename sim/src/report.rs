@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     aftermath::RecoveryReport,
     digest::Digest,
-    figure::{measured_s, of_client, of_service, queue_max, queue_wait, queued, utilisation},
+    figure::{measured_s, of_client, of_messages, of_service, queue_max, queue_wait, queued, utilisation},
     measure::{BIN, Bin, ClientTally, Measure, ServiceTally},
     number::Number,
     objective::ObjectiveResult,
@@ -38,6 +38,9 @@ pub struct Run {
     pub clients: Vec<ClientReport>,
     /// Services that somebody calls, in the mesh's order.
     pub services: Vec<ServiceReport>,
+    /// Queues of messages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<QueueReport>,
     /// Who calls what.
     pub calls: Vec<CallReport>,
     /// Figures over time.
@@ -96,6 +99,27 @@ pub struct ServiceReport {
     pub breaker_overflow: Number,
     pub ejections: Number,
     pub rate_limited: Number,
+}
+
+/// Figures of one queue of messages.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct QueueReport {
+    /// As `mesh.ron` calls it.
+    pub name: String,
+    /// Messages that handlers sent.
+    pub published: Number,
+    /// Messages that found no room.
+    pub refused: Number,
+    /// Messages that consumers took, each time counted.
+    pub received: Number,
+    /// Messages that were done.
+    pub done: Number,
+    /// Messages that were put aside because they failed too often.
+    pub dead_letters: Number,
+    /// The most messages that waited.
+    pub depth_max: Number,
+    /// From a message's sending until it was done.
+    pub latency_ms: Latency,
 }
 
 /// Lengths of time in milliseconds.
@@ -197,6 +221,24 @@ impl Reporter<'_> {
             }
         };
         self.plan.clients.iter().map(|client| &client.name).enumerate().map(report).collect()
+    }
+
+    pub(crate) fn queues(&self) -> Vec<QueueReport> {
+        use meshproof_model::Figure::{DeadLetters, DepthMax, Done, Published, Received, Refused};
+        let report = |(queue, plan): (usize, &crate::plan::MessageQueue)| {
+            let number = |figure| self.number(|run| of_messages(&run.messages[queue], &figure));
+            QueueReport {
+                name: plan.name.clone(),
+                published: number(Published),
+                refused: number(Refused),
+                received: number(Received),
+                done: number(Done),
+                dead_letters: number(DeadLetters),
+                depth_max: number(DepthMax),
+                latency_ms: self.latency(|run, figure| of_messages(&run.messages[queue], figure)),
+            }
+        };
+        self.plan.queues.iter().enumerate().map(report).collect()
     }
 
     pub(crate) fn services(&self) -> Vec<ServiceReport> {

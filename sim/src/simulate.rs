@@ -168,6 +168,7 @@ impl Experiment {
             client_requests: runs.iter().map(|run| run.client_requests).sum(),
             clients: reporter.clients(),
             services: reporter.services(),
+            queues: reporter.queues(),
             calls: reporter.calls(),
             timeline: reporter.timeline(),
             objectives: objective::judge(mesh, scenario, &self.plan, &runs),

@@ -62,10 +62,23 @@ fn longest(time: &Distribution) -> Nanos {
         Distribution::LogNormal { p99, .. } => *p99,
         // ln 100 = 4.60517…, rounded up.
         Distribution::Exponential { mean } => Nanos::new(mean.get().saturating_mul(460_518) / 100_000),
+        Distribution::Gamma { mean, shape } => longest_gamma(*mean, *shape),
         Distribution::Constant(value) => *value,
         Distribution::Uniform { max, .. } => *max,
         Distribution::Bimodal { .. } | Distribution::Quantiles(_) => time.max().unwrap_or(Nanos::ZERO),
     }
+}
+
+/// An upper bound of the 99th percentile of a gamma distribution: that of shape 1 and the same scale, and at least that
+/// of shape 1 and the same mean. Of one scale it grows with the shape, of one mean it falls.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a bound, rounded up; a float beyond the range becomes the end of it"
+)]
+fn longest_gamma(mean: Nanos, shape: f64) -> Nanos {
+    Nanos::new((mean.get() as f64 * 4.605_18 / shape.min(1.0)) as u64)
 }
 
 impl Extraction<'_> {

@@ -1,9 +1,9 @@
 //! Clients: arrivals, patience, their own retries.
 
-use meshproof_proxy::{Peer, StreamEnd};
+use meshproof_proxy::StreamEnd;
 
 use super::{
-    Down, Engine, Event, Leg, Request, Sender, Server, Todo, Way,
+    Down, Engine, Event, Leg, NONE, Request, Sender, Server, Todo, Way,
     proxies::{Asked, is_ok},
 };
 use crate::{
@@ -85,19 +85,18 @@ impl Engine<'_> {
         let (number, key) = (request.number, mix(request.key, u64::from(request.number)));
         let client = &plan.clients[request.client as usize];
         let class = &client.classes[request.class as usize];
+        let mut deadline = u64::MAX;
         if let Some(patience) = &client.patience {
             let wait = match patience.constant() {
                 Some(wait) => wait,
                 None => patience.sample(self.keys.draw(Purpose::Patience, key, 0)),
             };
-            let requests = &self.requests;
-            let instances = &self.instances;
-            self.queue.push_timer(self.now + wait, wait, Event::Leave { request: at, number }, |event| match event {
-                Event::Leave { request, number } => {
-                    requests.get(*request).is_some_and(|entry| entry.number == *number && entry.is_trying)
-                }
-                other => super::is_alive(instances, other),
-            });
+            deadline = self.now.saturating_add(wait);
+            self.push_timer(deadline, wait, Event::Leave { request: at, number });
+        }
+        if self.is_unresolved(client.service) {
+            self.todo.push_back(Todo::TryDone { request: at, number, status: 0 });
+            return true;
         }
         let way = match &client.origin {
             Origin::Outside(doors) => {
@@ -106,7 +105,7 @@ impl Engine<'_> {
                 let count = doors.clone().count() as u64;
                 let door = reduce(self.keys.draw(Purpose::Replica, key, 0), count.max(1)) as usize;
                 let door = doors.clone().nth(door).copied();
-                self.go_straight(at, door, client.edge)
+                self.go_straight(at, door, client.edge, deadline)
             }
             Origin::Workload(workload) => {
                 let workload = &plan.workloads[*workload as usize];
@@ -119,13 +118,14 @@ impl Engine<'_> {
                         head: class.head,
                         body: class.body,
                         key,
-                        peer: Peer::default(),
+                        identity: NONE,
                         down: Down::Try { request: at, number },
                         root: Some(at),
                         service: client.service,
                         edge: client.edge,
                         number: 1,
                         caller: Caller::Client(self.requests.get(at).map_or(0, |request| request.client)),
+                        deadline,
                     };
                     let home = self.instances[instance as usize].home(instance);
                     Way::Stream { at: home, stream: self.request(instance, class.listener, &asked) }
@@ -144,7 +144,13 @@ impl Engine<'_> {
     }
 
     /// Sends a try of a client without a proxy on its way.
-    fn go_straight(&mut self, at: Ref<Request>, door: Option<crate::plan::Host>, edge: u32) -> Option<Way> {
+    fn go_straight(
+        &mut self,
+        at: Ref<Request>,
+        door: Option<crate::plan::Host>,
+        edge: u32,
+        deadline: u64,
+    ) -> Option<Way> {
         let door = door?;
         let request = self.requests.get(at)?;
         let class = &self.plan.clients[request.client as usize].classes[request.class as usize];
@@ -161,6 +167,7 @@ impl Engine<'_> {
             body: class.body,
             number: 1,
             caller: Caller::Client(request.client),
+            deadline,
             status: 0,
             overloaded: false,
             service,
@@ -175,10 +182,10 @@ impl Engine<'_> {
         if matches!(door.link, Link::Refused | Link::Doomed) {
             self.observe_refusal(None, door.target);
             let way = 2 * self.link_delay(None, door.target.node(), key, 0);
-            self.queue.push(self.now + way, Event::Lost { leg });
+            self.queue.push(self.now.saturating_add(way), Event::Lost { leg });
         } else {
-            let way = self.way_out(None, door.target, key);
-            self.queue.push(self.now + way, Event::Arrive { leg });
+            let way = self.way_out(None, door.target, key, class.body);
+            self.queue.push(self.now.saturating_add(way), Event::Arrive { leg });
         }
         Some(Way::Leg(leg))
     }

@@ -1,20 +1,16 @@
-//! Handlers: places for work, a queue, own time, then calls in stages.
+//! Handlers: places for work, and the queue in front of them.
 
 use meshproof_model::Discipline;
-use meshproof_proxy::Peer;
 
-use super::{Down, Engine, Event, Leg, NEVER, Server, Todo, Visit, proxies::Asked};
+use super::{Engine, Event, Leg, NEVER, Server, Todo, Visit};
 use crate::{
-    dist::reduce,
     entropy::{Purpose, mix},
     measure::JOBS,
-    plan::{Caller, FaultEffect},
+    plan::Target,
     slab::Ref,
 };
 
-/// The answer of a handler whose needed call has failed.
-const CALL_FAILED: u16 = 500;
-/// The answer of a handler whose queue is full.
+/// The answer of a handler whose queue is full, or whose queue took too long.
 const QUEUE_FULL: u16 = 503;
 /// A queue is tidied when it has so many more entries than requests that wait.
 const STALE_MAX: usize = 64;
@@ -25,20 +21,24 @@ impl Engine<'_> {
         let number = self.plan.nodes[node as usize].workload;
         let workload = &self.plan.workloads[number as usize];
         let Some(leg) = self.legs.get(at) else { return };
-        let (key, root, caller, service) = (leg.key, leg.root, leg.caller, leg.service);
+        // One that passed through its proxy has the key that the proxy would have given it.
+        let has_passed = matches!(leg.target, Target::Proxy { .. });
+        let key = if has_passed { mix(leg.key, 1) } else { leg.key };
+        let (root, caller, service) = (leg.root, leg.caller, leg.service);
         let script = workload.script.iter().copied().find(|script| {
             let script = &self.plan.script[*script as usize];
             script.from.is_none_or(|from| self.plan.is_caller(caller, from)) && leg.number <= script.fail_attempts
         });
+        let deadline = leg.deadline;
         let entry = &self.nodes[node as usize];
         let is_shared = workload.discipline == Discipline::Shared;
-        let has_place = entry.busy < workload.concurrency;
+        let has_place = entry.busy < entry.places;
         let is_free = is_shared || (has_place && entry.freezes == 0);
-        let beyond = if is_shared { entry.busy.saturating_sub(workload.concurrency) } else { entry.waiting };
+        let beyond = if is_shared { entry.busy.saturating_sub(entry.places) } else { entry.waiting };
         let is_full = !(has_place && is_free) && beyond >= workload.queue_limit;
         self.observe_request(root, service);
         if is_full {
-            return self.answered(at, QUEUE_FULL, false);
+            return self.answered(at, QUEUE_FULL, false, 0);
         }
         let visit = self.visits.insert(Visit {
             node,
@@ -55,6 +55,9 @@ impl Engine<'_> {
             has_failed: false,
             script,
             calls: None,
+            deadline,
+            is_hit: false,
+            batch: None,
         });
         self.retain(root);
         if let Some(leg) = self.legs.get_mut(at) {
@@ -84,7 +87,7 @@ impl Engine<'_> {
         self.drop_visit(at);
         self.leave_queue(node);
         if let Some(leg) = leg {
-            self.answered(leg, QUEUE_FULL, false);
+            self.answered(leg, QUEUE_FULL, false, 0);
         }
         true
     }
@@ -100,179 +103,16 @@ impl Engine<'_> {
         }
     }
 
-    fn begin(&mut self, at: Ref<Visit>) {
-        let Some(visit) = self.visits.get_mut(at) else { return };
-        visit.is_working = true;
-        let (node, key, script) = (visit.node as usize, visit.key, visit.script);
-        self.settle_busy(node);
-        let entry = &mut self.nodes[node];
-        entry.busy += 1;
-        let workload = &self.plan.workloads[self.plan.nodes[node].workload as usize];
-        let forced = script.and_then(|script| self.plan.script[script as usize].takes);
-        let time = forced.unwrap_or_else(|| match workload.service_time.constant() {
-            Some(time) => time,
-            None => workload.service_time.sample(self.keys.draw(Purpose::Service, key, 0)),
-        });
-        let time = if entry.slow == 1_000_000 { time } else { scaled(time, entry.slow) };
-        if workload.discipline == Discipline::Shared {
-            return self.share(at, time);
-        }
-        let due = self.now.saturating_add(time);
-        if let Some(visit) = self.visits.get_mut(at) {
-            visit.due = due;
-        }
-        self.queue.push(due, Event::Done { visit: at });
-    }
-
-    /// A handler's own time is over: it fails, or makes its calls.
-    pub(super) fn on_done(&mut self, at: Ref<Visit>) -> bool {
-        let now = self.now;
-        // A freeze has put off what was due.
-        let Some(visit) = self.visits.get_mut(at).filter(|visit| visit.due == now) else { return false };
-        if self.nodes[visit.node as usize].freezes > 0 {
-            return false;
-        }
-        visit.due = NEVER;
-        self.own_time_over(at);
-        true
-    }
-
-    /// A handler's own time is over: it fails, or makes its calls.
-    pub(super) fn own_time_over(&mut self, at: Ref<Visit>) {
-        let Some(visit) = self.visits.get(at) else { return };
-        match visit.script.map_or_else(|| self.drawn_error(visit), |_| None) {
-            Some(status) => self.finish_visit(at, status),
-            None => self.next_stage(at),
-        }
-    }
-
-    /// The error that a fault or the handler's own error rate draws.
-    fn drawn_error(&self, visit: &Visit) -> Option<u16> {
-        let node = &self.nodes[visit.node as usize];
-        for fault in &node.faults {
-            if let FaultEffect::Errors { status, share } = self.plan.faults[*fault as usize].effect {
-                let draw = self.keys.draw(Purpose::FaultError, visit.key, u64::from(*fault));
-                if reduce(draw, 1_000_000) < u64::from(share.ppm()) {
-                    return Some(status);
-                }
-            }
-        }
-        let errors = &self.plan.workloads[self.plan.nodes[visit.node as usize].workload as usize].errors;
-        if errors.is_empty() {
-            return None;
-        }
-        let mut draw = reduce(self.keys.draw(Purpose::HandlerError, visit.key, 0), 1_000_000);
-        for (status, share) in errors {
-            if draw < u64::from(share.ppm()) {
-                return Some(*status);
-            }
-            draw -= u64::from(share.ppm());
-        }
-        None
-    }
-
-    /// Makes the calls of the next stage that has any, or ends.
-    fn next_stage(&mut self, at: Ref<Visit>) {
-        let plan = self.plan;
-        loop {
-            let Some(visit) = self.visits.get_mut(at) else { return };
-            let workload = &plan.workloads[plan.nodes[visit.node as usize].workload as usize];
-            let has_failed = visit.has_failed && visit.script.is_none();
-            let stage = workload.stages.get(visit.stage as usize).filter(|_| !has_failed);
-            let Some(calls) = stage else {
-                let status = match visit.script {
-                    Some(script) => plan.script[script as usize].status,
-                    None if visit.has_failed => CALL_FAILED,
-                    None => 200,
-                };
-                return self.finish_visit(at, status);
-            };
-            visit.stage += 1;
-            let key = visit.key;
-            let mut made = 0;
-            for call in calls.clone() {
-                if self.makes_call(key, call) {
-                    made += 1;
-                }
-            }
-            if made == 0 {
-                continue;
-            }
-            if let Some(visit) = self.visits.get_mut(at) {
-                visit.pending = made;
-            }
-            for call in calls.clone() {
-                if self.makes_call(key, call) {
-                    self.call(at, call, 0);
-                }
-            }
-            return;
-        }
-    }
-
-    fn makes_call(&self, key: u64, call: u32) -> bool {
-        let entry = &self.plan.calls[call as usize];
-        let ppm = entry.share.ppm();
-        entry.times > 0
-            && (ppm >= 1_000_000
-                || reduce(self.keys.draw(Purpose::CallShare, key, u64::from(call)), 1_000_000) < u64::from(ppm))
-    }
-
-    /// Makes one call through the outbound proxy. Its key depends on what the call is, not on when it is made.
-    fn call(&mut self, at: Ref<Visit>, call: u32, repeat: u32) {
-        let Some(visit) = self.visits.get(at) else { return };
-        let entry = &self.plan.calls[call as usize];
-        let edge = &self.plan.edges[entry.edge as usize];
-        let (node, root, sibling) = (visit.node, visit.root, visit.calls);
-        let workload = &self.plan.workloads[self.plan.nodes[node as usize].workload as usize];
-        let first = workload.stages.first().map_or(0, |stage| stage.start);
-        let asked = Asked {
-            head: entry.head,
-            body: 0,
-            key: mix(visit.key, u64::from(call - first) << 32 | u64::from(repeat)),
-            peer: Peer::default(),
-            down: Down::Call { visit: at, call, repeat },
-            root,
-            service: edge.to,
-            edge: entry.edge,
-            number: 1,
-            caller: Caller::Workload(self.plan.nodes[node as usize].workload),
-        };
-        let Some(outbound) = self.nodes[node as usize].outbound else { return };
-        let listener = entry.listener;
-        let stream = self.request(outbound, listener, &asked);
-        // An answer that came at once has left no stream behind.
-        if let Some(side) = self.instances[outbound as usize].side(stream) {
-            side.sibling = sibling;
-            if let Some(visit) = self.visits.get_mut(at) {
-                visit.calls = Some(stream);
-            }
-        }
-    }
-
-    /// A call is over: the next of its repeats, or the next stage.
-    pub(super) fn call_done(&mut self, at: Ref<Visit>, call: u32, repeat: u32, is_ok: bool) {
-        let Some(visit) = self.visits.get_mut(at) else { return };
-        if let Some(node) = self.nodes.get_mut(visit.node as usize).filter(|node| node.freezes > 0) {
-            return node.held.push(Todo::CallDone { visit: at, call, repeat, is_ok });
-        }
-        let entry = &self.plan.calls[call as usize];
-        let needed_failed = !is_ok && !entry.optional;
-        visit.has_failed |= needed_failed;
-        if repeat + 1 < entry.times && (!needed_failed || visit.script.is_some()) {
-            return self.call(at, call, repeat + 1);
-        }
-        visit.pending -= 1;
-        if visit.pending == 0 {
-            self.next_stage(at);
-        }
-    }
-
-    fn finish_visit(&mut self, at: Ref<Visit>, status: u16) {
+    pub(super) fn finish_visit(&mut self, at: Ref<Visit>, status: u16) {
         let Some(visit) = self.drop_visit(at) else { return };
+        let workload = &self.plan.workloads[self.plan.nodes[visit.node as usize].workload as usize];
+        let status = if workload.publishes.is_empty() { status } else { self.publish(&visit, workload, status) };
+        if let Some(batch) = visit.batch {
+            self.batch_done(batch, super::is_ok(status));
+        }
         self.free_place(visit.node);
         if let Some(leg) = visit.leg {
-            self.answered(leg, status, false);
+            self.answered(leg, status, false, workload.response);
         }
     }
 
@@ -283,17 +123,17 @@ impl Engine<'_> {
         self.fill_places(node);
     }
 
-    /// Requests of the queue take the places that are free.
+    /// Requests of the queue take the places that are free, then messages do.
     pub(super) fn fill_places(&mut self, node: u32) {
         let number = self.plan.nodes[node as usize].workload;
         let workload = &self.plan.workloads[number as usize];
         loop {
             let entry = &mut self.nodes[node as usize];
-            if entry.freezes > 0 || entry.busy >= workload.concurrency {
+            if entry.freezes > 0 || entry.busy >= entry.places {
                 return;
             }
             let is_lifo = workload.discipline == Discipline::Lifo;
-            let Some(next) = (if is_lifo { entry.queue.pop_back() } else { entry.queue.pop_front() }) else { return };
+            let Some(next) = (if is_lifo { entry.queue.pop_back() } else { entry.queue.pop_front() }) else { break };
             if let Some(visit) = self.visits.get(next) {
                 let arrived = visit.arrived;
                 self.settle_busy(node as usize);
@@ -301,6 +141,9 @@ impl Engine<'_> {
                 self.measure.waited(number, arrived, self.now);
                 self.begin(next);
             }
+        }
+        if let Some((queue, _)) = workload.consumes {
+            self.todo.push_back(Todo::Consume { queue });
         }
     }
 
@@ -356,9 +199,4 @@ impl Engine<'_> {
         entry.jobs_nanos[jobs.min(JOBS - 1)] += length;
         entry.busy_since = self.now;
     }
-}
-
-/// A length of time, times so many millionths.
-fn scaled(nanos: u64, millionths: u64) -> u64 {
-    u64::try_from(u128::from(nanos) * u128::from(millionths) / 1_000_000).unwrap_or(u64::MAX)
 }

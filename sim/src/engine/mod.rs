@@ -4,19 +4,28 @@
 //! through both proxies and the link, so fixed delays between which nothing can happen are one event. What follows
 //! without time passing is a [`Todo`], done before the next event.
 
+mod calls;
+mod changes;
 mod clients;
+mod crash;
 mod faults;
 mod handlers;
+mod links;
+mod messages;
 mod observe;
+mod prepared;
 mod proxies;
 mod sharing;
 mod state;
 mod wire;
+mod work;
 
 use std::collections::VecDeque;
 
 use meshproof_proxy::{ClusterId, ConnectionId, Effects, HostId, StreamId, TimerId};
+pub(crate) use messages::{Message, MessageQueue};
 pub(crate) use observe::*;
+use prepared::Prepared;
 pub(crate) use proxies::is_ok;
 pub(crate) use state::*;
 
@@ -60,6 +69,12 @@ pub(crate) enum Event {
     GiveUp { visit: Ref<Visit> },
     /// The first of those who share a replica's processors is done.
     Shared { node: u32, turn: u32 },
+    /// A replica stands still for a while.
+    Pause { node: u32, epoch: u32, number: u32 },
+    /// It goes on.
+    Thaw { node: u32 },
+    /// A message that was taken can be taken again.
+    Visible { message: Ref<Message> },
     /// A proxy's timer.
     Timer { at: Home, timer: TimerId },
     /// A fault begins or ends.
@@ -68,6 +83,8 @@ pub(crate) enum Event {
     Ready { node: u32, epoch: u32 },
     /// A change of configuration.
     Change { change: u32 },
+    /// It reaches one proxy.
+    Push { change: u32, instance: u32 },
 }
 
 /// Something to do before the next event, in order.
@@ -89,6 +106,8 @@ pub(crate) enum Todo {
     Allowed { at: Home, stream: StreamId, is_rate_limit: bool },
     /// A host answers a health check if it is up.
     Checked { at: Home, cluster: ClusterId, host: HostId },
+    /// Consumers of a queue look for messages.
+    Consume { queue: u32 },
 }
 
 /// One run.
@@ -100,15 +119,22 @@ pub(crate) struct Engine<'p> {
     todo: VecDeque<Todo>,
     effects: Effects,
     heads: Heads,
+    prepared: Prepared,
     pub(crate) nodes: Vec<Node>,
     pub(crate) instances: Vec<Instance>,
     legs: Slab<Leg>,
     visits: Slab<Visit>,
     requests: Slab<Request>,
+    messages: Slab<Message>,
+    pub(crate) queues: Vec<MessageQueue>,
     arrivals: Vec<Option<Arrivals>>,
     bursts: Vec<u64>,
     /// By fault: which nodes it hits.
     hit: Vec<Vec<u32>>,
+    /// Bad links that are active, by their index in the plan.
+    bad_links: Vec<u32>,
+    /// Faults of name resolution that are active, by their index.
+    unresolved: Vec<u32>,
     pub(crate) measure: Measure,
     digest: Digester,
     pub(crate) checker: Checker,
@@ -135,16 +161,21 @@ impl<'p> Engine<'p> {
             now: 0,
             queue: Queue::new(),
             todo: VecDeque::new(),
-            effects: Effects::default(),
+            effects: Effects::terse(),
             heads: Heads::new(&plan.heads),
+            prepared: Prepared::default(),
             nodes: Vec::new(),
             instances: Vec::new(),
             legs: Slab::default(),
             visits: Slab::default(),
             requests: Slab::default(),
+            messages: Slab::default(),
+            queues: plan.queues.iter().map(|_| MessageQueue::default()).collect(),
             arrivals: Vec::new(),
             bursts: Vec::new(),
             hit: Vec::new(),
+            bad_links: Vec::new(),
+            unresolved: Vec::new(),
             measure,
             digest: Digester::new(),
             checker,
@@ -159,8 +190,13 @@ impl<'p> Engine<'p> {
     /// Runs until the load has ended and nothing is in flight.
     pub(crate) fn run(mut self) -> Outcome {
         loop {
-            let instances = &self.instances;
-            let Some((at, event)) = self.queue.pop(|event| is_alive(instances, event)) else { break };
+            let alive = Alive {
+                instances: &self.instances,
+                requests: &self.requests,
+                visits: &self.visits,
+                messages: &self.messages,
+            };
+            let Some((at, event)) = self.queue.pop(|event| alive.is(event)) else { break };
             if at > self.plan.horizon && (self.is_at_rest() || at > self.plan.horizon.saturating_add(DRAIN)) {
                 break;
             }
@@ -215,6 +251,12 @@ impl<'p> Engine<'p> {
             Event::Done { visit } => self.on_done(visit),
             Event::GiveUp { visit } => self.on_give_up(visit),
             Event::Shared { node, turn } => self.on_shared(node, turn),
+            Event::Pause { node, epoch, number } => self.on_pause(node, epoch, number),
+            Event::Thaw { node } => {
+                self.thaw(node);
+                true
+            }
+            Event::Visible { message } => self.on_visible(message),
             Event::Timer { at, timer } => {
                 self.with_proxy(at.instance, |proxy, cx| proxy.on_timer(cx, timer));
                 true
@@ -222,7 +264,20 @@ impl<'p> Engine<'p> {
             Event::Fault { fault, begins } => self.on_fault(fault, begins),
             Event::Ready { node, epoch } => self.on_ready(node, epoch),
             Event::Change { change } => self.on_change(change),
+            Event::Push { change, instance } => self.on_push(change, instance),
         }
+    }
+
+    /// Plans an event for a time that is `delay` from now, where that is often the same: many wait in one line then, and
+    /// those that are dead before they are due cost nothing.
+    fn push_timer(&mut self, at: u64, delay: u64, event: Event) {
+        let alive = Alive {
+            instances: &self.instances,
+            requests: &self.requests,
+            visits: &self.visits,
+            messages: &self.messages,
+        };
+        self.queue.push_timer(at, delay, event, |event| alive.is(event));
     }
 
     fn act(&mut self, todo: Todo) {
@@ -239,6 +294,7 @@ impl<'p> Engine<'p> {
             Todo::TryDone { request, number, status } => self.try_done(request, number, status),
             Todo::Allowed { at, stream, is_rate_limit } => self.allowed(at, stream, is_rate_limit),
             Todo::Checked { at, cluster, host } => self.checked(at, cluster, host),
+            Todo::Consume { queue } => self.consume(queue),
         }
     }
 
@@ -262,6 +318,10 @@ impl<'p> Engine<'p> {
             Event::Change { change } => (15, change, 0),
             Event::GiveUp { visit } => (16, visit.slot(), 0),
             Event::Shared { node, turn } => (17, node, turn),
+            Event::Pause { node, epoch, number } => (18, node, epoch << 24 ^ number),
+            Event::Thaw { node } => (19, node, 0),
+            Event::Visible { message } => (20, message.slot(), 0),
+            Event::Push { change, instance } => (21, instance, change),
         };
         self.digest.record(self.now, kind, who, what);
     }
@@ -293,14 +353,29 @@ impl<'p> Engine<'p> {
     }
 }
 
-/// Whether an event still means something, as far as that is cheap to tell.
-fn is_alive(instances: &[Instance], event: &Event) -> bool {
-    match event {
-        Event::Timer { at, timer } => {
-            let instance = &instances[at.instance as usize];
-            instance.epoch == at.epoch && instance.proxy.is_live(*timer)
+/// What tells whether an event still means something.
+struct Alive<'a> {
+    instances: &'a [Instance],
+    requests: &'a Slab<Request>,
+    visits: &'a Slab<Visit>,
+    messages: &'a Slab<Message>,
+}
+
+impl Alive<'_> {
+    /// As far as that is cheap to tell.
+    fn is(&self, event: &Event) -> bool {
+        match event {
+            Event::Timer { at, timer } => {
+                let instance = &self.instances[at.instance as usize];
+                instance.epoch == at.epoch && instance.proxy.is_live(*timer)
+            }
+            Event::Leave { request, number } => {
+                self.requests.get(*request).is_some_and(|entry| entry.number == *number && entry.is_trying)
+            }
+            Event::GiveUp { visit } => self.visits.get(*visit).is_some_and(|visit| !visit.is_working),
+            Event::Visible { message } => self.messages.contains(*message),
+            _ => true,
         }
-        _ => true,
     }
 }
 

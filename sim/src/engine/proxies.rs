@@ -3,29 +3,32 @@
 use std::sync::Arc;
 
 use meshproof_proxy::{
-    AttemptId, Authorization, ClusterId, ConnectionId, Cx, Effect, HealthResult, HostId, ListenerId, Note, Peer, Proxy,
-    RateLimitAnswer, RequestHead, RequestKey, ResponseFlag, StreamEnd, StreamId, Time, TimerId,
+    AttemptId, Authorization, ClusterId, ConnectionId, Cx, Effect, HealthResult, HostId, ListenerId, Note, Proxy,
+    RateLimitAnswer, RequestKey, ResponseFlag, StreamEnd, StreamId, Time, TimerId,
 };
 
+use super::prepared::with_head;
 use super::{Connection, Down, Engine, Event, Home, Instance, Leg, NONE, Node, Sender, Server, Side, Todo};
 use crate::{
-    entropy::mix,
+    dist::reduce,
+    entropy::{Purpose, mix},
     measure::Sent,
     plan::{Direction, Head, Link, Spec, Target},
     slab::Ref,
 };
-
-/// A head with more headers needs an allocation each time that a proxy sees it.
-const HEADERS: usize = 8;
 
 impl Engine<'_> {
     pub(super) fn start_proxies(&mut self) {
         for (number, node) in self.plan.nodes.iter().enumerate() {
             let workload = &self.plan.workloads[node.workload as usize];
             let number = number as u32;
+            let zone = (number - workload.first_node) % workload.zones;
             let mut start = |spec: Option<u32>| spec.map(|spec| self.start_proxy(number, spec, workload.has_proxy));
-            let (outbound, inbound, gateway) =
-                (start(workload.outbound), start(workload.inbound), start(workload.gateway));
+            let (outbound, inbound, gateway) = (
+                start(workload.outbound.map(|spec| spec + zone)),
+                start(workload.inbound),
+                start(workload.gateway.map(|spec| spec + zone)),
+            );
             self.nodes.push(Node {
                 is_up: true,
                 epoch: 0,
@@ -41,13 +44,27 @@ impl Engine<'_> {
                 frozen_since: 0,
                 held: Vec::new(),
                 slow: 1_000_000,
+                places: workload.concurrency,
+                started: None,
+                cached: workload.cache.as_ref().map_or(0, |cache| cache.warm_after),
+                certified_at: 0,
                 faults: Vec::new(),
                 // A gateway has one proxy, which is also the one that clients in it dial through.
                 outbound: outbound.or(gateway),
                 inbound,
                 gateway,
             });
+            self.start_node(number);
         }
+    }
+
+    /// Certificates are of all ages at the start; pauses begin.
+    fn start_node(&mut self, node: u32) {
+        if let Some(lifetime) = self.plan.control_plane.certificates {
+            let age = reduce(self.keys.draw(Purpose::CertificateAge, self.replica(node), 0), (lifetime / 2).max(1));
+            self.nodes[node as usize].certified_at = lifetime - age;
+        }
+        self.next_pause(node, 0, 0);
     }
 
     fn start_proxy(&mut self, node: u32, spec_index: u32, takes_time: bool) -> u32 {
@@ -59,6 +76,7 @@ impl Engine<'_> {
             proxy,
             spec,
             spec_index,
+            change: 0,
             node,
             epoch: 0,
             salt,
@@ -88,32 +106,19 @@ impl Engine<'_> {
     }
 
     /// Hands a request to a proxy.
-    pub(super) fn request(&mut self, instance: u32, listener: ListenerId, asked: &Asked<'_>) -> StreamId {
+    pub(super) fn request(&mut self, instance: u32, listener: ListenerId, asked: &Asked) -> StreamId {
         let head = self.heads.get(asked.head);
-        let mut few = [("", ""); HEADERS];
-        let many: Vec<(&str, &str)>;
-        let pairs = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let headers = if let Some(few) = few.get_mut(..head.headers.len()) {
-            few.iter_mut().zip(pairs).for_each(|(slot, pair)| *slot = pair);
-            &*few
-        } else {
-            many = pairs.collect();
-            many.as_slice()
-        };
-        let head = RequestHead {
-            key: RequestKey(asked.key),
-            method: &head.method,
-            authority: &head.authority,
-            path: &head.path,
-            headers,
-            tokens: &[],
-            peer: asked.peer,
-            http2: false,
-        };
         let entry = &mut self.instances[instance as usize];
         let mut draws = self.keys.of_proxy(entry.salt, self.now);
         let mut cx = Cx { now: Time::from_nanos(self.now), entropy: &mut draws, effects: &mut self.effects };
-        let stream = entry.proxy.on_request(&mut cx, listener, &head, asked.body == 0);
+        let kind = (listener, asked.head, asked.identity);
+        let is_whole = asked.body == 0;
+        let stream = match self.prepared.get(self.plan, &entry.spec, kind, head) {
+            Some(known) => entry.proxy.on_prepared_request(&mut cx, &known.request, RequestKey(asked.key), is_whole),
+            None => with_head(self.plan, head, asked.identity, asked.key, |head| {
+                entry.proxy.on_request(&mut cx, listener, head, is_whole)
+            }),
+        };
         entry.put_side(Side {
             stream,
             down: asked.down,
@@ -126,6 +131,9 @@ impl Engine<'_> {
             number: asked.number,
             attempts: 0,
             caller: asked.caller,
+            body: asked.body,
+            answer: 0,
+            deadline: asked.deadline,
             legs: None,
             sibling: None,
         });
@@ -159,7 +167,7 @@ impl Engine<'_> {
             Effect::Authorize { stream } => self.todo.push_back(Todo::Allowed { at, stream, is_rate_limit: false }),
             Effect::CheckRateLimit { stream } => self.todo.push_back(Todo::Allowed { at, stream, is_rate_limit: true }),
             Effect::CheckHealth { cluster, host } => self.todo.push_back(Todo::Checked { at, cluster, host }),
-            // A timer that is cleared is recognised when it is due, and a response is complete when its stream ends.
+            // The buffer leaves these out.
             Effect::ClearTimer(_) | Effect::Respond { .. } | Effect::RespondBody { .. } => {}
         }
     }
@@ -167,8 +175,7 @@ impl Engine<'_> {
     fn set_timer(&mut self, instance: u32, timer: TimerId, at: Time) {
         let event = Event::Timer { at: self.instances[instance as usize].home(instance), timer };
         let at = at.as_nanos().max(self.now);
-        let instances = &self.instances;
-        self.queue.push_timer(at, at - self.now, event, |event| super::is_alive(instances, event));
+        self.push_timer(at, at - self.now, event);
     }
 
     fn connect(&mut self, instance: u32, connection: ConnectionId, cluster: ClusterId, host: HostId) {
@@ -188,7 +195,8 @@ impl Engine<'_> {
         }
         let way = self.link_delay(Some(from), target.node(), at.instance.into(), u64::from(at.epoch));
         let handshake = if link == Link::Plaintext { 0 } else { self.plan.network.tls_handshake };
-        let opened_at = self.now + 2 * way + self.plan.network.connect + handshake;
+        let handshakes = self.plan.network.connect + handshake;
+        let opened_at = self.now.saturating_add(way.saturating_mul(2)).saturating_add(handshakes);
         self.queue.push(opened_at, Event::Connected { at, connection });
     }
 
@@ -213,9 +221,10 @@ impl Engine<'_> {
             root: side.root,
             key: mix(side.key, u64::from(attempt.number)),
             head: side.head,
-            body: 0,
+            body: side.body,
             number: side.number,
             caller: side.caller,
+            deadline: side.deadline,
             status: 0,
             overloaded: false,
             service: side.service,
@@ -234,6 +243,12 @@ impl Engine<'_> {
         if rewrites && let Some(head) = self.rewritten(instance, attempt) {
             leg.head = head;
         }
+        if self.plan.has_deadlines
+            && let Some(left) = self.instances[instance as usize].proxy.time_left(attempt, Time::from_nanos(self.now))
+        {
+            leg.deadline = leg.deadline.min(self.now.saturating_add(left.get()));
+        }
+        let bytes = leg.body;
         let (key, target, link, root) = (leg.key, leg.target, leg.link, leg.root);
         let leg = self.legs.insert(leg);
         self.retain(root);
@@ -246,8 +261,8 @@ impl Engine<'_> {
         let sent = Sent { started, service, edge, target: self.workload_of(target), link, is_retry };
         self.measure.attempt(self.now, &sent);
         self.observe_attempt(Some(workload), target, link, service, root);
-        let delay = self.way_out(Some(instance), target, key);
-        self.queue.push(self.now + delay, Event::Arrive { leg });
+        let delay = self.way_out(Some(instance), target, key, bytes);
+        self.push_timer(self.now.saturating_add(delay), delay, Event::Arrive { leg });
     }
 
     /// The head that the next hop sees, where routes change it. Headers that every proxy sets itself are left out.
@@ -268,8 +283,7 @@ impl Engine<'_> {
     fn end(&mut self, instance: u32, stream: StreamId, how: StreamEnd) {
         let entry = &mut self.instances[instance as usize];
         let Some(side) = entry.take_side(stream) else { return self.checker.ended_twice() };
-        let log = entry.proxy.access_log(stream);
-        let (status, flags) = log.map_or((0, meshproof_proxy::ResponseFlags::NONE), |log| (log.status, log.flags));
+        let (status, flags) = entry.proxy.outcome(stream).unwrap_or((0, meshproof_proxy::ResponseFlags::NONE));
         if entry.spec.direction != Direction::Inbound {
             self.measure.stream(self.now, &side, status, flags, how);
         }
@@ -291,7 +305,7 @@ impl Engine<'_> {
             }
             Down::Leg(leg) => {
                 let overloaded = flags.contains(ResponseFlag::UpstreamOverflow);
-                self.answered(leg, if is_complete { status } else { 0 }, overloaded);
+                self.answered(leg, if is_complete { status } else { 0 }, overloaded, side.answer);
             }
             Down::Shadow => {}
         }
@@ -313,6 +327,9 @@ impl Engine<'_> {
             number: 1,
             attempts: 0,
             caller: original.caller,
+            body: original.body,
+            answer: 0,
+            deadline: u64::MAX,
             legs: None,
             sibling: None,
         };
@@ -350,7 +367,10 @@ impl Engine<'_> {
         }
         let target = self.instances[at.instance as usize].spec.host(cluster, host).map(|host| host.target);
         let node = target.and_then(Target::node);
-        let is_up = target.is_some() && node.is_none_or(|node| self.nodes[node as usize].is_up);
+        let own = self.instances[at.instance as usize].node;
+        let is_up = target.is_some()
+            && node.is_none_or(|node| self.nodes[node as usize].is_up)
+            && !self.is_cut(Some(own), node);
         let result = if is_up { HealthResult::Status(200) } else { HealthResult::Failed };
         self.with_proxy(at.instance, |proxy, cx| proxy.on_health_checked(cx, cluster, host, result));
     }
@@ -384,17 +404,20 @@ impl Engine<'_> {
 }
 
 /// What is asked of a proxy.
-pub(super) struct Asked<'a> {
+pub(super) struct Asked {
     pub(super) head: u32,
     pub(super) body: u64,
     pub(super) key: u64,
-    pub(super) peer: Peer<'a>,
+    /// The client's certificate, by its number; [`NONE`]: it shows none.
+    pub(super) identity: u32,
     pub(super) down: Down,
     pub(super) root: Option<Ref<super::Request>>,
     pub(super) service: u32,
     pub(super) edge: u32,
     pub(super) number: u32,
     pub(super) caller: crate::plan::Caller,
+    /// The caller no longer waits then, in nanoseconds.
+    pub(super) deadline: u64,
 }
 
 /// Whether an answer is a good one: complete, and its status below 400.

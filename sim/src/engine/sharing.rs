@@ -82,14 +82,14 @@ impl Engine<'_> {
     }
 
     pub(super) fn settle_shares(&mut self, node: u32) {
-        let processors = self.plan.workloads[self.plan.nodes[node as usize].workload as usize].concurrency;
         let entry = &mut self.nodes[node as usize];
+        let processors = entry.places;
         entry.sharing.settle(self.now, processors, entry.freezes > 0);
     }
 
     pub(super) fn schedule_shares(&mut self, node: u32) {
-        let processors = self.plan.workloads[self.plan.nodes[node as usize].workload as usize].concurrency;
         let entry = &mut self.nodes[node as usize];
+        let processors = entry.places;
         entry.sharing.turn = entry.sharing.turn.wrapping_add(1);
         let turn = entry.sharing.turn;
         if let Some(after) = entry.sharing.next(processors).filter(|_| entry.freezes == 0) {

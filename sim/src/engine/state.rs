@@ -42,6 +42,14 @@ pub(crate) struct Node {
     pub(crate) frozen_since: u64,
     /// What waits for the end of the freeze.
     pub(crate) held: Vec<Todo>,
+    /// Requests that it may work on at a time now.
+    pub(crate) places: u32,
+    /// When it became ready the last time; `None`: it was there from the start.
+    pub(crate) started: Option<u64>,
+    /// Requests that its cache holds.
+    pub(crate) cached: u64,
+    /// Since when its certificate holds, in nanoseconds after the start less one lifetime.
+    pub(crate) certified_at: u64,
     /// Millionths of the usual time.
     pub(crate) slow: u64,
     /// Faults that are active, by index.
@@ -57,6 +65,8 @@ pub(crate) struct Instance {
     pub(crate) proxy: Proxy,
     pub(crate) spec: Arc<Spec>,
     pub(crate) spec_index: u32,
+    /// The last change of configuration that it has taken over, counted from 1.
+    pub(crate) change: u32,
     pub(crate) node: u32,
     /// Grows with each crash; what was meant for an earlier one is ignored.
     pub(crate) epoch: u32,
@@ -92,6 +102,12 @@ pub(crate) struct Side {
     pub(crate) number: u32,
     pub(crate) attempts: u32,
     pub(crate) caller: Caller,
+    /// Bytes of the request's body.
+    pub(crate) body: u64,
+    /// Bytes of the answer's.
+    pub(crate) answer: u64,
+    /// Nobody waits for the answer then.
+    pub(crate) deadline: u64,
     /// The first of the attempts in flight.
     pub(crate) legs: Option<Ref<Leg>>,
     /// The next call of the same handler.
@@ -130,9 +146,12 @@ pub(crate) struct Leg {
     pub(crate) root: Option<Ref<Request>>,
     pub(crate) key: u64,
     pub(crate) head: u32,
+    /// Bytes of the request's body, then of the answer's.
     pub(crate) body: u64,
     pub(crate) number: u32,
     pub(crate) caller: Caller,
+    /// Nobody waits for the answer then.
+    pub(crate) deadline: u64,
     pub(crate) status: u16,
     pub(crate) overloaded: bool,
     pub(crate) service: u32,
@@ -187,6 +206,12 @@ pub(crate) struct Visit {
     pub(crate) script: Option<u32>,
     /// The first of its calls in flight, streams of its outbound proxy.
     pub(crate) calls: Option<StreamId>,
+    /// Nobody waits for the answer then.
+    pub(crate) deadline: u64,
+    /// It is answered from memory.
+    pub(crate) is_hit: bool,
+    /// The first of the messages that it works on.
+    pub(crate) batch: Option<Ref<super::Message>>,
 }
 
 /// A client's request, from its first try to its end.

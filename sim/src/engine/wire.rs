@@ -1,10 +1,13 @@
 //! Between proxies: connections, requests on their way, answers on their way back.
 
-use meshproof_proxy::{AttemptId, ConnectionId, Peer, ResetReason, ResponseHead};
+use meshproof_proxy::{AttemptId, ConnectionId, ResetReason, ResponseHead};
 
-use super::{Down, Engine, Event, Home, Leg, NONE, Sender, Server, Todo, proxies::Asked};
+use super::{
+    Down, Engine, Event, Home, Leg, NONE, Sender, Server, Todo,
+    links::{BACK, RESET},
+    proxies::Asked,
+};
 use crate::{
-    entropy::Purpose,
     plan::{Link, Target},
     slab::Ref,
 };
@@ -12,39 +15,6 @@ use crate::{
 const OVERLOADED: &[(&str, &str)] = &[("x-envoy-overloaded", "true")];
 
 impl Engine<'_> {
-    /// One way between two replicas; `None`: a client outside the mesh, or nobody, as near as the other end.
-    pub(super) fn link_delay(&self, from: Option<u32>, to: Option<u32>, key: u64, n: u64) -> u64 {
-        let zone = |node: Option<u32>| node.map(|node| self.plan.nodes[node as usize].zone);
-        let crosses = matches!((zone(from), zone(to)), (Some(a), Some(b)) if a != b);
-        let sampler = if crosses { &self.plan.network.cross_zone } else { &self.plan.network.same_zone };
-        sampler.constant().unwrap_or_else(|| sampler.sample(self.keys.draw(Purpose::Link, key, n)))
-    }
-
-    fn proxy_delay(&self, key: u64, n: u64) -> u64 {
-        let sampler = &self.plan.network.proxy;
-        sampler.constant().unwrap_or_else(|| sampler.sample(self.keys.draw(Purpose::Proxy, key, n)))
-    }
-
-    /// From the decision of the client's proxy until the server's proxy decides: through both and over the link.
-    /// `None`: a client outside the mesh.
-    pub(super) fn way_out(&self, instance: Option<u32>, target: Target, key: u64) -> u64 {
-        let client = instance.map(|instance| &self.instances[instance as usize]);
-        let takes_time = client.is_some_and(|client| client.takes_time);
-        self.way(takes_time, client.map(|client| client.node), target, key, OUT)
-    }
-
-    /// Time through the client's proxy, over the link and through the server's proxy, or the other way round.
-    fn way(&self, client_takes_time: bool, client: Option<u32>, target: Target, key: u64, direction: u64) -> u64 {
-        let mut delay = self.link_delay(client, target.node(), key, direction);
-        if client_takes_time {
-            delay += self.proxy_delay(key, direction);
-        }
-        if matches!(target, Target::Proxy { .. }) {
-            delay += self.proxy_delay(key, direction + 1);
-        }
-        delay
-    }
-
     pub(super) fn on_connected(&mut self, at: Home, connection: ConnectionId) -> bool {
         let Some(known) = self.connection(at, connection) else { return false };
         let is_up = known.target.node().is_none_or(|node| self.nodes[node as usize].is_up);
@@ -52,6 +22,7 @@ impl Engine<'_> {
             (Target::Nowhere, _) => Some(ResetReason::RemoteConnectionFailure),
             _ if !is_up => Some(ResetReason::RemoteConnectionFailure),
             (_, Link::Refused) => Some(ResetReason::TlsFailure),
+            (target, Link::Tls { .. }) if !self.certificates_hold(at.instance, target) => Some(ResetReason::TlsFailure),
             _ => None,
         };
         if matches!(known.link, Link::Doomed | Link::Refused) {
@@ -62,7 +33,7 @@ impl Engine<'_> {
             if known.link == Link::Doomed {
                 let node = self.instances[at.instance as usize].node;
                 let way = self.link_delay(Some(node), known.target.node(), at.instance.into(), self.now);
-                self.queue.push(self.now + 2 * way, Event::Closed { at, connection });
+                self.queue.push(self.now.saturating_add(way.saturating_mul(2)), Event::Closed { at, connection });
             }
             let is_http2 = match known.link {
                 Link::Tls { is_http2, .. } => is_http2,
@@ -74,6 +45,12 @@ impl Engine<'_> {
         self.instances[at.instance as usize].take_connection(connection);
         self.with_proxy(at.instance, |proxy, cx| proxy.on_connect_failed(cx, connection, reason));
         true
+    }
+
+    /// Whether both ends of a TLS connection show certificates that hold.
+    fn certificates_hold(&mut self, instance: u32, target: Target) -> bool {
+        let own = self.instances[instance as usize].node;
+        self.certificate_holds(own) && target.node().is_none_or(|node| self.certificate_holds(node))
     }
 
     pub(super) fn on_closed(&mut self, at: Home, connection: ConnectionId) -> bool {
@@ -130,23 +107,26 @@ impl Engine<'_> {
         let entry = &self.nodes[node as usize];
         let Some(instance) = entry.gateway.or(entry.inbound) else { return };
         let is_gateway = entry.gateway.is_some();
-        let plan = self.plan;
         let identity = match leg.link {
-            Link::Tls { identity, .. } => plan.identities.get(identity as usize),
-            _ => None,
+            Link::Tls { identity, .. } => identity,
+            _ => NONE,
         };
         let asked = Asked {
             head: leg.head,
             body: leg.body,
             key: leg.key,
-            peer: Peer { identity, ..Peer::default() },
+            identity,
             down: Down::Leg(at),
             root: leg.root,
             service: leg.service,
             edge: NONE,
             number: leg.number,
             caller: leg.caller,
+            deadline: leg.deadline,
         };
+        if self.passes_through(instance, listener, &asked) {
+            return self.visit(at, node);
+        }
         let home = self.instances[instance as usize].home(instance);
         if is_gateway {
             self.observe_request(asked.root, asked.service);
@@ -160,6 +140,17 @@ impl Engine<'_> {
         }
     }
 
+    /// Whether a server's proxy has nothing to decide about a request: no policy, no limit and no filter of its own. Such
+    /// a proxy passes the request to the handler beside it and the answer back, at the same times as if it were asked;
+    /// the time that it takes is in the way. [`PreparedRequest::passes_through`](meshproof_proxy::PreparedRequest) says
+    /// so from its configuration.
+    fn passes_through(&mut self, instance: u32, listener: meshproof_proxy::ListenerId, asked: &Asked) -> bool {
+        let head = self.heads.get(asked.head);
+        let spec = &self.instances[instance as usize].spec;
+        let known = self.prepared.get(self.plan, spec, (listener, asked.head, asked.identity), head);
+        known.is_some_and(|known| known.passes_through)
+    }
+
     /// A request reaches the handler beside its proxy.
     pub(super) fn serve(&mut self, at: Ref<Leg>) {
         let Some(Leg { client: Sender::Proxy { at: home, .. }, .. }) = self.legs.get(at) else { return };
@@ -168,8 +159,10 @@ impl Engine<'_> {
     }
 
     /// The server has an answer; `status` 0: it breaks off.
-    pub(super) fn answered(&mut self, at: Ref<Leg>, status: u16, overloaded: bool) {
+    /// `bytes`: the answer's body.
+    pub(super) fn answered(&mut self, at: Ref<Leg>, status: u16, overloaded: bool, bytes: u64) {
         let Some(leg) = self.legs.get_mut(at) else { return };
+        leg.body = bytes;
         leg.server = Server::Answered;
         leg.status = status;
         leg.overloaded = overloaded;
@@ -188,13 +181,13 @@ impl Engine<'_> {
         if target == Target::App {
             return self.todo.push_back(Todo::Answer { leg: at });
         }
-        let delay = self.way(takes_time, client, target, key, BACK);
-        self.queue.push(self.now + delay, Event::Answer { leg: at });
+        let delay = self.way(takes_time, client, target, key, BACK).saturating_add(self.plan.network.carrying(bytes));
+        self.push_timer(self.now.saturating_add(delay), delay, Event::Answer { leg: at });
     }
 
     pub(super) fn on_answer(&mut self, at: Ref<Leg>) -> bool {
         let Some(leg) = self.legs.get(at) else { return false };
-        let (client, status) = (leg.client, leg.status);
+        let (client, status, body) = (leg.client, leg.status, leg.body);
         let headers = if leg.overloaded { OVERLOADED } else { &[] };
         self.unlink(at);
         self.drop_leg(at);
@@ -204,6 +197,11 @@ impl Engine<'_> {
                     let reason = ResetReason::RemoteReset;
                     self.with_proxy(home.instance, |proxy, cx| proxy.on_upstream_reset(cx, attempt, reason));
                 } else {
+                    if body > 0
+                        && let Some(side) = self.instances[home.instance as usize].side(attempt.stream)
+                    {
+                        side.answer = body;
+                    }
                     let head = ResponseHead { status, headers };
                     self.with_proxy(home.instance, |proxy, cx| proxy.on_response(cx, attempt, &head, true));
                 }
@@ -254,7 +252,7 @@ impl Engine<'_> {
             }
             Server::OnItsWay | Server::Stream { .. } | Server::Visit(_) => {
                 let delay = self.link_delay(client, target.node(), key, RESET);
-                self.queue.push(self.now + delay, Event::Reset { leg: at });
+                self.queue.push(self.now.saturating_add(delay), Event::Reset { leg: at });
             }
         }
     }
@@ -312,8 +310,3 @@ impl Engine<'_> {
         }
     }
 }
-
-/// Draws of one attempt's ways, by direction: the link, then each proxy.
-const OUT: u64 = 0;
-const BACK: u64 = 2;
-const RESET: u64 = 4;

@@ -9,8 +9,8 @@ use meshproof_model::{
 use meshproof_proxy::ListenerId;
 
 use super::{
-    Call, Caller, Class, Client, Direction, Edge, Head, Host, Network, NodePlan, Origin, Plan, Service, Target,
-    Workload,
+    Call, Caller, Class, Client, ControlPlane, Direction, Edge, Head, Host, MessageQueue, Network, NodePlan, Origin,
+    Plan, Service, Target, Workload,
     link::{Identities, plain_link},
     spec::{Ends, Lowering},
 };
@@ -102,6 +102,14 @@ impl<'m> Build<'m> {
             identities: Vec::new(),
             loads: Vec::new(),
             faults: Vec::new(),
+            bad_links: Vec::new(),
+            queues: MessageQueue::all(mesh),
+            control_plane: ControlPlane {
+                push: sampler(&mesh.behaviour.control_plane.push),
+                certificates: mesh.behaviour.control_plane.certificates.map(meshproof_model::Nanos::get),
+                outages: Vec::new(),
+            },
+            has_deadlines: mesh.behaviour.workloads.values().any(|workload| workload.obeys_deadlines),
             changes: Vec::new(),
             script: Vec::new(),
             warnings: Vec::new(),
@@ -111,11 +119,13 @@ impl<'m> Build<'m> {
                 connect: network.connect.get(),
                 tls_handshake: network.tls_handshake.get(),
                 proxy: sampler(&network.proxy),
+                bandwidth: network.bandwidth.map(meshproof_model::Bytes::get),
             },
             horizon: 0,
             warm_up: 0,
         };
-        let lowering = Lowering { lowered: Vec::new(), edges: Interned::new(), identities: Identities::default() };
+        let lowering =
+            Lowering { lowered: Vec::new(), compiled: 0, edges: Interned::new(), identities: Identities::default() };
         Self { mesh, model_calls, plan, lowering }
     }
 
@@ -127,25 +137,14 @@ impl<'m> Build<'m> {
             let name = workload.full_name();
             let behaviour = self.mesh.behaviour.workloads.get(&name).unwrap_or(&default);
             let replicas = workload.replicas.value;
-            self.plan.workloads.push(Workload {
-                first_node: u32::try_from(self.plan.nodes.len()).unwrap_or(u32::MAX),
-                replicas,
-                concurrency: behaviour.concurrency,
-                queue_limit: behaviour.queue.limit,
-                discipline: behaviour.queue.discipline,
-                queue_patience: behaviour.queue.patience.as_ref().map(sampler),
-                service_time: sampler(&behaviour.service_time),
-                stages: Vec::new(),
-                errors: behaviour.errors.iter().map(|error| (error.status, error.share)).collect(),
-                cancels: behaviour.cancels_abandoned_work,
-                start_up: behaviour.start_up.get(),
-                outbound: None,
-                inbound: None,
-                gateway: None,
-                has_proxy: matches!(workload.proxy, ProxyMode::Sidecar | ProxyMode::Gateway | ProxyMode::Linkerd),
-                script: Vec::new(),
-                name,
-            });
+            let first = u32::try_from(self.plan.nodes.len()).unwrap_or(u32::MAX);
+            let mut compiled = Workload::new(self.mesh, workload, behaviour, first);
+            compiled.zones = if placement.spread == Spread::Even { zones.min(replicas).max(1) } else { 1 };
+            let queue = compiled.consumes.and_then(|(queue, _)| self.plan.queues.get_mut(queue as usize));
+            if let Some(queue) = queue {
+                queue.consumers.push(number);
+            }
+            self.plan.workloads.push(compiled);
             for replica in 0..replicas {
                 let zone = if placement.spread == Spread::Even { replica % zones } else { 0 };
                 self.plan.nodes.push(NodePlan { workload: number, zone });
@@ -173,16 +172,20 @@ impl<'m> Build<'m> {
             let workload = &mut self.plan.workloads[id.index()];
             match self.mesh.workload(id).proxy {
                 ProxyMode::Sidecar | ProxyMode::Linkerd => {
-                    workload.inbound = Some(self.lowering.add(&index, id, Direction::Inbound, &[]));
+                    workload.inbound = Some(self.lowering.add(&index, id, Direction::Inbound, 1, &[]));
                 }
-                ProxyMode::Gateway => workload.gateway = Some(self.lowering.add(&index, id, Direction::Gateway, &[])),
+                ProxyMode::Gateway => {
+                    let zones = workload.zones;
+                    workload.gateway = Some(self.lowering.add(&index, id, Direction::Gateway, zones, &[]));
+                }
                 ProxyMode::None | ProxyMode::Ambient => {}
             }
         }
         for id in self.mesh.workload_ids() {
             let dialled = self.dialled(id);
             if !dialled.is_empty() {
-                let spec = self.lowering.add(&index, id, Direction::Outbound, &dialled);
+                let zones = self.plan.workloads[id.index()].zones;
+                let spec = self.lowering.add(&index, id, Direction::Outbound, zones, &dialled);
                 self.plan.workloads[id.index()].outbound = Some(spec);
             }
         }
@@ -221,6 +224,7 @@ impl<'m> Build<'m> {
                     edge,
                     listener,
                     head,
+                    body: call.body.get(),
                     times: call.times,
                     share: call.share,
                     optional: call.optional,
@@ -357,4 +361,9 @@ fn target_port(mesh: &Mesh, service: ServiceId, port: u16, workload: WorkloadId)
 /// A distribution that [`Mesh::check_behaviour`] has accepted.
 pub(super) fn sampler(distribution: &meshproof_model::Distribution) -> Sampler {
     Sampler::new(distribution).unwrap_or(Sampler::Constant(0))
+}
+
+/// A factor in millionths, rounded to the nearest.
+pub(super) fn millionths(factor: f64) -> u64 {
+    (factor * 1e6 + 0.5) as u64
 }

@@ -1,11 +1,11 @@
-//! What the scenario says of load, faults and changes.
+//! What the scenario says of load and changes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use meshproof_model::{Arrivals, Fault as ModelFault, Load as ModelLoad, Lowering as Index, RolloutStep, Scenario};
+use meshproof_model::{Arrivals, Load as ModelLoad, Lowering as Index, RolloutStep, Scenario};
 
 use super::{
-    Change, Direction, Fault, FaultEffect, Load, LoadKind,
+    Change, Direction, Load, LoadKind,
     build::{Build, sampler},
     spec::adopt_clusters,
 };
@@ -43,30 +43,6 @@ impl Build<'_> {
         Ok(loads)
     }
 
-    pub(super) fn faults(&self, scenario: &Scenario) -> Vec<Fault> {
-        let faults = scenario.faults.iter().filter_map(|fault| {
-            let (name, replicas, at, during, effect) = match fault {
-                ModelFault::Crash { workload, replicas, at, during } => {
-                    (workload, replicas, at, during, FaultEffect::Crash)
-                }
-                ModelFault::Slow { workload, replicas, at, during, factor } => {
-                    let millionths = (factor * 1e6 + 0.5) as u64;
-                    (workload, replicas, at, during, FaultEffect::Slow(millionths))
-                }
-                ModelFault::Freeze { workload, replicas, at, during } => {
-                    (workload, replicas, at, during, FaultEffect::Freeze)
-                }
-                ModelFault::Errors { workload, replicas, at, during, status, share } => {
-                    (workload, replicas, at, during, FaultEffect::Errors { status: *status, share: *share })
-                }
-            };
-            let workload = self.mesh.named_workload(name)?.0;
-            let until = at.get().saturating_add(during.get());
-            Some(Fault { workload, replicas: *replicas, from: at.get(), until, effect })
-        });
-        faults.collect()
-    }
-
     /// The specs that each step of the rollout changes, in the order of time.
     pub(super) fn changes(&mut self, scenario: &Scenario) -> Result<Vec<Change>, SetupError> {
         let mut steps: Vec<_> = scenario.rollout.iter().collect();
@@ -91,7 +67,7 @@ impl Build<'_> {
                     continue;
                 }
                 let dialled = self.dialled(workload);
-                if self.lowering.replace(&lowering, index, workload, direction, &dialled) {
+                if self.lowering.replace(&lowering, index, &dialled) {
                     let mut next = self.lowering.compile(&self.plan, &mesh, index)?;
                     adopt_clusters(&mut next, spec);
                     *spec = Arc::new(next);

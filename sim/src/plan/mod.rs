@@ -2,14 +2,19 @@
 //! handshakes. Runs share it and change nothing in it.
 
 mod build;
+mod fault;
 mod link;
 mod load;
 mod spec;
+mod workload;
 
 use std::sync::Arc;
 
-use meshproof_model::{Discipline, Share};
+pub(crate) use fault::{BadLink, Fault, FaultEffect, Hits, Side as LinkSide};
+use meshproof_model::Share;
 use meshproof_proxy::{ClusterId, HostId, ListenerId, Table, config::Identity};
+
+pub(crate) use workload::{Cache, MessageQueue, Workload};
 
 use crate::{dist::Sampler, load::Spacing};
 
@@ -30,6 +35,12 @@ pub(crate) struct Plan {
     pub(crate) identities: Vec<Identity>,
     pub(crate) loads: Vec<Load>,
     pub(crate) faults: Vec<Fault>,
+    /// By [`FaultEffect::Link`].
+    pub(crate) bad_links: Vec<BadLink>,
+    pub(crate) queues: Vec<MessageQueue>,
+    pub(crate) control_plane: ControlPlane,
+    /// Whether any handler looks at deadlines.
+    pub(crate) has_deadlines: bool,
     pub(crate) changes: Vec<Change>,
     pub(crate) script: Vec<Scripted>,
     /// What the run leaves out, for people.
@@ -76,31 +87,6 @@ pub(crate) struct Class {
 }
 
 #[derive(Debug)]
-pub(crate) struct Workload {
-    pub(crate) name: String,
-    pub(crate) first_node: u32,
-    pub(crate) replicas: u32,
-    pub(crate) concurrency: u32,
-    pub(crate) queue_limit: u32,
-    pub(crate) discipline: Discipline,
-    /// How long a request waits in the queue before it leaves.
-    pub(crate) queue_patience: Option<Sampler>,
-    pub(crate) service_time: Sampler,
-    /// Stages of calls, as ranges of [`Plan::calls`].
-    pub(crate) stages: Vec<std::ops::Range<u32>>,
-    pub(crate) errors: Vec<(u16, Share)>,
-    pub(crate) cancels: bool,
-    pub(crate) start_up: u64,
-    pub(crate) outbound: Option<u32>,
-    pub(crate) inbound: Option<u32>,
-    pub(crate) gateway: Option<u32>,
-    /// Whether its proxies are real ones, which take time.
-    pub(crate) has_proxy: bool,
-    /// Indices into [`Plan::script`].
-    pub(crate) script: Vec<u32>,
-}
-
-#[derive(Debug)]
 pub(crate) struct NodePlan {
     pub(crate) workload: u32,
     pub(crate) zone: u32,
@@ -119,6 +105,7 @@ pub(crate) struct Call {
     pub(crate) edge: u32,
     pub(crate) listener: ListenerId,
     pub(crate) head: u32,
+    pub(crate) body: u64,
     pub(crate) times: u32,
     pub(crate) share: Share,
     pub(crate) optional: bool,
@@ -150,6 +137,8 @@ pub(crate) struct Head {
 /// The configuration of a workload's proxies of one direction.
 #[derive(Debug)]
 pub(crate) struct Spec {
+    /// Tells it from all other configurations of the plan, those of changes included.
+    pub(crate) number: u32,
     pub(crate) workload: u32,
     pub(crate) direction: Direction,
     pub(crate) table: Arc<Table>,
@@ -260,28 +249,6 @@ pub(crate) enum LoadKind {
     Burst { requests: u64, at: u64 },
 }
 
-/// One fault of the scenario.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    pub(crate) workload: u32,
-    pub(crate) replicas: meshproof_model::Replicas,
-    pub(crate) from: u64,
-    pub(crate) until: u64,
-    pub(crate) effect: FaultEffect,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FaultEffect {
-    Crash,
-    /// So many millionths of the usual time.
-    Slow(u64),
-    Freeze,
-    Errors {
-        status: u16,
-        share: Share,
-    },
-}
-
 /// A change of configuration on the way.
 #[derive(Debug)]
 pub(crate) struct Change {
@@ -309,4 +276,37 @@ pub(crate) struct Network {
     pub(crate) connect: u64,
     pub(crate) tls_handshake: u64,
     pub(crate) proxy: Sampler,
+    /// Bytes per second.
+    pub(crate) bandwidth: Option<u64>,
+}
+
+impl Network {
+    /// What a body of this size takes on a link, in nanoseconds.
+    pub(crate) fn carrying(&self, bytes: u64) -> u64 {
+        match self.bandwidth {
+            Some(bandwidth) if bytes > 0 => {
+                let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(bandwidth.max(1));
+                u64::try_from(nanos).unwrap_or(u64::MAX)
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// How changes reach the proxies.
+#[derive(Debug)]
+pub(crate) struct ControlPlane {
+    pub(crate) push: Sampler,
+    /// How long a certificate holds, in nanoseconds.
+    pub(crate) certificates: Option<u64>,
+    /// When it is not there: from and until, in nanoseconds, ascending and apart from each other.
+    pub(crate) outages: Vec<(u64, u64)>,
+}
+
+impl ControlPlane {
+    /// The time at which the control plane is there, from this one on.
+    pub(crate) fn there_from(&self, at: u64) -> u64 {
+        let outage = self.outages.iter().find(|(from, until)| (*from..*until).contains(&at));
+        outage.map_or(at, |(_, until)| *until)
+    }
 }

@@ -19,6 +19,8 @@ use crate::SetupError;
 pub(super) struct Lowering {
     /// By spec.
     pub(super) lowered: Vec<Entry>,
+    /// How many were compiled.
+    pub(super) compiled: u32,
     pub(super) edges: Interned<Edge>,
     pub(super) identities: Identities,
 }
@@ -26,6 +28,8 @@ pub(super) struct Lowering {
 pub(super) struct Entry {
     workload: WorkloadId,
     direction: Direction,
+    /// The first replica of its zone: near endpoints come first, so replicas of another zone have another configuration.
+    replica: u32,
     lowered: Lowered,
 }
 
@@ -35,37 +39,41 @@ pub(super) struct Ends<'a> {
     pub(super) lowered: &'a [Entry],
 }
 
-fn lower(from: &Index<'_>, workload: WorkloadId, direction: Direction, dialled: &[(ServiceId, u16)]) -> Lowered {
+fn lower(
+    from: &Index<'_>,
+    (workload, replica): (WorkloadId, u32),
+    direction: Direction,
+    dialled: &[(ServiceId, u16)],
+) -> Lowered {
     match direction {
-        Direction::Outbound => from.outbound(workload, 0, dialled),
+        Direction::Outbound => from.outbound(workload, replica, dialled),
         Direction::Inbound => from.inbound(workload),
-        Direction::Gateway => from.gateway(workload, 0),
+        Direction::Gateway => from.gateway(workload, replica),
     }
 }
 
 impl Lowering {
-    /// Lowers the configuration of a workload's proxies and gives its number.
+    /// Lowers the configurations of a workload's proxies, one for each of so many zones, and gives the first one's number.
     pub(super) fn add(
         &mut self,
         index: &Index<'_>,
         workload: WorkloadId,
         direction: Direction,
+        zones: u32,
         dialled: &[(ServiceId, u16)],
     ) -> u32 {
-        self.lowered.push(Entry { workload, direction, lowered: lower(index, workload, direction, dialled) });
-        u32::try_from(self.lowered.len() - 1).unwrap_or(u32::MAX)
+        let first = self.lowered.len();
+        for replica in 0..zones {
+            let lowered = lower(index, (workload, replica), direction, dialled);
+            self.lowered.push(Entry { workload, direction, replica, lowered });
+        }
+        u32::try_from(first).unwrap_or(u32::MAX)
     }
 
     /// Lowers a configuration anew and says whether it differs.
-    pub(super) fn replace(
-        &mut self,
-        index: &Index<'_>,
-        spec: usize,
-        workload: WorkloadId,
-        direction: Direction,
-        dialled: &[(ServiceId, u16)],
-    ) -> bool {
-        let lowered = lower(index, workload, direction, dialled);
+    pub(super) fn replace(&mut self, index: &Index<'_>, spec: usize, dialled: &[(ServiceId, u16)]) -> bool {
+        let Entry { workload, direction, replica, .. } = self.lowered[spec];
+        let lowered = lower(index, (workload, replica), direction, dialled);
         let differs = lowered.config != self.lowered[spec].lowered.config;
         if differs {
             self.lowered[spec].lowered = lowered;
@@ -75,9 +83,11 @@ impl Lowering {
 
     /// Compiles a configuration; every spec must have been lowered before.
     pub(super) fn compile(&mut self, plan: &Plan, mesh: &Mesh, spec: usize) -> Result<Spec, SetupError> {
-        let Self { lowered: all, edges, identities } = self;
+        let number = self.compiled;
+        self.compiled += 1;
+        let Self { lowered: all, edges, identities, .. } = self;
         let ends = Ends { plan, lowered: all };
-        let Entry { workload, direction, lowered } = &all[spec];
+        let Entry { workload, direction, lowered, .. } = &all[spec];
         let (workload, direction, config) = (*workload, *direction, &lowered.config);
         let table = Table::compile(&without_plumbing(config))
             .map_err(|errors| SetupError::Refused { workload: mesh.workload(workload).full_name(), errors })?;
@@ -104,6 +114,7 @@ impl Lowering {
             .iter()
             .map(|listener| (listener.port, listener.services.iter().map(|service| service.0).collect()));
         Ok(Spec {
+            number,
             workload: workload.0,
             direction,
             table: Arc::new(table),

@@ -70,7 +70,12 @@ pub(crate) fn run(mesh: &Mesh, scenario: &Scenario, options: &SimOptions) -> Run
 
 /// A front workload without a service, and services `s1` to `sN` that call each other in a row.
 pub(crate) fn chain(length: u32, replicas: u32, policy: &str, service_time: &str) -> Mesh {
-    let mut manifests = INJECTED.to_owned();
+    chain_with(length, replicas, policy, service_time, "")
+}
+
+/// The same, with further manifests.
+pub(crate) fn chain_with(length: u32, replicas: u32, policy: &str, service_time: &str, more: &str) -> Mesh {
+    let mut manifests = INJECTED.to_owned() + more;
     manifests.push_str(&service("front", 1));
     let mut workloads = String::new();
     for number in 1..=length {

@@ -159,7 +159,7 @@ pub(crate) fn milli_rps_of_pod(mesh: &Mesh, id: WorkloadId) -> Option<u64> {
 fn mean_nanos(time: &Distribution) -> u64 {
     match time {
         Distribution::Constant(value) => value.get(),
-        Distribution::Exponential { mean } => mean.get(),
+        Distribution::Exponential { mean } | Distribution::Gamma { mean, .. } => mean.get(),
         Distribution::Uniform { min, max } => u64::midpoint(min.get(), max.get()).saturating_add(1),
         Distribution::Bimodal { fast, slow, slow_share } => {
             let (slow_share, all) = (u128::from(slow_share.ppm()), 1_000_000);

@@ -1,0 +1,60 @@
+//! Changes of configuration on their way to the proxies.
+
+use std::sync::Arc;
+
+use super::{Engine, Event};
+use crate::entropy::Purpose;
+
+impl Engine<'_> {
+    /// The control plane sends a change to every proxy that it concerns; each gets it in its time.
+    pub(super) fn on_change(&mut self, change: u32) -> bool {
+        let plan = self.plan;
+        let sent_at = plan.control_plane.there_from(self.now);
+        for (index, _) in &plan.changes[change as usize].specs {
+            for number in 0..self.instances.len() as u32 {
+                let entry = &self.instances[number as usize];
+                if entry.spec_index != *index {
+                    continue;
+                }
+                let lag = plan.control_plane.push.sample(self.keys.draw(Purpose::Push, entry.salt, change.into()));
+                let at = sent_at.saturating_add(lag);
+                if at > self.now {
+                    self.queue.push(at, Event::Push { change, instance: number });
+                } else {
+                    self.on_push(change, number);
+                }
+            }
+        }
+        true
+    }
+
+    /// A change reaches a proxy. An older one does not replace a newer one.
+    pub(super) fn on_push(&mut self, change: u32, instance: u32) -> bool {
+        let plan = self.plan;
+        let there_from = plan.control_plane.there_from(self.now);
+        if there_from > self.now {
+            self.queue.push(there_from, Event::Push { change, instance });
+            return true;
+        }
+        let entry = &mut self.instances[instance as usize];
+        if entry.change > change || !self.nodes[entry.node as usize].is_up {
+            return false;
+        }
+        let specs = &plan.changes[change as usize].specs;
+        let Some((_, spec)) = specs.iter().find(|(index, _)| *index == entry.spec_index) else { return false };
+        entry.change = change + 1;
+        entry.spec = Arc::clone(spec);
+        let table = Arc::clone(&spec.table);
+        self.with_proxy(instance, |proxy, cx| proxy.install(cx, table));
+        true
+    }
+
+    /// A proxy that starts takes over whatever has been sent by now.
+    pub(super) fn catch_up(&mut self, instance: u32) {
+        for (number, change) in (0..).zip(&self.plan.changes) {
+            if change.at <= self.now && self.instances[instance as usize].change <= number {
+                self.on_push(number, instance);
+            }
+        }
+    }
+}
