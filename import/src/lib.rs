@@ -20,6 +20,7 @@ mod kubernetes;
 mod linkerd;
 mod lints;
 mod object;
+mod rate_limit;
 mod references;
 mod registry;
 mod schema;

@@ -19,7 +19,7 @@ use crate::{
     kubernetes::{self, injection, workload},
     linkerd, lints,
     object::{NoObject, Object, head, locate},
-    references, schema, suppression,
+    rate_limit, references, schema, suppression,
     terraform::{self, Planned},
     unmodelled,
     yaml::{self, Document, Node, Parsed},
@@ -337,11 +337,18 @@ impl<'o> Reader<'o> {
     fn config_map(&mut self, object: &Object<'_>) {
         let data = object.get("data").and_then(|data| data.get("mesh"));
         let is_mesh = object.meta.name() == "istio" || object.meta.name().starts_with("istio-");
+        let source = self.sources.get(object.file).map_or("", |source| source.text.as_str());
         let Some(field) = data.filter(|_| is_mesh) else {
-            let reason = "what programs read from it is not known";
+            let services = rate_limit::read(object, source);
+            let reason = match services.as_slice() {
+                [] => "what programs read from it is not known",
+                _ => {
+                    "a rate limit service's limits: they are named where filters ask for them, and no verdict sees them"
+                }
+            };
+            self.out.mesh.rate_limit_services.extend(services);
             return self.out.mesh.unmodelled.push(unmodelled::whole(object, reason));
         };
-        let source = self.sources.get(object.file).map_or("", |source| source.text.as_str());
         let mut cx = Cx::new(object);
         istio::mesh_config::read_text(&field, source, &mut self.out.mesh, &mut cx);
         self.out.findings.append(&mut cx.findings);
@@ -400,6 +407,7 @@ impl<'o> Reader<'o> {
         mesh.unmodelled.extend(assumed.into_values());
         istio::envoy_filter::sort(&mut mesh.envoy_filters);
         mesh.unmodelled.extend(istio::envoy_filter::taints(mesh));
+        self.out.findings.extend(rate_limit::check(mesh));
         mesh.unmodelled.extend(linkerd::lints::gaps(mesh));
         self.out.findings.extend(linkerd::lints::check(mesh));
         delivery::flagger::add(mesh, self.has_istio);

@@ -36,6 +36,8 @@ pub struct Mesh {
     pub authorization_policies: Vec<istio::AuthorizationPolicy>,
     /// Patches of proxies' configurations, in the order in which they are applied.
     pub envoy_filters: Vec<istio::EnvoyFilter>,
+    /// Limits that rate limit services keep.
+    pub rate_limit_services: Vec<istio::RateLimitService>,
     /// Settings of proxies' processes.
     pub proxy_configs: Vec<istio::ProxyConfig>,
     /// What is recorded.

@@ -6,7 +6,7 @@ use meshproof_model::{
     istio::{ConfigPatch, EnvoyFilter, LocalRateLimitPatch, PatchContext, PatchPattern, ProxyConfig, Telemetry},
 };
 
-use crate::{cx::Cx, duration::go_duration, field::Field, object::Object};
+use crate::{cx::Cx, duration::go_duration, field::Field, object::Object, rate_limit};
 
 /// Reads one.
 pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<EnvoyFilter> {
@@ -73,8 +73,9 @@ fn pattern(value: &Field<'_>, cx: &mut Cx) -> PatchPattern {
             };
         }
     }
-    if either(value, "rate_limits", "rateLimits").is_some() {
-        return PatchPattern::RateLimitActions;
+    let of_route = || value.get("route").and_then(|route| either(&route, "rate_limits", "rateLimits"));
+    if let Some(limits) = either(value, "rate_limits", "rateLimits").or_else(of_route) {
+        return PatchPattern::RateLimitActions(rate_limit::descriptors(&limits));
     }
     PatchPattern::Unknown
 }
@@ -172,7 +173,10 @@ pub(crate) fn taints(mesh: &Mesh) -> Vec<Unmodelled> {
                 }
                 (PatchPattern::LocalRateLimit(_), _) => "a local rate limit".to_owned(),
                 (PatchPattern::GlobalRateLimit { domain, .. }, _) => format!("the rate limit of domain `{domain}`"),
-                (PatchPattern::RateLimitActions, _) => "descriptors for a rate limit".to_owned(),
+                (PatchPattern::RateLimitActions(descriptors), _) => match rate_limit::limits(mesh, descriptors) {
+                    Some(limits) => format!("descriptors for a rate limit ({limits})"),
+                    None => "descriptors for a rate limit".to_owned(),
+                },
                 (PatchPattern::Unknown, _) => match &patch.target {
                     Some(name) => format!("`{name}`"),
                     None => "what it names".to_owned(),

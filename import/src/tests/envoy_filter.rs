@@ -1,6 +1,6 @@
 //! Envoy filters: rate limits are understood, what the others can touch is named.
 
-use meshproof_model::istio::{PatchContext, PatchPattern};
+use meshproof_model::istio::{DescriptorEntry, PatchContext, PatchPattern};
 
 use super::{findings, place, read, read_clean};
 
@@ -71,7 +71,7 @@ spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c}]
     assert!(
         matches!(&filter.patches[0].pattern, PatchPattern::GlobalRateLimit { domain, failure_mode_deny: true, .. } if domain == "shop")
     );
-    assert_eq!(filter.patches[1].pattern, PatchPattern::RateLimitActions, "RL-1");
+    assert_eq!(filter.patches[1].pattern, PatchPattern::RateLimitActions(vec![Vec::new()]), "RL-1");
     let named: Vec<String> = (mesh.unmodelled.iter())
         .filter(|gap| gap.resource.kind == "EnvoyFilter")
         .map(|gap| format!("{} {}", place(&gap.at), gap.reason))
@@ -102,4 +102,83 @@ spec: {tracing: [{providers: [{name: zipkin}], disableSpanReporting: true}]}
     assert_eq!(mesh.proxy_configs[0].concurrency.as_ref().map(|n| n.value), Some(4), "PC-1");
     assert_eq!((mesh.telemetries[0].providers[0].value.as_str(), mesh.telemetries[0].disabled.len()), ("zipkin", 1));
     assert_eq!(mesh.unmodelled.len(), 2);
+}
+
+const SERVICE: &str = "apiVersion: v1
+kind: ConfigMap
+metadata: {name: ratelimit-config, namespace: shop}
+data:
+  config.yaml: |
+    domain: shop
+    descriptors:
+      - key: PATH
+        value: /productpage
+        rate_limit: {unit: minute, requests_per_unit: 1}
+      - key: PATH
+        rate_limit:
+          unit: MINUTE
+          requests_per_unit: 100
+      - key: tier
+        value: gold*
+        rate_limit: {unlimited: true}
+      - key: tier
+        descriptors:
+          - key: user
+            rate_limit: {unit: hour, requests_per_unit: 5}
+            shadow_mode: true
+---
+";
+
+#[test]
+fn rl2_limits_of_a_service_are_those_of_the_whole_descriptor() {
+    let mesh = read_clean(SERVICE).mesh;
+    let service = &mesh.rate_limit_services[0];
+    assert_eq!(super::show(Some(&service.domain)), "\"shop\" @ 6:5 data.config.yaml.domain");
+    assert_eq!(place(&service.descriptors[1].at), "11:9 data.config.yaml.descriptors[1]");
+    let entry = |(key, value): &(&str, &str)| DescriptorEntry {
+        key: (*key).to_owned(),
+        value: Some((*value).to_owned()).filter(|value| value != "?"),
+    };
+    for (descriptor, expect) in [
+        (&[("PATH", "/productpage")][..], "1 per minute"),
+        (&[("PATH", "/other")], "100 per minute"),
+        // A value that depends on the request may be each of them.
+        (&[("PATH", "?")], "1 per minute, 100 per minute"),
+        (&[("tier", "golden")], "unlimited"),
+        (&[("tier", "silver")], ""),
+        (&[("tier", "silver"), ("user", "?")], "5 per hour"),
+        (&[("tier", "gold"), ("user", "?")], ""),
+        (&[("user", "x")], ""),
+    ] {
+        let descriptor: Vec<DescriptorEntry> = descriptor.iter().map(entry).collect();
+        let limits: Vec<String> =
+            service.nodes(&descriptor).iter().filter_map(|node| node.limit.as_ref().map(ToString::to_string)).collect();
+        assert_eq!(limits.join(", "), expect, "RL-2 {descriptor:?}");
+    }
+}
+
+#[test]
+fn rl2_filters_ask_a_service_about_what_it_knows() {
+    let filter = |domain: &str, action: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: f, namespace: istio-system}}\nspec:\n  priority: 1\n  configPatches:\n  - applyTo: HTTP_FILTER\n    match: {{context: GATEWAY}}\n    patch: {{operation: INSERT_BEFORE, value: {{name: r, typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit, domain: {domain}}}}}}}\n  - applyTo: VIRTUAL_HOST\n    match: {{context: GATEWAY}}\n    patch: {{operation: MERGE, value: {{rate_limits: [{{actions: [{action}]}}]}}}}\n"
+        )
+    };
+    let path = "{request_headers: {header_name: ':path', descriptor_key: PATH}}";
+    let tier = "{generic_key: {descriptor_key: tier, descriptor_value: silver}}, {remote_address: {}}";
+    for (case, domain, action, expect) in [
+        ("both are known", "shop", path, vec![]),
+        ("the domain is not", "shpo", path, vec!["knows no domain `shpo`"]),
+        ("the descriptor is not", "shop", tier, vec!["for the descriptor `tier, remote_address`"]),
+    ] {
+        let found = findings(&read(&(SERVICE.to_owned() + &filter(domain, action))));
+        assert_eq!(found.len(), expect.len(), "RL-2 {case}: {found:?}");
+        assert!(found.iter().zip(&expect).all(|(found, text)| found.contains(text)), "RL-2 {case}: {found:?}");
+    }
+    let mesh = read(&(SERVICE.to_owned() + &filter("shop", path))).mesh;
+    let reasons: Vec<&str> = mesh.unmodelled.iter().map(|gap| gap.reason.as_str()).collect();
+    let told = "(`PATH=/productpage` 1 per minute, `PATH` 100 per minute)";
+    assert!(reasons.iter().any(|reason| reason.contains(told)), "RL-2 {reasons:?}");
+    // Without the service's configuration, nothing is known of it.
+    assert!(findings(&read(&filter("any", tier))).is_empty(), "RL-2");
 }

@@ -2,6 +2,7 @@
 
 use meshproof_proxy::Nanos;
 
+use super::DescriptorEntry;
 use crate::{Labels, Located, Location, Meta};
 
 /// Patches of proxies' configurations. What they change is not judged; what they can touch is known.
@@ -67,7 +68,7 @@ pub enum PatchPattern {
         timeout: Option<Nanos>,
     },
     /// Descriptors for a rate limit (`rate_limits`).
-    RateLimitActions,
+    RateLimitActions(Vec<Vec<DescriptorEntry>>),
     /// Anything else.
     Unknown,
 }
