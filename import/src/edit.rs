@@ -82,6 +82,8 @@ pub fn set(sources: &Sources, options: &ImportOptions, text: &str) -> Result<Sou
     let parsed = yaml::parse(value.trim());
     let value = match (parsed.broken.is_empty(), parsed.documents.as_slice()) {
         (true, [document]) => tree(&document.root),
+        // A document of nothing is none.
+        (true, []) => Tree::Scalar(NULL.to_owned()),
         _ => return Err(SetError::Value(value.trim().to_owned())),
     };
     let mut out = Sources::default();
@@ -262,11 +264,11 @@ fn tree(node: &Node<'_>) -> Tree {
             }
             Tree::Map(out)
         }
-        Value::Scalar { .. } => Tree::Scalar(match node.plain() {
+        Value::Scalar { text, .. } => Tree::Scalar(match node.plain() {
             None | Some(Plain::Null) => NULL.to_owned(),
-            Some(Plain::Bool(value)) => value.to_string(),
-            Some(Plain::Int(value)) => value.to_string(),
-            Some(Plain::Float(value)) if value.is_finite() => value.to_string(),
+            // As written: where a text is meant, `n` is a name and not a yes or no.
+            Some(Plain::Bool(_) | Plain::Int(_)) => text.to_string(),
+            Some(Plain::Float(value)) if value.is_finite() => text.to_string(),
             Some(Plain::Float(value)) => quoted(&value.to_string()),
             Some(Plain::Text(text)) => quoted(text),
         }),
@@ -394,7 +396,7 @@ spec:\n  hosts: [a]\n  http:\n  - timeout: 2s # long\n    retries: {attempts: 2}
         );
         let gone = set(&sources(), &ImportOptions::default(), "VirtualService/n/r spec.http[0].retries=null");
         let gone = leaves(&gone.expect("a place"), &ImportOptions::default());
-        assert!(!gone.keys().any(|leaf| leaf.contains("retries")) && gone.len() == 9, "{gone:?}");
+        assert!(!gone.keys().any(|leaf| leaf.contains("retries")) && gone.len() == 10, "{gone:?}");
     }
 
     #[test]

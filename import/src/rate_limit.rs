@@ -1,5 +1,5 @@
-//! The configuration of Envoy's rate limit service, which manifests hold as a text in a ConfigMap (`RL-2`), and what
-//! EnvoyFilters ask it about.
+//! The configuration of Envoy's rate limit service, which manifests hold as a text (`RL-2`), and what Envoy filters ask
+//! it about.
 
 use meshproof_model::{
     Finding, INEFFECTIVE_SETTING, Labels, Location, Mesh, Meta, Subject,
