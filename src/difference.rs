@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_model::{Caller, Finding, Lowering, Mesh, ProxyMode, ServiceId, WorkloadId};
-use meshproof_verifier::{Difference, RouteExample, Routed, Via};
+use meshproof_verifier::{Difference, Orders, RouteExample, Routed, Via};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -23,6 +23,8 @@ pub struct Changes<'p> {
     pub head: &'p Project,
     /// Requests and links.
     pub meshes: Difference,
+    /// In which order the objects can be applied.
+    pub orders: Orders,
     /// Values of effective policies.
     pub policies: Vec<PolicyChange>,
     /// Findings that are new.
@@ -75,7 +77,8 @@ pub fn changes<'p>(base: &'p Project, head: &'p Project, choice: &Choice) -> Res
     let total = after.len();
     let (introduced, fixed) = (without(after.clone(), &before), without(before, &after));
     let unchanged = total - introduced.len();
-    Ok(Changes { base, head, meshes, policies: policies(base, head), introduced, fixed, unchanged })
+    let orders = meshproof_verifier::orders(&base.imported.mesh, &head.imported.mesh);
+    Ok(Changes { base, head, meshes, orders, policies: policies(base, head), introduced, fixed, unchanged })
 }
 
 /// Findings that are not among others.

@@ -1,6 +1,6 @@
 //! From a project to findings and proofs: the importer's, the verifier's, each violation replayed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use meshproof_import::Profile;
 use meshproof_model::{
@@ -28,6 +28,10 @@ pub struct Choice {
     pub profile: Profile,
     /// Whether both orders of objects are judged of which only the older one counts.
     pub any_order: bool,
+    /// Other meshes that intents name, and the one that objects change from.
+    pub bases: BTreeMap<String, Arc<Mesh>>,
+    /// Whether the queries to Z3 are kept as SMT-LIB.
+    pub keep_queries: bool,
     /// The day that suppressions are judged by, as `YYYY-MM-DD`; absent: none has expired.
     pub today: Option<String>,
 }
@@ -43,6 +47,8 @@ pub struct Verified {
     pub assumptions: Vec<Assumption>,
     /// What a suppression covers, with its reason.
     pub suppressed: Vec<(Finding, String)>,
+    /// Queries to Z3 as SMT-LIB, where they are wanted.
+    pub queries: Vec<String>,
 }
 
 /// A fault of meshproof itself, never reported as a verdict.
@@ -76,6 +82,8 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
             let mut options = options(&project.settings, choice.threads);
             options.intents = Intents::read(&project.sources);
             options.demand = demand(project);
+            options.bases.clone_from(&choice.bases);
+            options.keep_queries = choice.keep_queries;
             prove_with(&project.imported.mesh, &options)?
         }
         // Istio's analysis proves nothing.
@@ -114,7 +122,7 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
     proofs.retain(|proof| checks.wants(proof.rule.code, &choice.select, &choice.ignore));
     let mut assumptions = report.assumptions;
     assumptions.retain(|assumption| proofs.iter().any(|proof| proof.assumptions.contains(&assumption.id)));
-    Ok(Verified { findings, proofs, assumptions, suppressed })
+    Ok(Verified { findings, proofs, assumptions, suppressed, queries: report.queries })
 }
 
 /// What no simulated run of a project may exceed.

@@ -131,3 +131,61 @@ fn a_revision_is_compared_with_the_folder_as_it_is() {
     let answer = meshproof(&["diff", "git:nowhere", path]);
     assert!(answer.code == 2 && answer.err.contains("git:nowhere"), "{}", answer.err);
 }
+
+#[test]
+fn an_order_in_which_nothing_breaks_is_told() {
+    let strict = "  mtls: {mode: STRICT}\n";
+    let subset = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: mail, namespace: shop}\nspec:\n  exportTo: [\".\"]\n  host: mail\n  subsets: [{name: v1, labels: {app: mail}}]\n";
+    let route = "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: mail, namespace: shop}\nspec:\n  exportTo: [\".\"]\n  hosts: [mail]\n  http:\n  - route: [{destination: {host: mail, subset: v1}}]\n";
+    let change = ("security.yaml", strict, &*format!("{strict}{subset}{route}"));
+    let report = diff("diff-order", &[change]);
+    let order = &report["order"];
+    assert_eq!(order["unsafe"][0]["applied"][0]["kind"], "VirtualService");
+    assert_eq!(order["unsafe"][0]["missing"][0]["kind"], "DestinationRule");
+    let kinds: Vec<&str> = order["safe"].as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!((kinds, &order["lag_breaks"]), (vec!["DestinationRule", "VirtualService"], &false.into()));
+    let head = copy_of("locked-shop", "diff-order-text", &[change]);
+    let answer = meshproof(&["diff", SHOP, head.to_str().unwrap()]);
+    assert!(answer.out.contains("safe order: DestinationRule shop/mail, VirtualService shop/mail"), "{}", answer.out);
+}
+
+#[test]
+fn intents_compare_with_a_revision() {
+    let folder = copy_of("locked-shop", "diff-intent", &[]);
+    let intents = "assert \"refactor\": for all q in requests: then destination(q) unchanged since git(\"HEAD\");\n\
+        assert \"any order\": for all v in changes: then never outage(v);\n";
+    std::fs::write(folder.join("change.intent"), intents).unwrap();
+    git(&folder, &["init", "-q", "-b", "main"]);
+    git(&folder, &["add", "."]);
+    git(&folder, &["commit", "-q", "-m", "first"]);
+    let path = folder.to_str().unwrap();
+    let file = folder.join("services.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let redirected =
+        text.replacen("  - route: [", "  - match: [{uri: {prefix: /old}}]\n    redirect: {uri: /new}\n  - route: [", 1);
+    std::fs::write(&file, redirected).unwrap();
+    let answer = meshproof(&["verify", path, "--since", "git:HEAD", "--format", "json"]);
+    let report = answer.json();
+    let messages: Vec<&str> =
+        report["findings"].as_array().unwrap().iter().map(|one| one["message"].as_str().unwrap()).collect();
+    assert_eq!((answer.code, messages.len()), (1, 1), "{messages:?} {}", answer.err);
+    assert!(messages[0].contains("intent \"refactor\" does not hold: `GET /old` to shop.example.com:80 goes to 301"));
+    let holds = report["proofs"].as_array().unwrap().iter().any(|proof| proof["subject"] == "Intent any order");
+    assert!(holds, "a single object has no order");
+}
+
+#[test]
+fn queries_are_written_for_any_solver() {
+    let folder = common::scratch("smt2");
+    let path = folder.to_str().unwrap();
+    let answer = meshproof(&["verify", SHOP, "--emit-smt2", path, "--quiet"]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(text.starts_with("(set-logic QF_") && text.ends_with("(check-sat)\n"), "{text}");
+        assert_eq!(text.matches('(').count(), text.matches(')').count());
+        count += 1;
+    }
+    assert!(count > 5, "{count} queries");
+}

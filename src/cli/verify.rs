@@ -1,9 +1,10 @@
 //! `meshproof verify`.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use meshproof_import::Profile;
-use meshproof_model::{RULES, Severity, UNREADABLE_INTENT};
+use meshproof_model::{Mesh, RULES, Severity, UNREADABLE_INTENT};
+use meshproof_verifier::{Intents, VerifyOptions};
 
 use super::{BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED, complain, emit, write_file};
 use crate::{
@@ -54,6 +55,9 @@ pub(super) struct Args {
     /// Write the scenario that replays each violation into this folder.
     #[arg(long, value_name = "DIR")]
     witnesses: Option<String>,
+    /// Write the queries that Z3 answers about certificates into this folder, as SMT-LIB for any solver.
+    #[arg(long, value_name = "DIR")]
+    emit_smt2: Option<String>,
     /// An undecided property does not fail.
     #[arg(long)]
     allow_unknown: bool,
@@ -127,16 +131,22 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     for fault in &project.faults {
         complain(&fault.to_string());
     }
+    let since = args.since.as_deref().map(|since| revision(args, since)).transpose()?;
     let choice = Choice {
+        bases: bases(args, &project, since.as_ref()),
         select: args.select.clone(),
         ignore: args.ignore.clone(),
         strict: args.input.strict,
         threads: args.threads,
         today: Some(super::today()),
+        keep_queries: args.emit_smt2.is_some(),
         profile,
         any_order: args.assume_order == Order::Any,
     };
     let mut verified = verify(&project, &choice)?;
+    if let Some(folder) = &args.emit_smt2 {
+        write_queries(folder, &verified.queries)?;
+    }
     if let Some(path) = &args.write_baseline {
         write_file(path, &baseline::write(&verified.findings))?;
     }
@@ -145,8 +155,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         None => None,
     };
     let mut in_baseline = known.map(|known| known.leave_out(&mut verified.findings));
-    if let Some(since) = &args.since {
-        let before = verify(&revision(args, since)?, &choice)?.findings;
+    if let Some(since) = &since {
+        let before = verify(since, &Choice { bases: BTreeMap::new(), ..choice.clone() })?.findings;
         let total = verified.findings.len();
         verified.findings = without(verified.findings, &before);
         in_baseline = Some(total - verified.findings.len());
@@ -179,6 +189,25 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     Ok(code)
 }
 
+/// Meshes that intents compare this one with; what cannot be read is told, and the intent is not decided.
+fn bases(args: &Args, project: &Project, since: Option<&Project>) -> BTreeMap<String, Arc<Mesh>> {
+    let mut bases = BTreeMap::new();
+    for reference in Intents::read(&project.sources).references() {
+        let read = match reference.strip_prefix("git:") {
+            Some(_) => revision(args, &reference),
+            None => args.input.read(std::slice::from_ref(&reference)).map_err(Failure::from),
+        };
+        match read {
+            Ok(read) => {
+                bases.insert(reference, Arc::new(read.imported.mesh));
+            }
+            Err(error) => complain(&error.to_string()),
+        }
+    }
+    bases.extend(since.map(|since| (VerifyOptions::SINCE.to_owned(), Arc::new(since.imported.mesh.clone()))));
+    bases
+}
+
 /// The folder that is judged, as it was.
 fn revision(args: &Args, since: &str) -> Result<Project, Failure> {
     let Some(revision) = since.strip_prefix("git:") else {
@@ -208,6 +237,15 @@ fn exit_code(args: &Args, project: &Project, verification: &Verification<'_>) ->
         Verdict::Vacuous if !args.allow_vacuous => VACUOUS,
         _ => HOLDS,
     }
+}
+
+/// One file for each query, by number.
+fn write_queries(folder: &str, queries: &[String]) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(|source| Failure::Output { path: folder.to_owned(), source })?;
+    for (number, script) in queries.iter().enumerate() {
+        write_file(&format!("{folder}/{number:05}.smt2"), script)?;
+    }
+    Ok(())
 }
 
 fn write_witnesses(folder: &str, verification: &Verification<'_>) -> Result<(), Failure> {

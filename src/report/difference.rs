@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use meshproof_model::{Finding, Location, Sources};
-use meshproof_verifier::{AccessChange, Rerouted, Routed, Side};
+use meshproof_model::{Finding, Location, ResourceRef, Sources};
+use meshproof_verifier::{AccessChange, Orders, Rerouted, Routed, Side};
 use serde_json::{Value, json};
 
 use super::{full::severity, json::one, location};
@@ -60,7 +60,20 @@ pub fn difference_json(changes: &Changes<'_>) -> Value {
             "fixed": findings(&changes.base.sources, &changes.fixed),
             "unchanged": changes.unchanged,
         },
+        "order": order(&changes.orders),
         "undecided": changes.meshes.undecided,
+    })
+}
+
+/// In which order the changed objects can be applied.
+fn order(orders: &Orders) -> Value {
+    let unsafe_states = orders
+        .unsafe_states
+        .iter()
+        .map(|state| json!({"applied": state.applied, "missing": state.missing, "breaks": state.breaks}));
+    json!({
+        "objects": orders.objects, "safe": orders.safe, "lag_breaks": orders.lag_breaks,
+        "unsafe": unsafe_states.collect::<Vec<_>>(), "undecided": orders.undecided,
     })
 }
 
@@ -131,6 +144,15 @@ pub fn difference_text(changes: &Changes<'_>) -> String {
             format!("{at}: {}[{}]: {}", severity(finding.severity), finding.rule.code, finding.message)
         });
     }
+    section(&mut out, "unsafe while only these are applied", &changes.orders.unsafe_states, |state| {
+        let before =
+            if state.missing.is_empty() { String::new() } else { format!("; apply {} before", named(&state.missing)) };
+        format!("{}: {}{before}", named(&state.applied), state.breaks.join("; "))
+    });
+    if let (false, Some(safe)) = (changes.orders.unsafe_states.is_empty(), &changes.orders.safe) {
+        let lag = if changes.orders.lag_breaks { ", while proxies that lag behind still break links" } else { "" };
+        let _ = writeln!(out, "safe order{lag}: {}\n", named(safe));
+    }
     section(&mut out, "undecided", &changes.meshes.undecided, Clone::clone);
     let verdict = if changes.is_empty() { "same" } else { "different" };
     let _ = writeln!(
@@ -144,6 +166,10 @@ pub fn difference_text(changes: &Changes<'_>) -> String {
         changes.unchanged,
     );
     out
+}
+
+fn named(objects: &[ResourceRef]) -> String {
+    objects.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn section<T>(out: &mut String, title: &str, entries: &[T], line: impl Fn(&T) -> String) {

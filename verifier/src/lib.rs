@@ -14,11 +14,13 @@ mod extract;
 mod failures;
 mod graph;
 mod intent;
+mod orders;
 mod patterns;
 mod property;
 mod report;
 mod route_formula;
 mod route_match;
+mod smt;
 mod term;
 #[cfg(test)]
 mod testing;
@@ -34,6 +36,7 @@ pub use assumption::Assumption;
 pub use availability::availability;
 pub use difference::*;
 pub use intent::Intents;
+pub use orders::{Orders, UnsafeState, orders};
 pub use report::*;
 pub use z3::z3_version;
 
@@ -41,7 +44,7 @@ pub use z3::z3_version;
 /// the number of threads.
 pub fn verify(mesh: &Mesh, options: &VerifyOptions) -> Report {
     let graph = extract::extract(mesh);
-    let judge = property::Judge { mesh, graph: &graph, options };
+    let judge = property::Judge { mesh, graph: &graph, options, asked: property::Asked::default() };
     let selected: Vec<_> =
         property::PROPERTIES.iter().filter(|(rules, _)| rules.iter().any(|rule| options.selects(rule))).collect();
     let run = || selected.par_iter().map(|(_, check)| check(&judge)).collect::<Vec<Report>>();
@@ -55,6 +58,7 @@ pub fn verify(mesh: &Mesh, options: &VerifyOptions) -> Report {
     }
     report.findings.retain(|finding| options.selects(finding.rule));
     report.proofs.retain(|proof| options.selects(proof.rule));
+    report.queries = judge.asked.scripts();
     report.finish();
     report
 }

@@ -1,14 +1,14 @@
 //! What `verify` gives: findings, proofs, what they rest on, and bounds that every simulated run must keep.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use meshproof_model::{Bounds, Finding, Rule, Subject, Value};
+use meshproof_model::{Bounds, Finding, Mesh, Rule, Subject, Value};
 use serde::Serialize;
 
 use crate::{Assumption, Intents};
 
 /// What is judged, and how far.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct VerifyOptions {
     /// Numbers above which something is a finding.
     pub limits: Limits,
@@ -22,6 +22,10 @@ pub struct VerifyOptions {
     pub intents: Intents,
     /// Requests per second of each client at the most, in thousandths, as scenarios say.
     pub demand: BTreeMap<String, u64>,
+    /// Other meshes that intents name, by what they call them; [`VerifyOptions::SINCE`] is what objects change from.
+    pub bases: BTreeMap<String, Arc<Mesh>>,
+    /// Whether the queries that are put to Z3 on certificates are kept as SMT-LIB.
+    pub keep_queries: bool,
 }
 
 impl Default for VerifyOptions {
@@ -34,11 +38,16 @@ impl Default for VerifyOptions {
             select: None,
             intents: Intents::default(),
             demand: BTreeMap::new(),
+            bases: BTreeMap::new(),
+            keep_queries: false,
         }
     }
 }
 
 impl VerifyOptions {
+    /// The name under which [`VerifyOptions::bases`] holds the mesh that objects change from.
+    pub const SINCE: &'static str = "--since";
+
     /// Whether a rule is judged.
     pub(crate) fn selects(&self, rule: &Rule) -> bool {
         self.select.as_ref().is_none_or(|codes| codes.iter().any(|code| code == rule.code))
@@ -70,6 +79,9 @@ pub struct Report {
     pub assumptions: Vec<Assumption>,
     /// Two engines that disagree: bugs of this program, never verdicts (exit code 70).
     pub disagreements: Vec<String>,
+    /// What was asked of Z3 about certificates, as SMT-LIB, where it was wanted; all must be unsatisfiable unless a
+    /// finding says so.
+    pub queries: Vec<String>,
     /// What no simulated run may exceed.
     pub bounds: Bounds,
     /// The solver that re-checked.

@@ -48,6 +48,8 @@ pub(crate) enum Element {
     Path(Vec<EdgeRef>),
     /// What has failed.
     Failures(Vec<Failure>),
+    /// An object that changes.
+    Change(ResourceRef),
 }
 
 /// A call of a node over one route to one destination.
@@ -142,6 +144,12 @@ impl World<'_> {
                 };
                 mesh.service_ids().flat_map(of).collect()
             }
+            "changes" => self
+                .orders()
+                .map_or_else(Vec::new, |orders| orders.objects.clone())
+                .into_iter()
+                .map(Element::Change)
+                .collect(),
             "hosts" => self.hosts().map(Element::Host).collect(),
             "objects" => self.objects().map(Element::Object).collect(),
             other => self.between(other, None, None).unwrap_or_default(),
@@ -494,6 +502,7 @@ impl World<'_> {
             }
             Element::Namespace(name) => Subject::Namespace(name.clone()),
             Element::Host(named) | Element::Object(named) => Subject::Resource(named.resource.clone()),
+            Element::Change(resource) => Subject::Resource(resource.clone()),
             Element::Outside | Element::Anyone | Element::Path(_) | Element::Failures(_) => return None,
         })
     }

@@ -74,6 +74,14 @@ pub(super) struct Counter {
 impl Judged<'_, '_> {
     fn judge(&self) -> Report {
         let mut report = Report::default();
+        match self.unchanged() {
+            Some(Ok(report)) => return report,
+            Some(Err(error)) => {
+                report.findings.push(self.file.unreadable(&error));
+                return report;
+            }
+            None => {}
+        }
         let found = match self.descend(&self.assertion.quantifiers, &Env::default()) {
             Ok(found) => found,
             Err(error) => {
@@ -264,7 +272,7 @@ impl Judged<'_, '_> {
         finding
     }
 
-    fn severity(&self) -> Severity {
+    pub(super) fn severity(&self) -> Severity {
         match self.assertion.severity.as_ref().map(|word| word.text.as_str()) {
             Some("warning") => Severity::Warning,
             Some("info") => Severity::Info,
@@ -272,7 +280,7 @@ impl Judged<'_, '_> {
         }
     }
 
-    fn subject(&self) -> Subject {
+    pub(super) fn subject(&self) -> Subject {
         Subject::Resource(ResourceRef {
             kind: "Intent".to_owned(),
             namespace: String::new(),

@@ -14,7 +14,7 @@ mod lex;
 mod parse;
 mod quantity;
 mod sorts;
-
+mod unchanged;
 mod world;
 
 use std::sync::Arc;
@@ -70,6 +70,19 @@ impl Intents {
     /// Whether there is nothing to judge.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
+    }
+
+    /// Other meshes that are named: `git:REV`, or a folder.
+    pub fn references(&self) -> Vec<String> {
+        let goals = self.files.iter().flat_map(|file| &file.spec.assertions).flat_map(|assertion| &assertion.goals);
+        let named = goals.filter_map(|goal| match goal {
+            ast::Goal::Unchanged { since, .. } => Some(since.text.clone()),
+            _ => None,
+        });
+        let mut all: Vec<String> = named.collect();
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// Every file.

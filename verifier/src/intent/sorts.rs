@@ -31,6 +31,8 @@ pub(crate) enum Sort {
     Path,
     /// A set of failures.
     Failure,
+    /// An object that changes.
+    Change,
 }
 
 /// What a term is.
@@ -85,16 +87,18 @@ pub(crate) const SETS: &[(&str, Sort)] = &[
     ("namespaces", Sort::Namespace),
     ("requests", Sort::Request),
     ("paths", Sort::Path),
+    ("changes", Sort::Change),
 ];
 
 const CALLS: &[Sort] = &[Sort::Edge];
 const ROUTED: &[Sort] = &[Sort::Edge, Sort::Route];
 const PAIRS: &[Sort] = &[Sort::Edge, Sort::Link];
+const MOVING: &[Sort] = &[Sort::Edge, Sort::Link, Sort::Change];
 const PARTIES: &[Sort] = &[Sort::Party];
 const GUARDED: &[Sort] = &[Sort::Party, Sort::Namespace];
 const SPOKEN: &[Sort] = &[Sort::Party, Sort::Namespace, Sort::Edge, Sort::Link, Sort::Request];
 const REQUESTS: &[Sort] = &[Sort::Request];
-const NAMED: &[Sort] = &[Sort::Party, Sort::Namespace, Sort::Object, Sort::Host, Sort::Port, Sort::Route];
+const NAMED: &[Sort] = &[Sort::Party, Sort::Namespace, Sort::Object, Sort::Host, Sort::Port, Sort::Route, Sort::Change];
 
 macro_rules! functions {
     ($($name:literal $of:ident $($further:ident)? => $gives:expr;)*) => {
@@ -122,7 +126,7 @@ pub(crate) const FUNCTIONS: &[Function] = functions! {
     "to" REQUESTS => Type::Element(Sort::Party);
     "plaintext" SPOKEN => Type::Truth;
     "encrypted" SPOKEN => Type::Truth;
-    "outage" PAIRS => Type::Truth;
+    "outage" MOVING => Type::Truth;
     "injected" GUARDED => Type::Truth;
     "strict" GUARDED => Type::Truth;
     "default_deny" GUARDED => Type::Truth;
@@ -224,9 +228,19 @@ impl Checker {
                 let span = span_of(pred).unwrap_or_default();
                 refuse(span, "`within` a time is not decided for this property", Some(help.to_owned()))
             }
-            Goal::Unchanged { span, .. } => {
-                let help = "`meshproof diff BASE HEAD` compares two meshes";
-                refuse(*span, "`unchanged since` needs a second mesh, and there is none", Some(help.to_owned()))
+            Goal::Unchanged { term, except, span, .. } => {
+                let is_known = match term {
+                    Term::Call(name, arguments, _) if ["destination", "allowed"].contains(&name.text.as_str()) => {
+                        arguments.len() == 1 && self.term(&arguments[0])? == Type::Element(Sort::Request)
+                    }
+                    _ => false,
+                };
+                if !is_known || self.variables.len() != 1 {
+                    let help =
+                        "`for all r in requests: then destination(r) unchanged since git(\"main\")`, or `allowed(r)`";
+                    return refuse(*span, "this is not compared with another mesh", Some(help.to_owned()));
+                }
+                except.as_ref().map_or(Ok(()), |set| self.set(set).map(|_| ()))
             }
         }
     }
@@ -420,6 +434,7 @@ impl Sort {
             Self::Request => "requests",
             Self::Path => "paths",
             Self::Failure => "failures",
+            Self::Change => "changes",
         }
     }
 }

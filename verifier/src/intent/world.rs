@@ -5,7 +5,7 @@ use std::{
     rc::Rc,
 };
 
-use meshproof_model::{Mesh, WorkloadId, istio::MtlsMode};
+use meshproof_model::{Mesh, ResourceRef, WorkloadId, istio::MtlsMode};
 
 use super::{
     ast::{Set, Word},
@@ -13,10 +13,11 @@ use super::{
     quantity::{Quantity, Unit},
 };
 use crate::{
-    VerifyOptions,
+    Orders, VerifyOptions,
     access::{Access, Atoms, Client, Outcome, Peer, Seen, refuses_by_default, search},
     failures::{Dependencies, Failure, milli_rps_of_pod},
     graph::Graph,
+    orders,
     property::{
         retry_amplification::{Hop, Over, certificate, hops},
         timeout_inversion::{BusyTimes, Longest},
@@ -38,6 +39,7 @@ pub(crate) struct World<'a> {
     busy: OnceCell<BusyTimes>,
     bounds: OnceCell<Vec<(Option<u64>, Option<u64>)>>,
     dependencies: OnceCell<Dependencies>,
+    orders: OnceCell<Orders>,
     /// What was up after the failures that were asked about last.
     last_up: RefCell<Option<(Vec<Failure>, Rc<Vec<bool>>)>>,
 }
@@ -54,6 +56,7 @@ impl<'a> World<'a> {
             busy: OnceCell::new(),
             bounds: OnceCell::new(),
             dependencies: OnceCell::new(),
+            orders: OnceCell::new(),
             last_up: RefCell::default(),
         }
     }
@@ -125,6 +128,21 @@ impl<'a> World<'a> {
     /// How many pods a party has.
     pub(crate) fn replicas(&self, party: &Element) -> u64 {
         self.workloads(party).into_iter().map(|id| u64::from(self.mesh.workload(id).replicas.value)).sum()
+    }
+
+    /// The orders in which the objects can be applied that change; `None`: nothing says from what.
+    pub(crate) fn orders(&self) -> Option<&Orders> {
+        let base = self.options.bases.get(VerifyOptions::SINCE)?;
+        Some(self.orders.get_or_init(|| orders(base, self.mesh)))
+    }
+
+    /// Whether an object breaks something while others that change are not applied.
+    pub(crate) fn breaks_alone(&self, object: &ResourceRef) -> Result<bool, String> {
+        let orders = self.orders().ok_or("`--since` says from what objects change")?;
+        match &orders.undecided {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(orders.unsafe_states.iter().any(|state| state.applied.contains(object))),
+        }
     }
 
     fn dependencies(&self) -> &Dependencies {

@@ -17,6 +17,8 @@ use crate::{
     Engine, Proof, Report,
     access::{Access, Atoms, Outcome, Peer, Recheck, Seen, recheck, request_line, rule_matches, search},
     assumption::{APPLIED, INJECTED, NO_PATCHES},
+    patterns::{Attribute, Pattern},
+    term::Bool,
 };
 
 /// What is known of a rule, over the ports that its policy holds for.
@@ -78,6 +80,7 @@ type Rules<'m> = BTreeMap<(&'m str, &'m str, usize), Known>;
 fn known<'m>(judge: &Judge<'m>, access: &Access<'m>) -> (Rules<'m>, BTreeSet<ResourceRef>) {
     let mut rules: Rules<'m> = BTreeMap::new();
     let mut attached = BTreeSet::new();
+    let mut asked = Answers::new();
     let names: BTreeMap<(&str, &str), &meshproof_model::Meta> = judge
         .mesh
         .authorization_policies
@@ -99,7 +102,7 @@ fn known<'m>(judge: &Judge<'m>, access: &Access<'m>) -> (Rules<'m>, BTreeSet<Res
                     let key = (meta.namespace(), meta.name(), name.rule);
                     // One request is enough, and what is not decided may be on the next port.
                     if !matches!(rules.get(&key), Some(Known::Matches(_) | Known::Disagreement)) {
-                        rules.insert(key, matches(judge, policy, server.port));
+                        rules.insert(key, matches(judge, policy, server.port, &mut asked));
                     }
                 }
             }
@@ -110,12 +113,16 @@ fn known<'m>(judge: &Judge<'m>, access: &Access<'m>) -> (Rules<'m>, BTreeSet<Res
     (rules, attached)
 }
 
-fn matches(judge: &Judge<'_>, policy: &RbacPolicy, port: u16) -> Known {
+/// What was found for formulas that were asked before: rules often differ in their names only.
+type Answers = BTreeMap<(Bool, Vec<(Attribute, Pattern)>), Outcome>;
+
+fn matches(judge: &Judge<'_>, policy: &RbacPolicy, port: u16, asked: &mut Answers) -> Known {
     let mut known = Known::Never;
     for peer in [Peer::Anyone, Peer::Plaintext] {
         let mut atoms = Atoms::default();
         let formula = rule_matches(policy, Seen { peer: &peer, port }, &mut atoms);
-        match search(&formula, &atoms) {
+        let answer = asked.entry((formula.clone(), atoms.list().to_vec())).or_insert_with(|| search(&formula, &atoms));
+        match answer.clone() {
             Outcome::Request(fields) => return Known::Matches(request_line(&fields)),
             Outcome::Unknown(reason) => known = Known::Undecided(reason.to_owned()),
             Outcome::Nothing => match recheck(&formula, &atoms, judge.options.rlimit) {

@@ -11,6 +11,11 @@ pub(crate) mod shadowed_route;
 pub(crate) mod timeout_inversion;
 pub(crate) mod unretried_timeout;
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
 use meshproof_model::{Finding, FindingVerdict, Mesh, Nanos, Rule, Severity, Subject, Value, istio::VirtualService};
 
 use crate::{
@@ -28,6 +33,23 @@ pub(crate) struct Judge<'a> {
     pub graph: &'a Graph,
     /// What is asked.
     pub options: &'a VerifyOptions,
+    /// Queries that were put to Z3, where they are wanted.
+    pub asked: Asked,
+}
+
+/// Queries that were put to Z3, each once.
+#[derive(Default)]
+pub(crate) struct Asked(Mutex<BTreeSet<Query>>);
+
+impl Asked {
+    fn add(&self, queries: &[Query]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(queries.iter().cloned());
+    }
+
+    /// As SMT-LIB, in the order of their contents.
+    pub(crate) fn scripts(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(crate::smt::script).collect()
+    }
 }
 
 /// A property, with the rules that it judges.
@@ -77,6 +99,9 @@ impl Judge<'_> {
             Answer::Sat(_) => Check::Refuted,
             Answer::Unknown(reason) => Check::Undecided(reason),
         };
+        if self.options.keep_queries {
+            self.asked.add(queries);
+        }
         check_all(queries, self.options.rlimit).into_iter().map(check).collect()
     }
 }

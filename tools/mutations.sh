@@ -1,0 +1,27 @@
+#!/bin/sh
+# Tries every entry of verifier/mutations.txt: with an assumption of an encoder left out, the named test must fail.
+# The sources are put back after each.
+set -u
+cd "$(dirname "$0")/../verifier" || exit 2
+survived=0
+file= from= to=
+while IFS= read -r line; do
+    case $line in
+    'file: '*) file=${line#file: } ;;
+    'from: '*) from=${line#from: } ;;
+    'to: '*) to=${line#to: } ;;
+    'test: '*)
+        test=${line#test: }
+        cp "$file" "$file.kept"
+        FROM=$from TO=$to perl -0pi -e 's/\Q$ENV{FROM}\E/$ENV{TO}/' "$file"
+        if cargo test --quiet -p meshproof-verifier "$test" >/dev/null 2>&1; then
+            echo "survived: $file: $from"
+            survived=1
+        else
+            echo "killed: $file: $from"
+        fi
+        mv "$file.kept" "$file"
+        ;;
+    esac
+done <mutations.txt
+exit $survived
