@@ -125,12 +125,14 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
     Ok(Verified { findings, proofs, assumptions, suppressed, queries: report.queries })
 }
 
-/// What no simulated run of a project may exceed.
+/// What no simulated run of a mesh may exceed.
 ///
 /// # Errors
 /// If two engines disagree.
-pub fn proved_bounds(project: &Project, threads: usize) -> Result<Bounds, InternalError> {
-    Ok(prove(&project.imported.mesh, &project.settings, threads)?.bounds)
+pub fn proved_bounds(mesh: &Mesh, threads: usize) -> Result<Bounds, InternalError> {
+    let mut bounds = prove(mesh, &Settings::default(), threads)?.bounds;
+    meshproof_verifier::add_bounds(&mut bounds, mesh);
+    Ok(bounds)
 }
 
 fn prove(mesh: &Mesh, settings: &Settings, threads: usize) -> Result<Report, InternalError> {

@@ -34,7 +34,7 @@ fn thinned(load: &mut Load) {
 fn no_run_exceeds_what_was_proved() {
     let mut runs = 0;
     for project in topologies() {
-        let bounds = proved_bounds(&project, 0).unwrap();
+        let bounds = proved_bounds(&project.imported.mesh, 0).unwrap();
         assert!(!bounds.requests.is_empty() && !bounds.connects.is_empty(), "{:?} has no bounds", project.paths);
         for (name, mut scenario) in project.scenarios.clone() {
             if std::env::var_os("MESHPROOF_SLOW").is_none() {
@@ -54,7 +54,7 @@ fn no_run_exceeds_what_was_proved() {
 fn a_bound_that_is_too_low_is_noticed() {
     let all = topologies();
     let project = all.iter().find(|project| project.paths[0].ends_with("/bookinfo")).unwrap();
-    let mut bounds = proved_bounds(project, 0).unwrap();
+    let mut bounds = proved_bounds(&project.imported.mesh, 0).unwrap();
     bounds.requests.values_mut().for_each(|bound| *bound = 0);
     let (name, mut scenario) = project.scenario("steady").unwrap();
     scenario.load.iter_mut().for_each(thinned);

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use meshproof_proxy::Nanos;
+
 /// What no run may exceed, because it was proved. What is not in it is not bounded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
@@ -12,4 +14,9 @@ pub struct Bounds {
     pub connects: BTreeMap<(String, String), u64>,
     /// Links that never carry plaintext, as `namespace/name` of the two workloads.
     pub encrypted: BTreeSet<(String, String)>,
+    /// How long a call of a workload takes at most for its proxy, whatever it calls.
+    pub latency: BTreeMap<String, Nanos>,
+    /// Workloads whose handlers no request of a client reaches: the client's `namespace/name`, empty for one outside of
+    /// the mesh, then the server's.
+    pub unreachable: BTreeSet<(String, String)>,
 }

@@ -2,10 +2,15 @@
 
 use meshproof_model::Bounds;
 
-use crate::{checker::Checker, engine::Observer, plan::Plan};
+use crate::{
+    checker::Checker,
+    engine::Observer,
+    measure::Measure,
+    plan::{Caller, Origin, Plan},
+};
 
 /// Notes what a run has shown beyond its bounds.
-pub(crate) fn check(bounds: &Bounds, plan: &Plan, observer: &Observer, checker: &mut Checker) {
+pub(crate) fn check(bounds: &Bounds, plan: &Plan, observer: &Observer, measure: &Measure, checker: &mut Checker) {
     for ((client, service), most) in &observer.most {
         let key = (plan.clients[*client as usize].name.clone(), plan.services[*service as usize].full_name.clone());
         let observed = [("requests", most.requests, &bounds.requests), ("connects", most.attempts, &bounds.connects)];
@@ -22,6 +27,26 @@ pub(crate) fn check(bounds: &Bounds, plan: &Plan, observer: &Observer, checker: 
         let link = (name(from), name(to));
         if bounds.encrypted.contains(&link) {
             checker.violation(format!("plaintext from `{}` to `{}`; proved: never", link.0, link.1));
+        }
+    }
+    let name = |caller: Caller| match caller {
+        Caller::Workload(workload) => Some(plan.workloads[workload as usize].name.clone()),
+        Caller::Client(client) => match plan.clients[client as usize].origin {
+            Origin::Workload(workload) => Some(plan.workloads[workload as usize].name.clone()),
+            Origin::Outside(_) => None,
+        },
+    };
+    for (caller, workload) in &observer.served {
+        let pair = (name(*caller).unwrap_or_default(), plan.workloads[*workload as usize].name.clone());
+        if bounds.unreachable.contains(&pair) {
+            checker.violation(format!("a request of `{}` reached `{}`; proved: never", pair.0, pair.1));
+        }
+    }
+    for (edge, tally) in plan.edges.iter().zip(&measure.edges) {
+        let Some(caller) = name(edge.from) else { continue };
+        if let Some(bound) = bounds.latency.get(&caller).filter(|bound| tally.longest > bound.get()) {
+            let longest = meshproof_proxy::Nanos::new(tally.longest);
+            checker.violation(format!("a call of `{caller}` took {longest}; proved: {bound}"));
         }
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct EdgeTally {
     pub(crate) attempts: u64,
     /// Attempts over mutual TLS.
     pub(crate) encrypted: u64,
+    /// The longest call, those of the warm-up included.
+    pub(crate) longest: u64,
     /// Attempts by the workload that they went to.
     pub(crate) targets: Vec<(u32, u64)>,
 }
@@ -273,6 +275,9 @@ impl Measure {
     pub(crate) fn answer(&mut self, now: u64, started: u64, service: u32, edge: u32, status: u16, how: StreamEnd) {
         let ok = how == StreamEnd::Complete && is_ok(status);
         let latency = now - started;
+        if let Some(edge) = self.edges.get_mut(edge as usize) {
+            edge.longest = edge.longest.max(latency);
+        }
         if started >= self.warm_up {
             self.services[service as usize].add(latency, status, ok);
             if let Some(edge) = self.edges.get_mut(edge as usize) {

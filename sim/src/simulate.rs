@@ -140,7 +140,7 @@ impl Experiment {
         let (mut events, mut digests, mut measures) = (0, Vec::new(), Vec::new());
         for (replication, mut outcome) in (0_u32..).zip(outcomes) {
             if let (Some(bounds), Some(observer)) = (&options.bounds, &outcome.observer) {
-                bounds::check(bounds, &self.plan, observer, &mut outcome.checker);
+                bounds::check(bounds, &self.plan, observer, &outcome.measure, &mut outcome.checker);
             }
             let violations = outcome.checker.violations();
             internal_errors.extend(violations.into_iter().map(|what| format!("replication {replication}: {what}")));

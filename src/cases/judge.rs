@@ -204,7 +204,7 @@ fn objective(project: &Project, test: &Test, threads: usize) -> Result<Vec<Strin
         return Ok(vec![format!("neither the test nor the scenario `{name}` has an objective")]);
     }
     let mut options = SimOptions { seed: *seed, replications: *replications, threads, name, ..SimOptions::default() };
-    options.bounds = Some(proved_bounds(project, threads)?);
+    options.bounds = Some(proved_bounds(&project.imported.mesh, threads)?);
     let run = match meshproof_sim::simulate(&project.imported.mesh, &scenario, &options) {
         Ok(run) => run,
         Err(error) => return Ok(vec![error.to_string()]),

@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let started = Instant::now();
     let mut options = args.run.options();
     options.name = name;
-    options.bounds = Some(proved_bounds(&project, args.run.threads)?);
+    options.bounds = Some(proved_bounds(&project.imported.mesh, args.run.threads)?);
     let result = meshproof_sim::simulate(&project.imported.mesh, &scenario, &options)
         .map_err(|error| Failure::Usage(format!("scenario `{}`: {error}", options.name)))?;
     if !result.internal_errors.is_empty() {

@@ -8,6 +8,7 @@
 mod access;
 pub mod assumption;
 mod availability;
+mod bounds;
 mod dfa;
 mod difference;
 mod extract;
@@ -61,4 +62,9 @@ pub fn verify(mesh: &Mesh, options: &VerifyOptions) -> Report {
     report.queries = judge.asked.scripts();
     report.finish();
     report
+}
+
+/// What no simulated run of a mesh may exceed, beyond what [`verify`] has put into its report.
+pub fn add_bounds(bounds: &mut meshproof_model::Bounds, mesh: &Mesh) {
+    bounds::add(bounds, mesh, &extract::extract(mesh));
 }

@@ -37,6 +37,7 @@ impl Engine<'_> {
         let beyond = if is_shared { entry.busy.saturating_sub(entry.places) } else { entry.waiting };
         let is_full = !(has_place && is_free) && beyond >= workload.queue_limit;
         self.observe_request(root, service);
+        self.observe_served(caller, number);
         if is_full {
             return self.answered(at, QUEUE_FULL, false, 0);
         }

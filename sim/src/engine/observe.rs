@@ -17,6 +17,8 @@ pub(crate) struct Observer {
     pub(crate) left: BTreeSet<(Caller, u32)>,
     /// Links that carried plaintext; no client: one outside the mesh.
     pub(crate) plaintext: BTreeSet<(Option<u32>, u32)>,
+    /// Whose requests reached which workload's handlers.
+    pub(crate) served: BTreeSet<(Caller, u32)>,
     /// Links whose two sides could not agree on TLS.
     pub(crate) refused: BTreeSet<(Option<u32>, u32)>,
     /// The most requests, and attempts, at a service for one request of a client.
@@ -57,6 +59,13 @@ impl Engine<'_> {
             observer.counts.resize(until, Most::default());
         }
         observer.counts[from..until].fill(Most::default());
+    }
+
+    /// A request reaches a handler.
+    pub(super) fn observe_served(&mut self, caller: Caller, workload: u32) {
+        if let Some(observer) = &mut self.observer {
+            observer.served.insert((caller, workload));
+        }
     }
 
     /// A request reaches a handler, or a gateway.
