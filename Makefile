@@ -10,16 +10,16 @@ demo: build
 	@sh tools/demo.sh
 
 test: setup lint
-	$(CARGO) test --workspace --features lsp
+	$(CARGO) test --workspace --features lsp,testing
 
 # The same with larger inputs, and the proxy core built for a target without a machine (wasm32).
 test-slow: setup
-	MESHPROOF_SLOW=1 $(CARGO) test --workspace --features lsp
+	MESHPROOF_SLOW=1 $(CARGO) test --workspace --features lsp,testing
 
 # Formatting and lints, where the toolchain has them.
 lint: setup
 	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --all --check; else echo "rustfmt is not installed: skipped"; fi
-	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(CARGO) clippy --workspace --all-targets --features lsp -- -D warnings; else echo "clippy is not installed: skipped"; fi
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(CARGO) clippy --workspace --all-targets --features lsp,testing -- -D warnings; else echo "clippy is not installed: skipped"; fi
 
 # Z3: the system's where pkg-config knows one, else the pinned wheel in .z3.
 setup:

@@ -18,6 +18,8 @@ mod project;
 pub mod report;
 mod settings;
 mod suppression;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod verification;
 
 pub use fingerprint::fingerprint;

@@ -112,7 +112,21 @@ impl Project {
         Self::read_with(paths, options, &BTreeMap::new())
     }
 
-    /// The same, with texts that are not saved yet in place of their files.
+    /// A project of texts that stand in no folder, each with the name of its file: `mesh.ron`, `meshproof.toml`,
+    /// scenarios, manifests.
+    ///
+    /// # Errors
+    /// As for [`Project::read`].
+    pub fn of_texts(texts: Vec<(String, String)>, options: &ImportOptions) -> Result<Self, InputError> {
+        let unsaved = BTreeMap::new();
+        let mut all = Texts::new(&unsaved);
+        for (name, text) in texts {
+            all.text(name.clone(), Path::new(&name), text);
+        }
+        Self::of(all, &[], options)
+    }
+
+    /// The same as [`Project::read`], with texts that are not saved yet in place of their files.
     ///
     /// # Errors
     /// As for [`Project::read`].
@@ -128,6 +142,10 @@ impl Project {
                 None => texts.read(path)?,
             }
         }
+        Self::of(texts, paths, options)
+    }
+
+    fn of(mut texts: Texts<'_>, paths: &[String], options: &ImportOptions) -> Result<Self, InputError> {
         if texts.sources.iter().next().is_none() {
             let empty = InputError::Empty { path: paths.join(" ") };
             return Err(texts.faults.into_iter().next().unwrap_or(empty));

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use meshproof_import::Profile;
 use meshproof_model::{
     Bounds, Expectation, Finding, FindingVerdict, Load, Mesh, Phase, Severity, Subject, UNKNOWN_FIELD, UNMODELLED,
+    WitnessKind,
 };
 use meshproof_verifier::{Assumption, Intents, Limits, Proof, Report, VerifyOptions};
 
@@ -174,6 +175,15 @@ fn replay(project: &Project, replays: &Replays<'_>, finding: &mut Finding) -> Re
         (Some(request), Some(Expectation::Allowed(passes))) => replays.shows(request, *passes),
         _ if witness.scenario.is_none() || witness.expectation.is_none() => return Ok(()),
         _ => match meshproof_sim::replay(&project.imported.mesh, witness) {
+            Ok(outcome) if outcome.obstructed && !outcome.shown => {
+                // Something else in the mesh keeps the request from going on, so that the worst is not reached this way.
+                if let Some(exact) = finding.values.get_mut("exact") {
+                    *exact = false.into();
+                }
+                (witness.scenario, witness.expectation) = (None, None);
+                witness.kind = WitnessKind::Request;
+                return Ok(());
+            }
             Ok(outcome) => (outcome.shown, outcome.observed),
             Err(error) => (false, error.to_string()),
         },

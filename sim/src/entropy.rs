@@ -69,7 +69,11 @@ const PURPOSES: usize = 64;
 
 /// The keys of one run.
 #[derive(Clone, Debug)]
-pub(crate) struct Keys([u64; PURPOSES]);
+pub(crate) struct Keys {
+    keys: [u64; PURPOSES],
+    /// Whether proxies never wait before a retry, which is the least that they may draw.
+    is_hasty: bool,
+}
 
 impl Keys {
     /// The keys of one replication of a seed.
@@ -78,12 +82,17 @@ impl Keys {
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         bytes[8..12].copy_from_slice(&replication.to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(bytes);
-        Self(std::array::from_fn(|_| rng.next_u64()))
+        Self { keys: std::array::from_fn(|_| rng.next_u64()), is_hasty: false }
+    }
+
+    /// The same, but for back-offs of nothing: the worst case of a load, which no limit on time cuts short.
+    pub(crate) fn hasty(self) -> Self {
+        Self { is_hasty: true, ..self }
     }
 
     /// The `n`-th draw for one purpose and subject.
     pub(crate) const fn draw(&self, purpose: Purpose, subject: u64, n: u64) -> u64 {
-        mix(self.0[purpose as usize] ^ subject, n)
+        mix(self.keys[purpose as usize] ^ subject, n)
     }
 
     /// The draws of one proxy at one time.
@@ -102,9 +111,12 @@ pub(crate) struct ProxyDraws<'a> {
 impl Entropy for ProxyDraws<'_> {
     /// Draws for a request do not depend on the replica that asks; those for none depend on it and on the time.
     fn draw(&mut self, key: DrawKey) -> u64 {
+        if self.keys.is_hasty && key.what == Draw::BackOff {
+            return 0;
+        }
         let purpose = FIRST_OF_PROXIES + key.what as usize;
         let subject = if key.request == RequestKey::default() { mix(self.instance, self.now) } else { key.request.0 };
-        mix(self.keys.0[purpose % PURPOSES] ^ subject, u64::from(key.attempt))
+        mix(self.keys.keys[purpose % PURPOSES] ^ subject, u64::from(key.attempt))
     }
 }
 

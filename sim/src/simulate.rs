@@ -73,7 +73,7 @@ impl Experiment {
         let mut warnings = std::mem::take(&mut plan.warnings);
         let seed = options.seed.unwrap_or(scenario.seed);
         if scenario.warm_up == WarmUp::Mser5 {
-            let pilot = run_one(&plan, &Kept::default(), seed, 0, false);
+            let pilot = run_one(&plan, &Kept::default(), Keys::new(seed, 0), false);
             plan.warm_up = warm_up(&pilot.measure) * BIN;
             let seconds = plan.warm_up / BIN;
             warnings.push(format!("MSER-5 leaves out the first {seconds} s"));
@@ -100,7 +100,7 @@ impl Experiment {
     /// Every replication, in seed order.
     pub(crate) fn run(&self, options: &SimOptions) -> Result<Vec<Outcome>, SetupError> {
         let observes = options.bounds.is_some();
-        let run = |replication: u32| run_one(&self.plan, &self.kept, self.seed, replication, observes);
+        let run = |replication: u32| run_one(&self.plan, &self.kept, Keys::new(self.seed, replication), observes);
         if self.replications == 1 {
             return Ok(vec![run(0)]);
         }
@@ -181,8 +181,7 @@ impl Experiment {
 }
 
 /// One run.
-pub(crate) fn run_one(plan: &Plan, kept: &Kept, seed: u64, replication: u32, observes: bool) -> Outcome {
-    let keys = Keys::new(seed, replication);
+pub(crate) fn run_one(plan: &Plan, kept: &Kept, keys: Keys, observes: bool) -> Outcome {
     let mut engine = Engine::new(plan, keys, Measure::new(plan, kept), Checker::default());
     if observes {
         engine.observer = Some(Box::new(Observer::new(plan.services.len())));

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use meshproof_model::{Expectation, Load, Mesh, Nanos, RolloutStep, Scenario, ScriptedAnswer, Subject, WarmUp};
+use meshproof_model::{
+    ClientFrom, Expectation, Load, Mesh, Nanos, RolloutStep, Scenario, ScriptedAnswer, Subject, WarmUp,
+};
 
 use crate::{
     extract::extract,
@@ -31,6 +33,13 @@ pub(crate) fn one_request(client: &str, summary: String, horizon: Nanos) -> Scen
         objectives: Vec::new(),
         script: Vec::new(),
     }
+}
+
+/// A scenario in which a client sends so many requests that one of them meets each replica, where chance decides.
+fn some_requests(client: &str, summary: String) -> Scenario {
+    const ENOUGH: u64 = 200;
+    let load = vec![Load::Burst { client: client.to_owned(), requests: ENOUGH, at: START }];
+    Scenario { load, ..one_request(client, summary, Nanos::from_secs(60)) }
 }
 
 /// A scenario that brings as many requests to a service as can be forced, if that is over `limit`: weights are turned
@@ -205,20 +214,22 @@ fn way_to(graph: &Graph, caller: usize, callee: usize) -> Option<(String, Vec<Ro
 pub(crate) fn link(graph: &Graph, from: usize, to: usize) -> Option<(Scenario, String, String)> {
     let (client, rollout) = way_to(graph, from, to)?;
     let (from, to) = (graph.nodes[from].name.clone(), graph.nodes[to].name.clone());
-    let summary = format!("one request of {client} goes from {from} to {to}");
-    Some((Scenario { rollout, ..one_request(&client, summary, Nanos::from_secs(60)) }, from, to))
+    let summary = format!("a request of {client} goes from {from} to {to}");
+    Some((Scenario { rollout, ..some_requests(&client, summary) }, from, to))
 }
 
-/// A client's request that goes straight to a workload, if there is one: with the workload's name.
-pub(crate) fn from_outside(graph: &Graph, to: usize) -> Option<(Scenario, String)> {
+/// A request that a client outside of the mesh sends straight to a workload, if there is one: with the workload's name.
+pub(crate) fn from_outside(mesh: &Mesh, graph: &Graph, to: usize) -> Option<(Scenario, String)> {
     let straight = |entry: &&usize| {
         let node = &graph.nodes[**entry];
+        let is_outside =
+            mesh.behaviour.clients.get(&node.name).is_some_and(|client| client.from == ClientFrom::Outside);
         let mut hops = graph.calls(**entry).flat_map(|call| hops(**entry, call)).filter(|hop| hop.way.taken);
-        node.kind == NodeKind::Client && hops.any(|hop| hop.target.is_some_and(|target| target.node == to))
+        is_outside && hops.any(|hop| hop.target.is_some_and(|target| target.node == to))
     };
     let client = &graph.nodes[*graph.entries.iter().find(straight)?].name;
     let to = graph.nodes[to].name.clone();
-    Some((one_request(client, format!("one request of {client} goes to {to}"), Nanos::from_secs(60)), to))
+    Some((some_requests(client, format!("a request of {client} goes to {to}")), to))
 }
 
 /// What a replay of a link must show.

@@ -76,7 +76,7 @@ fn scenarios_are_checked_against_the_mesh() {
             r#"objectives: ["user.success > 99.9%", "user.sucess > 1%", "nobody.p99 < 1s", "user.retries < 1", "svc/reviews.p99 < 2", "reviews.p99"]"#,
             &[
                 "objectives[1]: there is no figure `sucess`; did you mean `success`?",
-                "objectives[2]: there is no client or service `nobody`",
+                "objectives[2]: there is no client, service or queue `nobody`",
                 "objectives[3]: the client `user` has no figure `retries`; clients have success_ratio, success, ok_ratio, requests, ok, failed, p50, p90, p95, p99, p999, mean, max, goodput_rps, goodput, tries_per_request, first_try_ratio, backing_off",
                 "objectives[4]: `p99` is compared with a time such as `300ms`, not with `2`",
                 "objectives[5]: `reviews.p99` compares nothing; write `subject.figure < quantity`, or `recovers within 60s`",

@@ -21,6 +21,8 @@ pub(crate) struct Observer {
     pub(crate) served: BTreeSet<(Caller, u32)>,
     /// Links whose two sides could not agree on TLS.
     pub(crate) refused: BTreeSet<(Option<u32>, u32)>,
+    /// Whether a proxy kept a request from going on: access control, an ejection, a full breaker.
+    pub(crate) has_obstacle: bool,
     /// The most requests, and attempts, at a service for one request of a client.
     pub(crate) most: BTreeMap<(u32, u32), Most>,
     /// By slot of the request and service.
@@ -98,6 +100,13 @@ impl Engine<'_> {
             let (count, most) = observer.count(root, request.client, service);
             count.attempts += 1;
             most.attempts = most.attempts.max(count.attempts);
+        }
+    }
+
+    /// A proxy keeps a request from going on.
+    pub(super) fn observe_obstacle(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            observer.has_obstacle = true;
         }
     }
 

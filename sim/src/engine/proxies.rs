@@ -284,8 +284,13 @@ impl Engine<'_> {
         let entry = &mut self.instances[instance as usize];
         let Some(side) = entry.take_side(stream) else { return self.checker.ended_twice() };
         let (status, flags) = entry.proxy.outcome(stream).unwrap_or((0, meshproof_proxy::ResponseFlags::NONE));
+        let is_denied =
+            self.observer.is_some() && entry.proxy.access_log(stream).is_some_and(|log| is_access_denied(log.details));
         if entry.spec.direction != Direction::Inbound {
             self.measure.stream(self.now, &side, status, flags, how);
+        }
+        if is_denied {
+            self.observe_obstacle();
         }
         let mut leg = side.legs;
         while let Some(at) = leg {
@@ -342,6 +347,9 @@ impl Engine<'_> {
         | Note::RetryOverflow(cluster)
         | Note::Overflow(cluster)
         | Note::Panic(cluster)) = note;
+        if matches!(note, Note::Ejected(..) | Note::RetryOverflow(_) | Note::Overflow(_)) {
+            self.observe_obstacle();
+        }
         let spec = &self.instances[instance as usize].spec;
         if let Some(service) = spec.clusters.get(cluster.index()).and_then(|cluster| cluster.service) {
             self.measure.note(self.now, service, note);
@@ -423,4 +431,11 @@ pub(super) struct Asked {
 /// Whether an answer is a good one: complete, and its status below 400.
 pub(crate) const fn is_ok(status: u16) -> bool {
     status >= 100 && status < 400
+}
+
+/// Whether a stream ended because a filter refused it (Envoy: `response_code_details`).
+fn is_access_denied(details: &str) -> bool {
+    ["rbac_access_denied", "jwt_authn_access_denied", "ext_authz_denied"]
+        .iter()
+        .any(|reason| details.starts_with(reason))
 }

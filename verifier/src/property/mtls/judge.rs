@@ -329,7 +329,7 @@ impl<'a> Verdicts<'a> {
         });
         let outside = || {
             let to = *servers.first()?;
-            let (scenario, to) = witness::from_outside(self.judge.graph, to.index())?;
+            let (scenario, to) = witness::from_outside(mesh, self.judge.graph, to.index())?;
             Some((scenario, witness::expect_link(String::new(), to, shown)))
         };
         let replay = replay.or_else(|| if shown == Outcome::Plaintext { outside() } else { None });
