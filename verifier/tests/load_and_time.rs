@@ -80,6 +80,19 @@ fn without_sidecars_nothing_is_retried() {
     assert!(proofs.contains("MP0401 service default/d bound=1 connects=1"), "{proofs}");
 }
 
+#[test]
+fn retries_within_a_budget_of_linkerd_are_no_error() {
+    let mut yaml = "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, annotations: {linkerd.io/inject: \
+                    enabled}}\n---\n"
+        .to_owned();
+    yaml += &(service("a", "http", 1, &["b"]) + &service("b", "http", 1, &[]));
+    yaml += "apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata: {name: b.default.svc.cluster.local}\nspec:\n  \
+             routes:\n  - {name: all, condition: {pathRegex: /.*}, isRetryable: true}\n";
+    let (findings, _) = verdicts(&yaml, "", &["MP0401"]);
+    assert!(findings.starts_with("MP0401 Warning "), "{findings}");
+    assert!(findings.contains("a retry budget grants that"), "{findings}");
+}
+
 /// A client in the mesh that tries three times itself, and says what a and b do.
 const BEHAVIOUR: &str = r#"Mesh(version: 1,
     clients: {"cron": (from: Workload("default/a"), to: "b:80", requests: [(name: "r")], retries: (max: 2))},

@@ -356,10 +356,15 @@ fn nobody_asks(mesh: &Mesh, open: &BTreeMap<(Option<Location>, WorkloadId), Open
     for (_, workload) in open.keys() {
         namespaces.entry(mesh.workload(*workload).meta.namespace()).or_default().insert(*workload);
     }
+    let proxies = || mesh.workloads.iter().map(|workload| workload.proxy);
+    let of_linkerd = !proxies().any(|proxy| matches!(proxy, ProxyMode::Sidecar | ProxyMode::Ambient))
+        && (proxies().any(|proxy| proxy == ProxyMode::Linkerd) || !mesh.linkerd.profiles.is_empty());
     let remark = |(namespace, workloads): (&str, BTreeSet<WorkloadId>)| {
         let names: Vec<String> = workloads.iter().map(|id| format!("`{}`", mesh.workload(*id).full_name())).collect();
         let is_linkerd = workloads.iter().all(|id| mesh.workload(*id).proxy == ProxyMode::Linkerd);
-        let (why, how) = if is_linkerd {
+        let (why, how) = if of_linkerd && !is_linkerd {
+            ("not all of them have a proxy of Linkerd", "annotate the namespace with `linkerd.io/inject: enabled`")
+        } else if is_linkerd {
             (
                 "no policy asks for an identity",
                 "a `config.linkerd.io/default-inbound-policy` of `all-authenticated` closes all of them",

@@ -134,9 +134,20 @@ fn finding(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject:
         .value("connects", worst.connects)
         .value("exact", exact);
     finding.verdict = FindingVerdict::Violated;
+    if path.iter().any(|hop| is_budgeted(judge, hop)) {
+        finding.severity = Severity::Warning;
+        finding.message.push_str("; a retry budget grants that while it is unspent, and bounds retries over time");
+    }
     finding = blame(judge, finding, &path);
     finding.witness = Some(show(judge, certificate, worst, &path, names));
     finding
+}
+
+/// Whether what bounds a hop's retries is a budget for all requests, as a `ServiceProfile` has one (`L-6`).
+fn is_budgeted(judge: &Judge<'_>, hop: &Hop<'_>) -> bool {
+    let service = hop.arm.service.and_then(|number| judge.mesh.services.get(number));
+    let profiles = || judge.mesh.linkerd.profiles.iter();
+    hop.way.retry.work() > 1 && service.is_some_and(|service| profiles().any(|p| p.meta.name() == service.host))
 }
 
 /// The services of a path, the entry first.
