@@ -35,7 +35,7 @@ impl<'a> Field<'a> {
     pub(crate) fn get(&self, key: &str) -> Option<Self> {
         let entry = self.node.entry(key)?;
         if !self.quiet {
-            entry.read.set(true);
+            entry.read.set();
         }
         (!entry.value.is_null()).then(|| Self {
             file: self.file,
@@ -73,7 +73,7 @@ impl<'a> Field<'a> {
         let (file, path, quiet) = (self.file, self.path.clone(), self.quiet);
         self.node.entries().iter().map(move |entry| {
             if !quiet {
-                entry.read.set(true);
+                entry.read.set();
             }
             let field =
                 Self { file, node: &entry.value, mark: entry_mark(entry), path: join(&path, &entry.key), quiet };
@@ -166,7 +166,7 @@ impl<'a> Field<'a> {
     /// Its labels; they count as read.
     pub(crate) fn labels(&self) -> Labels {
         for entry in self.node.entries().iter().filter(|_| !self.quiet) {
-            entry.read.set(true);
+            entry.read.set();
         }
         labels(self.node)
     }

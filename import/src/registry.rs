@@ -1,5 +1,7 @@
 //! From texts to a mesh: every object once, in the order of paths, then what they mean to each other.
 
+mod merge;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use meshproof_model::{
@@ -42,8 +44,8 @@ pub(crate) fn import(sources: &Sources, options: &ImportOptions) -> Imported {
         }
     }
     reader.out.objects = trees.objects.len();
-    reader.objects(&trees.objects);
-    reader.analyze(&trees);
+    let (analysis, ()) = rayon::join(|| analyze(&trees, options), || reader.objects(&trees.objects));
+    reader.analysis = analysis;
     reader.finish()
 }
 
@@ -62,6 +64,9 @@ struct Trees<'a> {
     /// Those that are no objects.
     others: Vec<(FileId, &'a Node<'a>)>,
 }
+
+/// How many objects one thread reads at a time.
+const PART: usize = 64;
 
 struct Reader<'o> {
     sources: &'o Sources,
@@ -217,40 +222,54 @@ impl<'o> Reader<'o> {
         }
     }
 
-    /// What Istio's analysis says.
-    fn analyze(&mut self, trees: &Trees<'_>) {
-        let counts = last_of_name(&trees.objects);
-        let objects: Vec<&Object<'_>> = (trees.objects.iter().enumerate())
-            .filter(|(i, (object, _))| counts.get(&name_of(object)) == Some(i))
-            .map(|(_, (object, _))| object)
-            .collect();
-        let closed = self.options.profile == Profile::IstioAnalyze;
-        self.analysis = analysis::check(&objects, &trees.others, closed);
-    }
-
-    /// Reads every object; of those with one name the last.
+    /// Reads every object; of those with one name the last. Parts are read at once and joined in their order, but the
+    /// settings of the mesh, of which each changes what the one before said.
     fn objects(&mut self, objects: &[Known<'_>]) {
         let last = last_of_name(objects);
-        for (i, (object, kind)) in objects.iter().enumerate() {
-            let wins = last.get(&name_of(object)).copied();
-            if let Some(winner) = wins.filter(|winner| *winner != i)
-                && let Some((winner, _)) = objects.get(winner)
-            {
-                self.out.findings.push(duplicate(object, winner));
-                if kind.is_some_and(|kind| kind.reading == Reading::DestinationRule) {
-                    self.overruled.extend(istio::destination_rule::read(object, &mut Cx::new(object)));
-                }
-                if let Some(schema) = kind.and_then(|kind| kind.schema) {
-                    self.out.findings.extend(schema::check(object, schema));
-                }
-                continue;
+        let winner = |i: usize, object: &Object<'_>| {
+            last.get(&name_of(object)).filter(|winner| **winner != i).and_then(|winner| objects.get(*winner))
+        };
+        let is_settings = |kind: &Option<Kind>| {
+            kind.is_some_and(|kind| matches!(kind.reading, Reading::ConfigMap | Reading::IstioOperator))
+        };
+        let numbered: Vec<(usize, &Known<'_>)> = objects.iter().enumerate().collect();
+        let (settings, others): (Vec<_>, Vec<_>) = numbered.into_iter().partition(|(_, (_, kind))| is_settings(kind));
+        let (sources, options) = (self.sources, self.options);
+        let read = |reader: &mut Self, known: &[(usize, &Known<'_>)]| {
+            for (i, known) in known {
+                reader.known(known, winner(*i, &known.0));
             }
-            let found = suppression::in_annotation(object, &mut self.out.findings);
-            self.out.suppressions.extend(found);
-            match kind {
-                Some(kind) => self.object(object, *kind),
-                None => self.unknown_kind(object),
+        };
+        let parts: Vec<Self> = (others.par_chunks(PART))
+            .map(|part| {
+                let mut reader = Self::new(sources, options);
+                read(&mut reader, part);
+                reader
+            })
+            .collect();
+        for part in parts {
+            self.absorb(part);
+        }
+        read(self, &settings);
+    }
+
+    /// Reads an object, unless another one of its name wins.
+    fn known(&mut self, (object, kind): &Known<'_>, winner: Option<&Known<'_>>) {
+        if let Some((winner, _)) = winner {
+            self.out.findings.push(duplicate(object, winner));
+            if kind.is_some_and(|kind| kind.reading == Reading::DestinationRule) {
+                self.overruled.extend(istio::destination_rule::read(object, &mut Cx::new(object)));
             }
+            if let Some(schema) = kind.and_then(|kind| kind.schema) {
+                self.out.findings.extend(schema::check(object, schema));
+            }
+            return;
+        }
+        let found = suppression::in_annotation(object, &mut self.out.findings);
+        self.out.suppressions.extend(found);
+        match kind {
+            Some(kind) => self.object(object, *kind),
+            None => self.unknown_kind(object),
         }
     }
 
@@ -436,8 +455,8 @@ impl<'o> Reader<'o> {
             let news: Vec<Finding> = analysis.into_iter().filter(|f| !is_said(f, &self.out.findings)).collect();
             self.out.findings.extend(news);
         }
-        let order = |f: &Finding| (f.location.as_ref().map(place), f.rule.code, f.message.clone());
-        self.out.findings.sort_by_key(order);
+        let order = |f: &Finding| (f.location.as_ref().map(place), f.rule.code);
+        self.out.findings.par_sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.message.cmp(&b.message)));
         self.out
     }
 
@@ -453,6 +472,16 @@ impl<'o> Reader<'o> {
             self.out.findings.push(finding);
         }
     }
+}
+
+/// What Istio's analysis says.
+fn analyze(trees: &Trees<'_>, options: &ImportOptions) -> Vec<Finding> {
+    let counts = last_of_name(&trees.objects);
+    let objects: Vec<&Object<'_>> = (trees.objects.iter().enumerate())
+        .filter(|(i, (object, _))| counts.get(&name_of(object)) == Some(i))
+        .map(|(_, (object, _))| object)
+        .collect();
+    analysis::check(&objects, &trees.others, options.profile == Profile::IstioAnalyze)
 }
 
 /// Reads an object of Gateway API.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use meshproof_model::is_subset;
+use meshproof_model::{Labels, is_subset};
 
 use super::{
     hosts::Hosts,
@@ -14,10 +14,38 @@ use super::{
 };
 
 pub(super) fn check(world: &World<'_>, report: &mut Report) {
-    let hosts = Hosts::new(world);
+    let (hosts, pods) = (Hosts::new(world), Pods::new(world));
     for rule in world.all(DESTINATION_RULE) {
         certificates(rule, report);
-        subsets(world, &hosts, rule, report);
+        subsets(world, &hosts, &pods, rule, report);
+    }
+}
+
+/// Pods by each of their labels.
+struct Pods<'w> {
+    by_label: BTreeMap<(&'w String, &'w String), Vec<&'w Labels>>,
+    /// Labels of those that name their node, with the node's.
+    on_nodes: Vec<Labels>,
+    exist: bool,
+}
+
+impl<'w> Pods<'w> {
+    fn new(world: &'w World<'_>) -> Self {
+        let mut pods = Self { by_label: BTreeMap::new(), on_nodes: Vec::new(), exist: false };
+        for pod in world.selectable() {
+            pods.exist = true;
+            for label in &pod.labels {
+                pods.by_label.entry(label).or_default().push(&pod.labels);
+            }
+            pods.on_nodes.extend(on_node(world, pod));
+        }
+        pods
+    }
+
+    fn selects(&self, selector: &Labels) -> bool {
+        let with = |label| self.by_label.get(&label).map_or(&[][..], Vec::as_slice);
+        let fewest = selector.iter().map(with).min_by_key(|pods| pods.len());
+        fewest.map_or(self.exist, |pods| pods.iter().any(|labels| is_subset(selector, labels)))
     }
 }
 
@@ -46,14 +74,14 @@ fn certificates(rule: &Resource<'_>, report: &mut Report) {
     }
 }
 
-fn subsets(world: &World<'_>, hosts: &Hosts, rule: &Resource<'_>, report: &mut Report) {
+fn subsets(world: &World<'_>, hosts: &Hosts, pods: &Pods<'_>, rule: &Resource<'_>, report: &mut Report) {
     let host = rule.spec.get("host").text();
     let Some(found) = hosts.find(rule.namespace(), &rule.spec.texts("exportTo"), host) else {
         let text = format!("no service has the host `{host}`");
         return report.say(&UNKNOWN_RULE_HOST, rule, "spec.host", text);
     };
     // The manifests may hold the service without what runs behind it.
-    if !world.closed && (found.selector.is_empty() || world.selected(&found.selector).next().is_none()) {
+    if !world.closed && (found.selector.is_empty() || !pods.selects(&found.selector)) {
         return;
     }
     // Of several subsets of one name the last one counts.
@@ -62,21 +90,20 @@ fn subsets(world: &World<'_>, hosts: &Hosts, rule: &Resource<'_>, report: &mut R
     for (name, (i, subset)) in by_name {
         let mut selector = found.selector.clone();
         selector.extend(subset.get("labels").labels());
-        let matches = |pod: &Pod<'_>| is_subset(&selector, &pod.labels) || on_node(world, pod, &selector);
-        if !world.selectable().any(matches) {
+        if !pods.selects(&selector) && !pods.on_nodes.iter().any(|labels| is_subset(&selector, labels)) {
             let text = format!("no pod of `{host}` has the labels of the subset `{name}`");
             report.say(&UNMATCHED_SUBSET, rule, &format!("spec.subsets[{i}].name"), text);
         }
     }
 }
 
-/// Labels that a pod has from its node.
-fn on_node(world: &World<'_>, pod: &Pod<'_>, selector: &meshproof_model::Labels) -> bool {
+/// The labels of a pod that names its node, with those that it has from there.
+fn on_node(world: &World<'_>, pod: &Pod<'_>) -> Option<Labels> {
     const TOPOLOGY: &[&str] =
         &["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
     let name = pod.spec.get("nodeName").text();
     if name.is_empty() {
-        return false;
+        return None;
     }
     let mut labels = pod.labels.clone();
     for node in world.all(NODE).iter().filter(|node| node.name() == name) {
@@ -84,5 +111,5 @@ fn on_node(world: &World<'_>, pod: &Pod<'_>, selector: &meshproof_model::Labels)
         labels.extend(topology.filter(|(_, value)| !value.is_empty()));
     }
     labels.insert("kubernetes.io/hostname".to_owned(), name.to_owned());
-    is_subset(selector, &labels)
+    Some(labels)
 }

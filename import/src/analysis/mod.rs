@@ -33,6 +33,7 @@ mod world;
 use std::sync::Arc;
 
 use meshproof_model::{FileId, Finding, Location, Severity};
+use rayon::prelude::*;
 
 use crate::{
     object::{Object, head, locate},
@@ -54,11 +55,12 @@ pub(crate) fn check(objects: &[&Object<'_>], documents: &[(FileId, &Node<'_>)], 
         .filter_map(|document| Object::new(file, &document.root, Arc::from(""), "").ok())
         .collect();
     let world = World::new(closed, &installed, objects, mesh, networks);
-    let mut report = Report::new(closed);
-    for analyzer in ANALYZERS {
+    let reports = ANALYZERS.par_iter().map(|analyzer| {
+        let mut report = Report::new(closed);
         analyzer(&world, &mut report);
-    }
-    report.findings()
+        report
+    });
+    Report::join(reports.collect())
 }
 
 static ANALYZERS: &[fn(&World<'_>, &mut Report)] = &[

@@ -9,13 +9,13 @@ use super::{message::Message, world::Resource};
 /// Collects findings.
 pub(super) struct Report {
     closed: bool,
-    findings: Vec<Finding>,
-    said: BTreeSet<(&'static str, Subject, Option<u32>, String)>,
+    /// What is said, and the line that Istio gives it.
+    said: Vec<(Option<u32>, Finding)>,
 }
 
 impl Report {
     pub(super) const fn new(closed: bool) -> Self {
-        Self { closed, findings: Vec::new(), said: BTreeSet::new() }
+        Self { closed, said: Vec::new() }
     }
 
     /// Says something of an object at one of its fields. Istio says the same text of the same line once.
@@ -59,7 +59,7 @@ impl Report {
     ) {
         if !self.closed {
             let subject = Subject::Resource(about.meta().resource.clone());
-            self.findings.push(Finding::new(rule, subject, text).at(about.place(path)).help(help));
+            self.said.push((None, Finding::new(rule, subject, text).at(about.place(path)).help(help)));
         }
     }
 
@@ -82,17 +82,21 @@ impl Report {
         if message.covered && !self.closed {
             return;
         }
-        if self.said.insert((message.code, subject.clone(), line, text.clone())) {
-            let mut finding = Finding::new(message.rule, subject, text).at(at);
-            finding.severity = if self.closed { message.severity } else { message.severity.min(message.rule.severity) };
-            finding.istio = Some(message.code);
-            finding.help = help;
-            self.findings.push(finding);
-        }
+        let mut finding = Finding::new(message.rule, subject, text).at(at);
+        finding.severity = if self.closed { message.severity } else { message.severity.min(message.rule.severity) };
+        finding.istio = Some(message.code);
+        finding.help = help;
+        self.said.push((line, finding));
     }
 
-    pub(super) fn findings(self) -> Vec<Finding> {
-        self.findings
+    /// What several reports say, one after the other.
+    pub(super) fn join(reports: Vec<Self>) -> Vec<Finding> {
+        let said: Vec<(Option<u32>, Finding)> = reports.into_iter().flat_map(|report| report.said).collect();
+        let mut known = BTreeSet::new();
+        let news: Vec<bool> = (said.iter())
+            .map(|(line, f)| f.istio.is_none() || known.insert((f.istio, &f.subject, *line, &f.message)))
+            .collect();
+        said.into_iter().zip(news).filter(|(_, is_new)| *is_new).map(|((_, finding), _)| finding).collect()
     }
 }
 

@@ -52,6 +52,9 @@ fn from_gateways(mesh: &Mesh, cluster_domain: &str, findings: &mut Vec<Finding>)
         let proxies: Vec<&Workload> = through
             .flat_map(|gateway| mesh.workloads.iter().filter(|w| is_subset(&gateway.selector, &w.labels)))
             .collect();
+        if proxies.is_empty() {
+            continue;
+        }
         for destination in service.http.iter().flat_map(|rule| &rule.route) {
             let full = complete_host(&destination.host.value, service.meta.namespace(), cluster_domain);
             let Some(target) = mesh.services.iter().find(|own| own.host == full && !own.selector.is_empty()) else {

@@ -201,7 +201,7 @@ impl<'a, 'o> Check<'a, 'o> {
 
 /// What is unknown is a finding, and not also unmodelled.
 fn mark_read(entry: &Entry<'_>) {
-    entry.read.set(true);
+    entry.read.set();
     mark_below(&entry.value);
 }
 

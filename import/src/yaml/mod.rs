@@ -9,7 +9,10 @@ mod split;
 mod template;
 mod tree;
 
-use std::{borrow::Cow, cell::Cell};
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use rayon::prelude::*;
 pub(crate) use scalar::Plain;
@@ -49,7 +52,27 @@ pub(crate) struct Entry<'a> {
     pub mark: Mark,
     pub value: Node<'a>,
     /// Whether the model took it in; what is left at the end is named.
-    pub read: Cell<bool>,
+    pub read: Flag,
+}
+
+/// A mark that any thread may set, and that is looked at after all of them are done.
+#[derive(Debug, Default)]
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Clone for Flag {
+    fn clone(&self) -> Self {
+        Self(AtomicBool::new(self.get()))
+    }
 }
 
 /// A key that is written twice in one mapping.

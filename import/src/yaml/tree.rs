@@ -2,13 +2,12 @@
 
 use std::{
     borrow::Cow,
-    cell::Cell,
     collections::{BTreeMap, BTreeSet},
 };
 
 use granit_parser::{Event, Marker, Parser, Placement, ScalarStyle, Span, StrInput, Tag};
 
-use super::{Broken, Comment, Document, Duplicate, Entry, Mark, Node, Parsed, Value, split::Chunk, template};
+use super::{Broken, Comment, Document, Duplicate, Entry, Flag, Mark, Node, Parsed, Value, split::Chunk, template};
 
 // BOUND: nesting of values; Kubernetes' own types stay below 40.
 const DEPTH_MAX: usize = 200;
@@ -221,7 +220,7 @@ impl<'a> Builder<'a> {
         match &mut open.content {
             Content::Sequence(items) => items.push(node),
             Content::Mapping { entries, key } => match key.take() {
-                Some((key, mark)) => entries.push(Entry { key, mark, value: node, read: Cell::new(false) }),
+                Some((key, mark)) => entries.push(Entry { key, mark, value: node, read: Flag::default() }),
                 None => {
                     if let Value::Scalar { text, .. } = node.value {
                         *key = Some((text, node.mark));
