@@ -138,6 +138,18 @@ fn a_dump_is_explained_by_itself() {
 }
 
 #[test]
+fn en1_an_alias_is_explained_as_its_target() {
+    let path = folder("explain-alias");
+    let alias = "apiVersion: v1\nkind: Service\nmetadata: {name: other, namespace: shop}\nspec: {type: ExternalName, externalName: reviews.shop.svc.cluster.local}\n";
+    std::fs::write(std::path::Path::new(&path).join("alias.yaml"), alias).unwrap();
+    let call = ["explain", &path, "--from", "shop/web", "--to", "other", "--request", "GET /api", "-H", "x-team=a"];
+    let json = meshproof(&[&call[..], &["--format", "json"]].concat()).json();
+    assert_eq!((&json["to"], &json["port"]), (&"shop/other".into(), &9080.into()), "EN-1");
+    assert_eq!(json["outbound"]["route[00].timeout"]["value"], "2s");
+    assert_eq!(json["decision"]["route"], "VirtualService shop/r rule 0");
+}
+
+#[test]
 fn names_that_nobody_knows_are_told() {
     let path = folder("explain-names");
     let table: &[(&[&str], &str)] = &[

@@ -111,7 +111,8 @@ impl Mesh {
     pub fn find_target(&self, namespace: Option<&str>, target: &str) -> Result<(ServiceId, u16), TargetError> {
         let (name, port) = target.rsplit_once(':').map_or((target, None), |(name, port)| (name, Some(port)));
         let id = self.find_dialled(namespace, name)?;
-        let service = self.service(id);
+        // An alias has its target's ports (`EN-1`).
+        let service = self.service(self.aliased(id).unwrap_or(id));
         let number = match port {
             Some(text) => text.parse().ok().filter(|number| service.port(*number).is_some()),
             None => Some(&service.ports).filter(|ports| ports.len() == 1).map(|ports| ports[0].number.value),
@@ -121,6 +122,26 @@ impl Mesh {
             port: port.unwrap_or("(none)").to_owned(),
             ports: service.ports.iter().map(|port| port.number.value).collect(),
         })
+    }
+
+    /// The service that another name stands for in the end (`EN-1`); `None`: it is no alias, or one of a host that is no
+    /// service of the mesh.
+    pub fn aliased(&self, service: ServiceId) -> Option<ServiceId> {
+        let next = |id: ServiceId| {
+            let target = self.service(id).options.external_name.as_ref()?;
+            self.find_host(&target.value.trim_end_matches('.').to_ascii_lowercase())
+        };
+        let mut seen = vec![service];
+        let mut target = next(service)?;
+        while self.service(target).options.external_name.is_some() {
+            // A circle of aliases has no end.
+            if seen.contains(&target) {
+                return None;
+            }
+            seen.push(target);
+            target = next(target)?;
+        }
+        Some(target)
     }
 
     fn find_dialled(&self, namespace: Option<&str>, name: &str) -> Result<ServiceId, TargetError> {

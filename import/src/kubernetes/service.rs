@@ -13,7 +13,7 @@ pub(crate) fn read(object: &Object<'_>, cluster_domain: &str, cx: &mut Cx) -> Op
     let spec = object.get("spec")?;
     // An alias of a host elsewhere (`EN-1`); where it leads to is read with the options.
     let is_alias = spec.text_at("type").is_some_and(|kind| kind == "ExternalName");
-    let _ = spec.get("externalName");
+    let _ = (spec.get("externalName"), spec.get("trafficDistribution"));
     let headless = spec.text_at("clusterIP").is_some_and(|ip| ip == "None");
     let host = format!("{}.{}.svc.{cluster_domain}", object.meta.name(), object.meta.namespace());
     Some(Service {

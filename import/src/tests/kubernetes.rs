@@ -67,7 +67,7 @@ spec: {type: ExternalName, externalName: db.example.com}
     assert_eq!(show(options.internal_local.as_ref()), "true @ 8:3 spec.internalTrafficPolicy");
     assert_eq!(options.publish_not_ready.as_ref().map(|n| n.value), Some(true));
     assert_eq!(show(mesh.services[1].options.external_name.as_ref()), "\"db.example.com\" @ 14:28 spec.externalName");
-    assert_eq!(mesh.unmodelled.iter().filter(|gap| gap.matters).count(), 4);
+    assert_eq!(mesh.unmodelled.iter().filter(|gap| gap.matters).count(), 3);
 }
 
 #[test]

@@ -1,29 +1,13 @@
 //! Services of type `ExternalName`: other names for the host that they point to (`EN-1`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Lowering;
 use crate::{Mesh, ServiceId};
 
 /// The service that each alias leads to in the end; an alias of a host that is no service of the mesh leads nowhere.
-pub(super) fn resolve(mesh: &Mesh, services: &BTreeMap<&str, ServiceId>) -> BTreeMap<ServiceId, ServiceId> {
-    let next = |id: ServiceId| {
-        let target = mesh.service(id).options.external_name.as_ref()?;
-        services.get(target.value.trim_end_matches('.').to_ascii_lowercase().as_str()).copied()
-    };
-    let last = |id: ServiceId| {
-        let mut seen = BTreeSet::from([id]);
-        let mut target = next(id)?;
-        while mesh.service(target).options.external_name.is_some() {
-            // A circle of aliases has no end.
-            if !seen.insert(target) {
-                return None;
-            }
-            target = next(target)?;
-        }
-        Some(target)
-    };
-    mesh.service_ids().filter_map(|id| Some((id, last(id)?))).collect()
+pub(super) fn resolve(mesh: &Mesh) -> BTreeMap<ServiceId, ServiceId> {
+    mesh.service_ids().filter_map(|id| Some((id, mesh.aliased(id)?))).collect()
 }
 
 impl Lowering<'_> {

@@ -61,7 +61,7 @@ impl Lowering<'_> {
         let labels = subset.and_then(|name| rule?.subset(name)).map(|subset| &subset.labels);
         let (mut hosts, mut endpoints) = self.hosts(client, service, port, labels, &policy);
         let is_weighted =
-            client.has_policy() && locality::apply(self.mesh, client, &policy, &mut hosts, &mut endpoints);
+            client.has_policy() && locality::apply(self.mesh, client, target, &policy, &mut hosts, &mut endpoints);
         let mut cluster = Cluster::new(name_for(client, number, subset, &target.host), hosts);
         let mut origin = ClusterOrigin::new(Some(service), number, self.mesh.settings.connect_timeout.origin.clone());
         origin.subset = subset.map(str::to_owned);

@@ -42,7 +42,7 @@ impl<'m> Lowering<'m> {
         for id in mesh.service_ids() {
             services.entry(mesh.service(id).host.as_str()).or_insert(id);
         }
-        let aliases = alias::resolve(mesh, &services);
+        let aliases = alias::resolve(mesh);
         let serving = serving(mesh);
         let mut served = vec![Vec::new(); mesh.workloads.len()];
         for id in mesh.service_ids() {

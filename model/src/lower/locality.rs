@@ -5,7 +5,10 @@
 use meshproof_proxy::config::Host;
 
 use super::{Endpoint, client::Client, destination_rule::Policy};
-use crate::{Labels, Mesh, istio::LocalityLb};
+use crate::{Labels, Mesh, Service, istio::LocalityLb, kubernetes::TrafficDistribution};
+
+/// The annotation that says what `trafficDistribution` does.
+const DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
 
 /// Labels that are compared by locality, not among the pods' own.
 const BY_LOCALITY: [&str; 3] =
@@ -16,12 +19,14 @@ const BY_LOCALITY: [&str; 3] =
 pub(super) fn apply(
     mesh: &Mesh,
     client: &Client<'_>,
+    service: &Service,
     policy: &Policy<'_>,
     hosts: &mut Vec<Host>,
     endpoints: &mut Vec<Endpoint>,
 ) -> bool {
     let own = policy.load_balancer.and_then(|lb| lb.locality.as_ref());
-    let setting = own.or(mesh.settings.locality_lb_setting.as_ref());
+    let preferred = if own.is_none() { preferred(mesh, service) } else { None };
+    let setting = own.or(mesh.settings.locality_lb_setting.as_ref()).filter(|_| preferred.is_none());
     if setting.is_some_and(|setting| setting.enabled == Some(false)) {
         return false;
     }
@@ -30,18 +35,18 @@ pub(super) fn apply(
         distribute(to, hosts, endpoints);
         return true;
     }
-    // Priorities count only where endpoints can be found unfit (`DR-14`).
-    if policy.outlier.is_none() {
+    // Priorities count only where endpoints can be found unfit (`DR-14`), or where the service asks for them (`K-8`).
+    if policy.outlier.is_none() && preferred.is_none() {
         return false;
     }
     let labels_of = |endpoint: &Endpoint| &mesh.workload(endpoint.workload).labels;
-    let ranks: Vec<u32> = match setting.filter(|setting| !setting.failover_priority.is_empty()) {
-        Some(setting) => {
+    let written = setting.map(|setting| setting.failover_priority.clone()).filter(|order| !order.is_empty());
+    let ranks: Vec<u32> = match preferred.or(written) {
+        Some(order) => {
             let there = |(host, endpoint): (&Host, &Endpoint)| (host.locality.clone(), labels_of(endpoint).clone());
             let there: Vec<(String, Labels)> = hosts.iter().zip(endpoints.iter()).map(there).collect();
-            let rank = |(locality, labels): &(String, Labels)| {
-                by_labels(&setting.failover_priority, (from, client.labels()), (locality, labels))
-            };
+            let rank =
+                |(locality, labels): &(String, Labels)| by_labels(&order, (from, client.labels()), (locality, labels));
             there.iter().map(rank).collect()
         }
         None if from.is_empty() => return false,
@@ -56,6 +61,22 @@ pub(super) fn apply(
         host.priority = u32::try_from(place).unwrap_or(u32::MAX);
     }
     false
+}
+
+/// The labels by which a Service prefers near endpoints, its own or its namespace's word (`K-8`).
+fn preferred(mesh: &Mesh, service: &Service) -> Option<Vec<String>> {
+    let field = service.options.traffic_distribution.as_ref().map(|written| written.value);
+    let namespace = mesh.namespaces.get(service.meta.namespace());
+    let annotations = [Some(&service.meta.annotations), namespace.map(|namespace| &namespace.annotations)];
+    let written = annotations.into_iter().flatten().find_map(|annotations| annotations.get(DISTRIBUTION));
+    let annotated = || match written.map(String::as_str) {
+        Some("PreferClose" | "PreferSameZone") => Some(TrafficDistribution::SameZone),
+        Some("PreferSameNode") => Some(TrafficDistribution::SameNode),
+        _ => None,
+    };
+    // Nodes are not known; the next best is the zone.
+    let (TrafficDistribution::SameZone | TrafficDistribution::SameNode) = field.or_else(annotated)?;
+    Some(BY_LOCALITY[..2].iter().map(|label| (*label).to_owned()).collect())
 }
 
 /// Where requests from a locality go, in shares.

@@ -314,6 +314,20 @@ fn dr14_dr15_localities() {
     ] {
         assert_eq!(localities(&zones, &manifests), expect, "{case}");
     }
+    let close = |more: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: reviews, namespace: shop{more}}}\nspec: {{selector: {{app: reviews}}, ports: [{{name: http, port: 9080}}]}}\n---\n"
+        )
+    };
+    let field = close("").replace("ports:", "trafficDistribution: PreferClose, ports:");
+    let annotated = close(", annotations: {networking.istio.io/traffic-distribution: PreferClose}");
+    for (case, manifests, expect) in [
+        ("the field", field.clone(), "eu/a:0 eu/b:1 eu/a:0 eu/b:1"),
+        ("the annotation", annotated, "eu/a:0 eu/b:1 eu/a:0 eu/b:1"),
+        ("a DestinationRule's setting wins", field + &rule("{enabled: false}"), "eu/a:0 eu/b:0 eu/a:0 eu/b:0"),
+    ] {
+        assert_eq!(localities(&["eu/a", "eu/b"], &manifests), expect, "K-8 {case}");
+    }
     let config = |setting: &str| {
         format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n    localityLbSetting: {setting}\n---\n"
