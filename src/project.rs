@@ -9,7 +9,10 @@ use std::{
 
 use ignore::WalkBuilder;
 use meshproof_import::{ImportOptions, Imported, SetError, import, set};
-use meshproof_model::{Behaviour, RonError, Scenario, Sources, read_behaviour, read_scenario};
+use meshproof_model::{
+    Behaviour, RonError, RonKind, Scenario, ScenarioError, Sources, locate, read_behaviour, read_scenario, ron_kind,
+};
+use meshproof_sim::SetupError;
 
 use crate::settings::{Settings, SettingsError};
 
@@ -27,6 +30,8 @@ pub struct Project {
     pub imported: Imported,
     /// Scenarios by name: the file's name without `.ron`.
     pub scenarios: Vec<(String, Scenario)>,
+    /// Paths and texts of the behaviour and of the scenarios, in this order, for messages.
+    rons: Vec<(String, String)>,
     /// `meshproof.toml`, or its defaults.
     pub settings: Settings,
     /// Texts that could not be used: the exit code will say so.
@@ -165,20 +170,23 @@ impl Project {
             }
             None => Settings::default(),
         };
+        let mut rons = Vec::new();
         if let Some((path, text)) = texts.behaviour {
             match read_behaviour(&text) {
                 Ok(behaviour) => imported.mesh.behaviour = behaviour,
-                Err(error) => faults.push(InputError::Ron { path, error }),
+                Err(error) => faults.push(InputError::Ron { path: path.clone(), error }),
             }
+            rons.push((path, text));
         }
         let mut scenarios = Vec::new();
         for (path, text) in texts.scenarios {
             match read_scenario(&text) {
                 Ok(scenario) => scenarios.push((stem(&path), scenario)),
-                Err(error) => faults.push(InputError::Ron { path, error }),
+                Err(error) => faults.push(InputError::Ron { path: path.clone(), error }),
             }
+            rons.push((path, text));
         }
-        Ok(Self { paths: paths.to_vec(), sources: texts.sources, imported, scenarios, settings, faults })
+        Ok(Self { paths: paths.to_vec(), sources: texts.sources, imported, scenarios, rons, settings, faults })
     }
 
     /// The same project with values set, each `KIND/NAMESPACE/NAME PATH=VALUE`, read with the same options.
@@ -197,6 +205,7 @@ impl Project {
             sources,
             imported,
             scenarios: self.scenarios.clone(),
+            rons: self.rons.clone(),
             settings: self.settings.clone(),
             faults: Vec::new(),
         })
@@ -219,6 +228,24 @@ impl Project {
             Ok(scenario) => Ok((stem(name), scenario)),
             Err(error) => Err(InputError::Ron { path: name.to_owned(), error }),
         }
+    }
+
+    /// Why a scenario cannot be run, each fault with its place; `scenario`: its name, or its file.
+    pub fn why_not(&self, scenario: &str, error: &SetupError) -> String {
+        let SetupError::Invalid(errors) = error else { return format!("scenario `{scenario}`: {error}") };
+        let given = read_file(Path::new(scenario)).ok().map(|text| (scenario.to_owned(), text));
+        let named = given.or_else(|| self.rons.iter().find(|(path, _)| stem(path) == scenario).cloned());
+        let is_behaviour = |path: &str| Behaviour::FIELDS.iter().any(|field| path.starts_with(field));
+        let behaviour = self.rons.iter().find(|(_, text)| ron_kind(text) == Ok(RonKind::Mesh));
+        let line = |error: &ScenarioError| {
+            let text = if is_behaviour(&error.path) { behaviour } else { named.as_ref() };
+            let place = text.and_then(|(path, text)| Some((path, locate(text, &error.path)?)));
+            match place {
+                Some((path, (line, column))) => format!("{path}:{line}:{column}: {}: {}", error.path, error.problem),
+                None => format!("scenario `{scenario}`: {error}"),
+            }
+        };
+        errors.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// What manifests cannot say.

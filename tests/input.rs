@@ -35,6 +35,43 @@ fn bad_input_is_told_clearly() {
     }
 }
 
+/// What a scenario asks for and cannot be is told with its file and line.
+#[test]
+fn scenarios_that_cannot_be_are_told_with_their_place() {
+    let (mesh, steady) = ("mesh.ron", "scenarios/stock-is-down.ron");
+    let table = [
+        (mesh, "to: \"stock:80\"", "to: \"stok:80\"", "mesh.ron:22:27: workloads.default/packer.calls[0][0].to: "),
+        (
+            mesh,
+            "concurrency: 8",
+            "concurrency: 0",
+            "mesh.ron:20:26: workloads.default/packer.concurrency: the capacity is",
+        ),
+        (mesh, "calls: [[(to: \"stock:80\"", "calls: [[(to: \"packer:80\"", "calls go round in a circle: "),
+        (
+            mesh,
+            "dead_letters: \"failed\"",
+            "dead_letters: \"fialed\"",
+            "no queue named `fialed`; did you mean `failed`?",
+        ),
+        (steady, "rate: \"150rps\"", "rate: \"9000000000krps\"", "stock-is-down.ron:8:"),
+        (steady, "at: \"60s\"", "at: \"-60s\"", "stock-is-down.ron:9:"),
+        (
+            steady,
+            "workload: \"default/stock\"",
+            "workload: \"default/stck\"",
+            "stock-is-down.ron:9:31: faults[0].workload: ",
+        ),
+        (steady, "orders.dead_letters > 2000", "orders.dead_letter > 2000", "stock-is-down.ron:10:"),
+    ];
+    for (number, (file, from, to, told)) in table.iter().enumerate() {
+        let folder = copy_of("dead-letters", &format!("cannot-be-{number}"), &[(file, from, to)]);
+        let answer = meshproof(&["simulate", folder.to_str().unwrap(), "--scenario", "stock-is-down"]);
+        assert_eq!(answer.code, 2, "{to}: {}{}", answer.out, answer.err);
+        assert!(answer.err.contains(told), "{to}: {}", answer.err);
+    }
+}
+
 #[test]
 fn one_broken_document_leaves_the_others() {
     let broken = "kind: VirtualService\nmetadata: {name: [}\n---\n";

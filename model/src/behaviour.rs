@@ -32,6 +32,11 @@ pub struct Behaviour {
     pub control_plane: ControlPlane,
 }
 
+impl Behaviour {
+    /// Its fields, as paths to faults in it begin.
+    pub const FIELDS: [&str; 6] = ["clients", "workloads", "queues", "network", "placement", "control_plane"];
+}
+
 /// Who starts requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let mut options = args.run.options();
     options.name = name;
     let comparison = meshproof_sim::compare(&base.imported.mesh, &head.imported.mesh, &scenario, &options)
-        .map_err(|error| Failure::Usage(format!("scenario `{}`: {error}", options.name)))?;
+        .map_err(|error| Failure::Usage(head.why_not(&args.scenario, &error)))?;
     if !comparison.internal_errors.is_empty() {
         return Err(InternalError::CheckerViolated(comparison.internal_errors).into());
     }

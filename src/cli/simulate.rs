@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     options.name = name;
     options.bounds = Some(proved_bounds(&project.imported.mesh, args.run.threads)?);
     let result = meshproof_sim::simulate(&project.imported.mesh, &scenario, &options)
-        .map_err(|error| Failure::Usage(format!("scenario `{}`: {error}", options.name)))?;
+        .map_err(|error| Failure::Usage(project.why_not(&args.scenario, &error)))?;
     if !result.internal_errors.is_empty() {
         return Err(InternalError::CheckerViolated(result.internal_errors).into());
     }
