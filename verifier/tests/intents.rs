@@ -260,3 +260,77 @@ fn zones_and_pods_fail_and_what_is_left_must_carry_the_load() {
     let unknown = demand(0);
     assert_eq!(unknown.findings.len(), 0);
 }
+
+/// The examples that the language was made for, on a shop of five.
+#[test]
+fn the_examples_of_the_language_are_judged_or_refused_with_a_reason() {
+    let names = ["frontend", "checkout", "payments", "admin", "ingress"];
+    let calls: [&[&str]; 5] = [&["checkout"], &["payments"], &[], &[], &["frontend"]];
+    let mut yaml = namespace(true) + &peers("istio-system", "STRICT");
+    for (name, calls) in names.iter().zip(calls) {
+        yaml += &service(name, "http", 2, calls);
+    }
+    let yaml = yaml + &allow("admin", "[]") + &allow("payments", "[]");
+    let behaviour = "Mesh(version: 1, placement: (zones: [\"a\", \"b\"]), \
+        clients: {\"user\": (from: Workload(\"default/ingress\"), to: \"frontend:80\", requests: [(name: \"x\")])}, \
+        workloads: {\"default/frontend\": (calls: [[(to: \"checkout:80\")]]), \"default/checkout\": (calls: [[(to: \"payments:80\")]]), \
+        \"default/payments\": (), \"default/admin\": (), \"default/ingress\": ()})";
+    for (number, (intent, expected)) in [
+        ("for all e in edges: then limit(e) >= busy(callee(e));", "holds"),
+        ("for all p in paths from {ingress} to {checkout}: then worst_latency(p) <= 2s;", "holds"),
+        ("for all s in services: then amplification(s) <= 4;", "holds"),
+        ("for all f in failures up to 2 services: for all s in services: then load(s, f) <= capacity(s);", "holds"),
+        ("for all s in services: when surge <= 5x for 10s then within 60s goodput(s) >= 0.99 * demand(s);", "holds"),
+        ("for all e in edges: then always not plaintext(e);", "holds"),
+        ("for all v in changes: then never outage(v);", "holds"),
+        ("for all r in requests from services minus {checkout} to {payments}: then not allowed(r);", "holds"),
+        ("for all r in requests to {admin} where path(r) matches \"/admin*\": when allowed(r) then claim(r,\"role\") = \"admin\";", "MP1003"),
+        ("for all x in routes: then reachable(x);", "MP1003"),
+        ("for all f in failures up to 1 zones: for all s in {frontend, checkout}: then up(s, f) and load(s,f) <= capacity(s,f);", "holds"),
+        ("for all r in rollouts: when error_rate(new) >= 5% then never weight(new) > 20% and within 10m weight(new) = 0;", "rollouts are not decided"),
+        ("for all q in requests: then destination(q) unchanged since git(\"main\");", "holds"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (mut sources, mesh) = common::mesh(&yaml, behaviour);
+        sources.add("x.intent", format!("assert \"example {number}\": {intent}"));
+        let base = std::sync::Arc::new(common::mesh(&yaml.replace("replicas: 2", "replicas: 1"), behaviour).1);
+        let options = VerifyOptions {
+            intents: Intents::read(&sources),
+            select: Some(["MP1001", "MP1002", "MP1003"].map(str::to_owned).to_vec()),
+            demand: [("user".to_owned(), 50_000)].into(),
+            bases: [("git:main", base.clone()), (VerifyOptions::SINCE, base)].map(|(name, base)| (name.to_owned(), base)).into(),
+            ..VerifyOptions::default()
+        };
+        let report = verify(&mesh, &options);
+        let found = match report.findings.first() {
+            None => "holds".to_owned(),
+            Some(finding) => format!("{} {}", finding.rule.code, finding.message),
+        };
+        assert!(found.contains(expected), "example {}: {found}", number + 1);
+    }
+}
+
+#[test]
+fn a_surge_is_over_once_its_backlog_is_worked_off() {
+    let behaviour = "Mesh(version: 1, clients: {\"user\": (from: Outside, to: \"default/b:80\", requests: [(name: \"x\")])}, \
+        workloads: {\"default/b\": (concurrency: 10, service_time: Constant(\"100ms\"))})";
+    let heals = |milli: u64, within: &str| {
+        let (mut sources, mesh) = common::mesh(&shop(), behaviour);
+        sources.add("x.intent", format!("assert \"heals\": for all s in {{b}}: when surge <= 5x for 10s then within {within} goodput(s) >= 0.99 * demand(s);"));
+        let options = VerifyOptions {
+            intents: Intents::read(&sources),
+            select: Some(vec!["MP1001".to_owned(), "MP1002".to_owned()]),
+            demand: [("user".to_owned(), milli)].into(),
+            ..VerifyOptions::default()
+        };
+        let report = verify(&mesh, &options);
+        assert!(report.findings.iter().all(|finding| finding.rule.code == "MP1001"), "{:?}", report.findings);
+        report.findings.is_empty()
+    };
+    // Two pods answer 200 a second; 60 a second five times over leave 1000 waiting, gone in 1000 / 140 s.
+    assert!(heals(60_000, "7200ms") && !heals(60_000, "7s"));
+    assert!(heals(40_000, "0s"), "no backlog at all");
+    assert!(!heals(200_000, "1000h"), "load that fills the pods never lets a backlog go");
+}

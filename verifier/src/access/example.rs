@@ -102,7 +102,7 @@ pub(crate) fn request_example(
         }),
     };
     // Networks are no proxy's matter; nor are ports that go round it.
-    let is_proxys = access.is_guarded(number) && !arrival.refused_by_network && !asks;
+    let is_proxys = access.is_guarded(number) && arrival.is_single && !arrival.refused_by_network && !asks;
     let outside = client == Client::Outside && fields.contains_key(&Attribute::PeerAddress);
     (example, (is_proxys && !outside).then_some(Expectation::Allowed(passes)))
 }

@@ -17,7 +17,7 @@ mod tests;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-use meshproof_model::{Lowered, Lowering, Mesh, ProxyMode, ServiceId, Transport, WorkloadId};
+use meshproof_model::{Lowered, Lowering, Mesh, ProxyMode, ServiceId, Transport, Waypoint, WorkloadId};
 
 pub(crate) use example::{deciding_lines, holds, request_example, request_line};
 pub(crate) use formula::{
@@ -31,6 +31,9 @@ use crate::property::mtls::{
     links::{Server, servers, speaks},
     outcome, speaks_http,
 };
+
+/// The port of the tunnel between ambient pods.
+const HBONE: u16 = 15_008;
 
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +64,8 @@ pub(crate) struct Arrival {
     pub decision: Decision,
     /// Whom the server sees; the first of several services that lead there.
     pub peer: Option<Peer>,
+    /// Whether one proxy alone decides, whichever service leads there.
+    pub is_single: bool,
     /// Whether a `NetworkPolicy` refuses, whatever the request.
     pub refused_by_network: bool,
 }
@@ -99,7 +104,10 @@ impl<'m> Access<'m> {
         let found = &self.servers[server];
         let network = match client {
             Client::Workload(id) => {
-                Decision::always(self.mesh.connection_allowed(id, found.workload, found.port).allowed)
+                // Between ambient pods the network sees the tunnel.
+                let is_ambient = |id: WorkloadId| self.mesh.workload(id).proxy == ProxyMode::Ambient;
+                let port = if is_ambient(id) && is_ambient(found.workload) { HBONE } else { found.port };
+                Decision::always(self.mesh.connection_allowed(id, found.workload, port).allowed)
             }
             Client::Outside => {
                 let passes = network::from_outside(self.mesh, found.workload, found.port, atoms);
@@ -120,8 +128,10 @@ impl<'m> Access<'m> {
         }
         // Over some service that leads there; what must pass, over each.
         let some = Decision { may: crate::term::Bool::Or(may), must: crate::term::Bool::And(must) };
+        let is_single = links.iter().all(|(peer, _)| *peer == links[0].0)
+            && !links.iter().any(|(_, service)| self.waypoint(client, *service).is_some());
         let peer = links.into_iter().find_map(|(peer, _)| peer);
-        Arrival { decision: some.and(network), peer, refused_by_network }
+        Arrival { decision: some.and(network), peer, is_single, refused_by_network }
     }
 
     /// Whom the server sees, over each service that leads to the port; `None`: the connection fails.
@@ -166,6 +176,16 @@ impl<'m> Access<'m> {
         }
     }
 
+    /// The waypoint that a client's traffic to a service passes (`AB-4`).
+    fn waypoint(&self, client: Client, service: Option<(ServiceId, u16)>) -> Option<Waypoint<'m>> {
+        match (client, service) {
+            (Client::Workload(id), Some((service, _))) if self.mesh.workload(id).proxy == ProxyMode::Ambient => {
+                self.lowering.waypoint_of(service)
+            }
+            _ => None,
+        }
+    }
+
     /// The access control on the way: a waypoint's where the client's traffic passes it (`AB-4`), then the server's.
     fn admits(
         &self,
@@ -184,13 +204,7 @@ impl<'m> Access<'m> {
             let filters = lowered.config.listeners.first().map_or(&[][..], |listener| &listener.filters);
             decision(filters, Seen { peer, port }, atoms)
         };
-        let is_ambient = |id| self.mesh.workload(id).proxy == ProxyMode::Ambient;
-        let through = match (client, service) {
-            (Client::Workload(id), Some(service)) if is_ambient(id) => {
-                self.lowering.waypoint_of(service.0).map(|waypoint| (waypoint, service))
-            }
-            _ => None,
-        };
+        let through = self.waypoint(client, service).zip(service);
         let Some((waypoint, (service, dialled))) = through else { return at_server(peer, atoms) };
         let access = self.lowering.waypoint_access(waypoint, service, dialled);
         let filters = access.config.listeners.first().map_or(&[][..], |listener| &listener.filters);

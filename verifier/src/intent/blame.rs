@@ -234,7 +234,9 @@ pub(super) fn assumptions(assertion: &Assertion) -> Vec<&'static str> {
                     "amplification" | "connects" => {
                         &[NO_HEDGING, CALLS_COMPLETE, CALLS_INFERRED, HTTP_WITHOUT_GRPC_STATUS, NO_CLIENT_RETRIES]
                     }
-                    "up" | "load" | "capacity" => &[CALLS_COMPLETE, CALLS_INFERRED, READY, NO_WAITING],
+                    "up" | "load" | "capacity" | "goodput" | "demand" => {
+                        &[CALLS_COMPLETE, CALLS_INFERRED, READY, NO_WAITING]
+                    }
                     "busy" | "worst_latency" => &[NO_HEDGING, CALLS_COMPLETE, CALLS_INFERRED, OWN_TIME, NO_WAITING],
                     "allowed" => &[INJECTED],
                     "plaintext" | "encrypted" | "outage" | "strict" | "authenticated" => &[INJECTED, REACHABLE],

@@ -6,6 +6,7 @@ use super::{
     ast::{Comparison, Goal, Pred, Quantifier, Term, Word},
     element::Element,
     quantity::{Quantity, Unit},
+    sorts::recovering,
     world::{Env, World},
 };
 use crate::{
@@ -51,8 +52,11 @@ impl<'w, 'a> Maker<'w, 'a> {
         wide: bool,
     ) -> Result<Bool, Undecided> {
         let Some((first, further)) = rest.split_first() else {
-            let premise = self.premise(matter.0, env, !wide)?;
-            let goals = matter.1.iter().map(|goal| self.goal(goal, env, wide)).collect::<Result<Vec<_>, _>>()?;
+            let (premise, surge) = match matter.0 {
+                Some(Pred::Surge(factor, during, _)) => (Bool::Const(true), Some((*factor, *during))),
+                when => (self.premise(when, env, !wide)?, None),
+            };
+            let goals = matter.1.iter().map(|goal| self.goal(goal, surge, env, wide)).collect::<Result<Vec<_>, _>>()?;
             return Ok(Bool::Or(vec![!premise, Bool::And(goals)]));
         };
         let elements = self.world.elements(&first.set).map_err(|error| error.message)?;
@@ -74,11 +78,25 @@ impl<'w, 'a> Maker<'w, 'a> {
         when.map_or(Ok(Bool::Const(true)), |when| self.pred(when, env, wide))
     }
 
-    fn goal(&mut self, goal: &Goal, env: &Env, wide: bool) -> Result<Bool, Undecided> {
+    fn goal(
+        &mut self,
+        goal: &Goal,
+        surge: Option<(Quantity, Quantity)>,
+        env: &Env,
+        wide: bool,
+    ) -> Result<Bool, Undecided> {
         match goal {
+            Goal::Within(time, pred) => {
+                let (Some((factor, during)), Some(of)) = (surge, recovering(pred)) else {
+                    return Err("this goal is not decided".to_owned());
+                };
+                let party = self.element(&Term::Name(of.clone()), env)?;
+                let recovery = self.world.recovery(&party, factor, during)?;
+                Ok(Bool::Const(recovery.order(*time).is_le()))
+            }
             Goal::Always(pred) => self.pred(pred, env, wide),
             Goal::Never(pred) => Ok(!self.pred(pred, env, !wide)?),
-            Goal::Within(..) | Goal::Unchanged { .. } => Err("this goal is not decided".to_owned()),
+            Goal::Unchanged { .. } => Err("this goal is not decided".to_owned()),
         }
     }
 
@@ -96,7 +114,8 @@ impl<'w, 'a> Maker<'w, 'a> {
                 Ok(Bool::Const(self.world.is_among(&element, &set)))
             }
             Pred::Fact(term) => self.fact(term, env, wide),
-            Pred::Surge(..) => Err("surges are not decided".to_owned()),
+            // Whatever comes after it is asked by `within`.
+            Pred::Surge(..) => Ok(Bool::Const(true)),
         }
     }
 
@@ -341,6 +360,8 @@ impl<'w, 'a> Maker<'w, 'a> {
             ("worst_latency", Element::Path(edges)) => {
                 edges.first().map_or(Quantity::time(None), |first| world.worst_latency(*first))
             }
+            // Of a party that answers what it is asked, both are the same.
+            ("goodput" | "demand", party) => world.load(party, Some(&[]))?,
             ("busy", party) => world.busy_time(party),
             ("amplification", party) => world.amplification(party),
             ("connects", party) => world.connects(party),

@@ -118,6 +118,8 @@ pub(crate) const FUNCTIONS: &[Function] = functions! {
     "connects" PARTIES => Type::Number(Unit::Count);
     "up" PARTIES Failure => Type::Truth;
     "load" PARTIES Failure => Type::Number(Unit::Rate);
+    "goodput" PARTIES => Type::Number(Unit::Rate);
+    "demand" PARTIES => Type::Number(Unit::Rate);
     "capacity" PARTIES Failure => Type::Number(Unit::Rate);
     "replicas" PARTIES => Type::Number(Unit::Count);
     "callee" PAIRS => Type::Element(Sort::Party);
@@ -201,8 +203,17 @@ impl Checker {
         for quantifier in &assertion.quantifiers {
             self.quantifier(quantifier)?;
         }
-        assertion.when.iter().try_for_each(|when| self.pred(when))?;
-        assertion.goals.iter().try_for_each(|goal| self.goal(goal))
+        match &assertion.when {
+            // What follows a surge is asked by `within`.
+            Some(Pred::Surge(factor, during, span)) => {
+                if (factor.unit, during.unit) != (Unit::Count, Unit::Time) {
+                    return refuse(*span, "a surge is a factor for a time: `surge <= 5x for 10s`", None);
+                }
+            }
+            when => when.iter().try_for_each(|when| self.pred(when))?,
+        }
+        let is_surge = matches!(assertion.when, Some(Pred::Surge(..)));
+        assertion.goals.iter().try_for_each(|goal| self.goal(goal, is_surge))
     }
 
     fn quantifier(&mut self, quantifier: &Quantifier) -> Checked<()> {
@@ -219,12 +230,15 @@ impl Checker {
         quantifier.filter.iter().try_for_each(|filter| self.pred(filter))
     }
 
-    fn goal(&self, goal: &Goal) -> Checked<()> {
+    fn goal(&self, goal: &Goal, is_surge: bool) -> Checked<()> {
         match goal {
             Goal::Always(pred) | Goal::Never(pred) => self.pred(pred),
-            Goal::Within(_, pred) => {
+            Goal::Within(time, pred) => {
                 self.pred(pred)?;
-                let help = "a scenario's objectives speak of time: `recovers within 60s`";
+                if is_surge && time.unit == Unit::Time && recovering(pred).is_some() {
+                    return Ok(());
+                }
+                let help = "`when surge <= 5x for 10s then within 60s goodput(s) >= 0.99 * demand(s)` is";
                 let span = span_of(pred).unwrap_or_default();
                 refuse(span, "`within` a time is not decided for this property", Some(help.to_owned()))
             }
@@ -361,6 +375,11 @@ impl Checker {
             SetKind::Named(name) => {
                 let named = self.sets.iter().rev().find(|(known, _)| known == name).map(|(_, sort)| *sort);
                 let known = || SETS.iter().find(|(known, _)| known == name).map(|(_, sort)| *sort);
+                if name == "rollouts" {
+                    let help =
+                        "a scenario's `rollout` steps and its objectives show what a bad version does".to_owned();
+                    return refuse(set.span, "rollouts are not decided", Some(help));
+                }
                 if let Some(sort) = named.or_else(known) {
                     return Ok(sort);
                 }
@@ -404,6 +423,27 @@ impl Checker {
             }
         }
     }
+}
+
+/// Who has to answer again what is asked of it: `goodput(s) >= 0.99 * demand(s)`, with a share of at most all.
+pub(super) fn recovering(pred: &Pred) -> Option<&Word> {
+    let asked = |term: &Term, name: &str| match term {
+        Term::Call(function, arguments, _) if function.text == name => match arguments.as_slice() {
+            [Term::Name(of)] => Some(of.text.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let Pred::Compare(goodput, super::ast::Comparison::AtLeast, wanted, _) = pred else { return None };
+    let demand = match wanted {
+        Term::Times(share, demand, _) if share.micros() <= super::quantity::Quantity::new(1, Unit::Count).micros() => {
+            asked(demand, "demand")
+        }
+        demand => asked(demand, "demand"),
+    };
+    let Term::Call(_, arguments, _) = goodput else { return None };
+    let Some(Term::Name(of)) = arguments.first() else { return None };
+    (asked(goodput, "goodput") == demand && demand.is_some()).then_some(of)
 }
 
 fn is_zero(term: &Term) -> bool {

@@ -246,6 +246,27 @@ impl<'a> World<'a> {
         Ok(Quantity::new(all.into_iter().fold(0, u64::saturating_add), Unit::Rate))
     }
 
+    /// How long after a surge a party answers everything again (`P2.4`); without bound: never.
+    ///
+    /// The worst of all: pods work first in, first out on what their callers may have given up, so that every request is
+    /// tried as often as it can be until the backlog is gone. With an offered load of `x`, retries included, and a
+    /// capacity of `m`, a surge by the factor `k` for a time `d` leaves a backlog of at most `(k x - m) d`, which is gone
+    /// after `backlog / (m - x)`. With `x >= m` it never is: load and retries keep each other up.
+    pub(crate) fn recovery(&self, party: &Element, factor: Quantity, during: Quantity) -> Result<Quantity, String> {
+        let offered = i128::from(self.load(party, None)?.bases());
+        let capacity = i128::from(self.capacity(party, &[])?.bases());
+        let surge = offered.saturating_mul(factor.micros()) / Quantity::new(1, Unit::Count).micros();
+        let (excess, spare) = (surge - capacity, capacity - offered);
+        if excess <= 0 {
+            return Ok(Quantity::new(0, Unit::Time));
+        }
+        if spare <= 0 {
+            return Ok(Quantity::time(None));
+        }
+        let nanos = excess.saturating_mul(i128::from(during.bases())).saturating_add(spare - 1) / spare;
+        Ok(Quantity::new(u64::try_from(nanos).unwrap_or(u64::MAX), Unit::Time))
+    }
+
     /// The ports of servers that a client and a party have in common, for an edge or a link.
     fn pairs(&self, element: &Element) -> Vec<(Client, usize)> {
         match element {
