@@ -15,6 +15,7 @@ mod fingerprint;
 pub mod lsp;
 pub mod pages;
 mod project;
+mod recording;
 pub mod report;
 mod settings;
 mod suppression;

@@ -10,11 +10,15 @@ use std::{
 use ignore::WalkBuilder;
 use meshproof_import::{ImportOptions, Imported, SetError, import, set};
 use meshproof_model::{
-    Behaviour, RonError, RonKind, Scenario, ScenarioError, Sources, locate, read_behaviour, read_scenario, ron_kind,
+    Arrivals, Behaviour, Load, RonError, RonKind, Scenario, ScenarioError, Sources, locate, read_behaviour,
+    read_scenario, ron_kind,
 };
 use meshproof_sim::SetupError;
 
-use crate::settings::{Settings, SettingsError};
+use crate::{
+    recording,
+    settings::{Settings, SettingsError},
+};
 
 /// A text longer than this is refused: no manifest is that long, and memory stays bounded.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -74,6 +78,16 @@ pub enum InputError {
         path: String,
         /// What is wrong with it.
         error: RonError,
+    },
+    /// Recorded arrivals are not what they should be.
+    #[error("{path}:{line}: {message}")]
+    Recording {
+        /// Which file.
+        path: String,
+        /// From 1.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
     },
     /// `meshproof.toml` is not what it should be.
     #[error(transparent)]
@@ -228,6 +242,31 @@ impl Project {
             Ok(scenario) => Ok((stem(name), scenario)),
             Err(error) => Err(InputError::Ron { path: name.to_owned(), error }),
         }
+    }
+
+    /// The recorded arrivals of a scenario, in nanoseconds, by the names that it gives them: files beside the scenario's.
+    /// `name`: the scenario's name, or its file.
+    ///
+    /// # Errors
+    /// If one of the files cannot be read, or is no list of times.
+    pub fn recordings(
+        &self,
+        name: &str,
+        scenario: &Scenario,
+    ) -> Result<BTreeMap<String, std::sync::Arc<[u64]>>, InputError> {
+        let known = self.rons.iter().map(|(path, _)| path.as_str()).find(|path| stem(path) == name);
+        let folder = Path::new(known.unwrap_or(name)).parent().unwrap_or(Path::new(""));
+        let mut recordings = BTreeMap::new();
+        for load in &scenario.load {
+            let Load::Open { arrivals: Arrivals::Recorded(file), .. } = load else { continue };
+            let path = folder.join(file);
+            let times = recording::read(&read_file(&path)?).map_err(|(line, message)| {
+                let path = path.display().to_string();
+                InputError::Recording { path, line, message }
+            })?;
+            recordings.insert(file.clone(), times.into());
+        }
+        Ok(recordings)
     }
 
     /// Why a scenario cannot be run, each fault with its place; `scenario`: its name, or its file.

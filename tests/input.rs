@@ -72,6 +72,25 @@ fn scenarios_that_cannot_be_are_told_with_their_place() {
     }
 }
 
+/// Recorded arrivals stand in a file beside the scenario.
+#[test]
+fn recorded_arrivals_are_read_beside_their_scenario() {
+    let folder = copy_of("dead-letters", "recorded", &[]);
+    let scenario = "Scenario(version: 1, horizon: \"10s\",
+        load: [Open(client: \"buyers\", arrivals: Recorded(\"orders.csv\"), rate: [])])";
+    std::fs::write(folder.join("scenarios/recorded.ron"), scenario).unwrap();
+    let args = ["simulate", folder.to_str().unwrap(), "--scenario", "recorded", "--format", "json"];
+    let missing = meshproof(&args);
+    assert_eq!(missing.code, 2);
+    assert!(missing.err.contains("orders.csv`"), "{}", missing.err);
+    std::fs::write(folder.join("scenarios/orders.csv"), "seconds\n0.5\n1\n1\n11\n").unwrap();
+    assert_eq!(meshproof(&args).json()["client_requests"], 3, "the last one comes after the horizon");
+    std::fs::write(folder.join("scenarios/orders.csv"), "1\n0.5\n").unwrap();
+    let bad = meshproof(&args);
+    assert_eq!(bad.code, 2);
+    assert!(bad.err.contains("orders.csv:2: `0.5` comes before"), "{}", bad.err);
+}
+
 #[test]
 fn one_broken_document_leaves_the_others() {
     let broken = "kind: VirtualService\nmetadata: {name: [}\n---\n";

@@ -47,6 +47,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     }
     let (name, scenario) = head.scenario(&args.scenario).or_else(|_| base.scenario(&args.scenario))?;
     let mut options = args.run.options();
+    options.recorded =
+        head.recordings(&args.scenario, &scenario).or_else(|_| base.recordings(&args.scenario, &scenario))?;
     options.name = name;
     let comparison = meshproof_sim::compare(&base.imported.mesh, &head.imported.mesh, &scenario, &options)
         .map_err(|error| Failure::Usage(head.why_not(&args.scenario, &error)))?;

@@ -79,6 +79,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let started = Instant::now();
     let mut options = args.run.options();
     options.name = name;
+    options.recorded = project.recordings(&args.scenario, &scenario)?;
     options.bounds = Some(proved_bounds(&project.imported.mesh, args.run.threads)?);
     let result = meshproof_sim::simulate(&project.imported.mesh, &scenario, &options)
         .map_err(|error| Failure::Usage(project.why_not(&args.scenario, &error)))?;
