@@ -1,4 +1,4 @@
-//! The 44 typical mistakes: each is found.
+//! The 44 typical mistakes: each is found. The thirtieth is `SE-2`: rules for requests on a port that passes TLS on.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
