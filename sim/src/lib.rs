@@ -16,6 +16,7 @@
 mod aftermath;
 mod bounds;
 mod checker;
+mod collapse;
 mod compare;
 mod digest;
 mod dist;
@@ -40,6 +41,7 @@ mod statistics;
 mod tipping;
 
 pub use aftermath::{After, RecoveryReport};
+pub use collapse::{Collapse, LoadClass, LoadRow, Spontaneous, TriggerCell, collapse};
 pub use compare::{Comparison, Difference, compare};
 pub use digest::Digest;
 pub use error::SetupError;

@@ -2,10 +2,11 @@
 //!
 //! A case names parameters and a metric. The parameters become a mesh and a scenario ([`system`], [`files`]), whatever
 //! the case is called, and the metric is read from a run of the real engine ([`reading`]); what asks for a threshold
-//! is searched for by bisection ([`search`]).
+//! is searched for by bisection ([`search`]), and what hardly ever happens is made frequent and weighed ([`rare`]).
 
 mod files;
 mod parameters;
+mod rare;
 mod reading;
 mod search;
 mod system;
@@ -128,6 +129,9 @@ fn number(case: &Case, effort: Effort) -> Result<Answer, String> {
     let mut system = System::new(parameters)?;
     if case.tolerance_kind == Tolerance::Exact {
         system.count_all();
+    }
+    if reading == reading::Reading::RequestsPerEjection && rare::is_rare(&system, effort) {
+        return rare::requests_per_ejection(&system, case.precision(), effort);
     }
     reading.answer(&system, case.precision(), effort)
 }

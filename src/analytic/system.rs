@@ -140,7 +140,8 @@ impl System {
             None => 0.0,
         };
         self.warm_up_s = (10.0 * (memory_s + pauses_s)).max(0.1);
-        let counted_s = (p.requests.unwrap_or(RUN_REQUESTS) / self.rate).max(3.0 * self.warm_up_s);
+        let counted = p.requests.unwrap_or(RUN_REQUESTS / self.hops());
+        let counted_s = (counted / self.rate).max(3.0 * self.warm_up_s);
         self.horizon_s = self.warm_up_s + counted_s;
     }
 
@@ -159,9 +160,17 @@ impl System {
         (work / places / (1.0 - self.failures).max(0.01)).min(1.0)
     }
 
-    /// Requests of clients in one run.
+    /// Requests between services for one of a client, nothing tried again.
+    fn hops(&self) -> f64 {
+        match self.layout {
+            Layout::Station | Layout::Proxied | Layout::Split(_) => 1.0,
+            Layout::Row(hops) | Layout::Chain(hops) | Layout::FanOut(hops) => f64::from(hops),
+        }
+    }
+
+    /// Requests between services in one run, nothing tried again.
     pub(super) fn requests(&self) -> f64 {
-        self.rate * self.horizon_s
+        self.rate * self.horizon_s * self.hops()
     }
 }
 

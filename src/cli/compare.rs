@@ -11,7 +11,7 @@ use crate::{InternalError, Project, report::comparison_table};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The mesh as it is: a folder, or `git:REV`, or `git:REV:FOLDER`.
+    /// The mesh as it is: a folder, or `git:REV` for the other folder at that revision.
     base: String,
     /// The mesh as it would be; not given: the same with the values of `--set`.
     head: Option<String>,
@@ -37,8 +37,9 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     if args.head.is_none() && args.set.is_empty() {
         return Err(Failure::Usage("compare needs a second mesh, or `--set`".to_owned()));
     }
-    let base = args.input.read(std::slice::from_ref(&args.base))?;
-    let mut head = args.input.read(std::slice::from_ref(args.head.as_ref().unwrap_or(&args.base)))?;
+    let other = args.head.as_deref().unwrap_or(&args.base);
+    let base = args.input.read_side(&args.base, other)?;
+    let mut head = args.input.read_side(other, &args.base)?;
     super::refuse_faults(&base)?;
     super::refuse_faults(&head)?;
     if !args.set.is_empty() {

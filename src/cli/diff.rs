@@ -2,7 +2,7 @@
 
 use super::{Failure, HOLDS, InputArgs, VIOLATED, print, refuse_faults, write_file};
 use crate::{
-    Choice, Project,
+    Choice,
     difference::changes,
     report::{difference_json, difference_text},
 };
@@ -45,8 +45,8 @@ enum DiffFormat {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8, Failure> {
-    let base = read(args, &args.base, &args.head)?;
-    let head = read(args, &args.head, &args.base)?;
+    let base = args.input.read_side(&args.base, &args.head)?;
+    let head = args.input.read_side(&args.head, &args.base)?;
     refuse_faults(&base)?;
     refuse_faults(&head)?;
     let choice = Choice {
@@ -73,13 +73,4 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         }
     }
     Ok(code)
-}
-
-/// A folder, or the other side's folder at a revision.
-fn read(args: &Args, path: &str, other: &str) -> Result<Project, Failure> {
-    let Some(revision) = path.strip_prefix("git:") else {
-        return Ok(args.input.read(std::slice::from_ref(&path.to_owned()))?);
-    };
-    let folder = if other.starts_with("git:") { "." } else { other };
-    Ok(args.input.read_revision(folder, revision)?)
 }

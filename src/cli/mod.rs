@@ -6,6 +6,7 @@ mod decide;
 mod diff;
 mod doctor;
 mod explain;
+mod hunt;
 #[cfg(feature = "lsp")]
 mod lsp;
 mod rules;
@@ -50,6 +51,8 @@ enum Command {
     Verify(verify::Args),
     /// Run a scenario and judge its objectives.
     Simulate(simulate::Args),
+    /// Find out what load and which trigger push a mesh over.
+    Hunt(hunt::Args),
     /// Run a scenario on two meshes under the same draws and print the differences.
     Compare(compare::Args),
     /// Run the tests of a mesh: `*.test.ron`.
@@ -103,6 +106,14 @@ fn gateway_impl(name: &str) -> Result<Implementation, String> {
 impl InputArgs {
     fn read(&self, paths: &[String]) -> Result<Project, InputError> {
         self.read_for(Profile::Full, paths)
+    }
+
+    /// One of two meshes: a folder, or `git:REV` for the other one's folder at that revision.
+    fn read_side(&self, path: &str, other: &str) -> Result<Project, InputError> {
+        let Some(revision) = path.strip_prefix("git:") else {
+            return self.read(std::slice::from_ref(&path.to_owned()));
+        };
+        self.read_revision(if other.starts_with("git:") { "." } else { other }, revision)
     }
 
     fn options(&self) -> ImportOptions {
@@ -196,6 +207,7 @@ fn answer(command: Command) -> Result<u8, Failure> {
         Command::Verify(args) => verify::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Hunt(args) => hunt::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),
