@@ -12,6 +12,7 @@ use meshproof_model::{Location, Mesh, RequestExample, WorkloadId};
 
 use crate::{
     access::{Access, Arrival, Atoms, Client, Fields, Outcome, Peer, deciding_lines, request_example, search},
+    orders::{changed, unplaced},
     term::Bool,
 };
 
@@ -83,9 +84,13 @@ pub fn difference(base: &Mesh, head: &Mesh) -> Difference {
             ((head.workload(server.workload).full_name(), server.port), number)
         })
         .collect();
+    let links_stay = links_stay(base, head);
     for (number, server) in before.servers.iter().enumerate() {
         let to = base.workload(server.workload).full_name();
         let Some(new) = numbers.get(&(to.clone(), server.port)) else { continue };
+        if links_stay && before.inbound(number).config == after.inbound(*new).config {
+            continue;
+        }
         for (from, old_client, new_client) in clients(base, head) {
             if from == to {
                 continue;
@@ -96,6 +101,16 @@ pub fn difference(base: &Mesh, head: &Mesh) -> Difference {
     }
     routing::compare(base, head, &mut found);
     found
+}
+
+/// Whether nothing changes that decides who reaches whom, and how it speaks: only what servers do with requests may.
+fn links_stay(base: &Mesh, head: &Mesh) -> bool {
+    const OF_SERVERS: [&str; 4] = ["AuthorizationPolicy", "RequestAuthentication", "VirtualService", "Gateway"];
+    changed(base, head).iter().all(|object| OF_SERVERS.contains(&object.kind.as_str()))
+        && unplaced(&base.kubernetes.network_policies) == unplaced(&head.kubernetes.network_policies)
+        && unplaced(&base.namespaces) == unplaced(&head.namespaces)
+        && unplaced(&base.settings) == unplaced(&head.settings)
+        && unplaced(&base.linkerd) == unplaced(&head.linkerd)
 }
 
 /// Clients of the new mesh, with what they were in the old one, and whoever is outside.

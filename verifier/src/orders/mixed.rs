@@ -26,7 +26,7 @@ fn differing<T: Debug>(base: &[T], head: &[T], meta: fn(&T) -> &Meta, found: &mu
 }
 
 /// An object without the places of its parts: these change with every line that is added above it.
-fn unplaced(object: &impl Debug) -> String {
+pub(crate) fn unplaced(object: &impl Debug) -> String {
     let mut rest = format!("{object:?}");
     let mut out = String::with_capacity(rest.len());
     while let Some(start) = rest.find("Location {") {

@@ -22,8 +22,8 @@ use crate::{
     property::mtls::{Facts, Outcome as Link, links::speaks, outcome, speaks_http},
     term::Bool,
 };
-pub(crate) use mixed::changed;
 use mixed::mixed;
+pub(crate) use mixed::{changed, unplaced};
 
 // BOUND: objects whose orders are gone through.
 const OBJECTS_MAX: usize = 8;
