@@ -96,6 +96,9 @@ pub(super) const TO_RECOVER_S: f64 = 60.0;
 impl System {
     pub(super) fn new(parameters: &Parameters) -> Result<Self, String> {
         let p = parameters;
+        if p.hedge_delay_ms.is_some() {
+            return Err("no manifest that is modelled asks for hedged requests".to_owned());
+        }
         let service = service(p)?;
         let layout = layout(p);
         let (replicas, workers, is_shared) = servers(p)?;
