@@ -43,6 +43,10 @@ fn components_from(graph: &Graph, entries: &[usize]) -> Vec<Vec<usize>> {
     components
 }
 
+// BOUND: queries to Z3 about bounds that are within the limit. Large meshes have a bound for each service and node; those
+// beyond rest on the fixpoint alone, and their proofs say so.
+const QUERIES_MAX: usize = 1000;
+
 /// Z3's answers; nodes that are alike ask the same.
 struct Asked<'a> {
     judge: &'a Judge<'a>,
@@ -50,17 +54,21 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn none_satisfiable(&mut self, queries: &[Query]) -> Check {
+    /// `None`: enough has been asked, and this need not be.
+    fn none_satisfiable(&mut self, queries: &[Query], is_needed: bool) -> Option<Check> {
         let mut new: Vec<Query> = queries.iter().filter(|query| !self.answers.contains_key(query)).cloned().collect();
         new.sort();
         new.dedup();
+        if !is_needed && self.answers.len() + new.len() > QUERIES_MAX {
+            return None;
+        }
         for (query, answer) in new.iter().zip(self.judge.each_unsatisfiable(&new)) {
             self.answers.insert(query.clone(), answer);
         }
         let answers: Vec<&Check> = queries.iter().filter_map(|query| self.answers.get(query)).collect();
         let worst = answers.iter().find(|answer| ***answer == Check::Refuted);
         let undecided = || answers.iter().find(|answer| ***answer != Check::Confirmed);
-        worst.or_else(undecided).map_or(Check::Confirmed, |answer| (*answer).clone())
+        Some(worst.or_else(undecided).map_or(Check::Confirmed, |answer| (*answer).clone()))
     }
 }
 
@@ -89,13 +97,15 @@ fn judge_service(asked: &mut Asked<'_>, components: &[Vec<usize>], certificate: 
     }
     let Some(worst) = worst else { return };
     let exact = is_exact(graph, components, certificate, &worst);
-    match asked.none_satisfiable(&certificate.queries(graph)) {
-        Check::Confirmed if worst.bound > judge.options.limits.retry_amplification => {
+    let is_over = worst.bound > judge.options.limits.retry_amplification;
+    match asked.none_satisfiable(&certificate.queries(graph), is_over) {
+        Some(Check::Confirmed) if is_over => {
             report.findings.push(finding(judge, certificate, &worst, subject, exact));
         }
-        Check::Confirmed => report.proofs.push(proof(judge, certificate, &worst, subject, exact)),
-        Check::Undecided(reason) => report.undecided(&RETRY_AMPLIFICATION, subject, &reason),
-        Check::Refuted => report.disagree(&RETRY_AMPLIFICATION, &subject, "Z3 exceeds the bound of the fixpoint"),
+        None => report.proofs.push(Proof { checked_by: None, ..proof(judge, certificate, &worst, subject, exact) }),
+        Some(Check::Confirmed) => report.proofs.push(proof(judge, certificate, &worst, subject, exact)),
+        Some(Check::Undecided(reason)) => report.undecided(&RETRY_AMPLIFICATION, subject, &reason),
+        Some(Check::Refuted) => report.disagree(&RETRY_AMPLIFICATION, &subject, "Z3 exceeds the bound of the fixpoint"),
     }
 }
 
