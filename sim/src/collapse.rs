@@ -2,7 +2,8 @@
 //!
 //! A load is *stable* if the mesh is well again after every trigger that is tried, *vulnerable* if it works and some
 //! trigger moves it to a state that stays when the trigger is gone (the *metastable* state: Bronson and others,
-//! `HotOS` 2021), *overloaded* if it does not even work without one. A trigger is a pause of the busiest workload.
+//! `HotOS` 2021), *overloaded* if it does not even work without one for ten seconds. A trigger is a pause of the
+//! busiest workload.
 
 use meshproof_model::{Arrivals, Fault, Load, Mesh, Nanos, Phase, Rate, Replicas, Scenario, WarmUp};
 use rayon::prelude::*;
@@ -54,9 +55,9 @@ pub struct Collapse {
 pub enum LoadClass {
     /// It is well again after every trigger that was tried.
     Stable,
-    /// It works, and some trigger moves it to a state that stays.
+    /// It works, and some trigger, or chance alone, moves it to a state that stays.
     Vulnerable,
-    /// It does not work even without a trigger.
+    /// It does not work even without a trigger, not for ten seconds.
     Overloaded,
 }
 
@@ -133,7 +134,7 @@ fn row(
     options: &SimOptions,
     (percent, trigger, seed): (u64, &str, u64),
 ) -> Result<LoadRow, SetupError> {
-    let run = |pause: Option<Nanos>| -> Result<(bool, Option<f64>), SetupError> {
+    let run = |pause: Option<Nanos>| -> Result<(Option<f64>, Option<f64>), SetupError> {
         let length = Nanos::new(BEFORE.get() + pause.map_or(0, Nanos::get) + AFTER.get());
         let plan =
             Plan::new(mesh, &held(scenario, percent, length, pause.map(|pause| (trigger, pause))), &options.recorded)?;
@@ -143,18 +144,19 @@ fn row(
             let last = after.served.iter().copied().collect::<Option<Vec<u64>>>()?.into_iter().max()?;
             Some(last.saturating_sub(after.ended?) as f64 / 1e9)
         });
-        Ok((!has_tipped(&plan, &measure), served))
+        Ok((has_tipped(&plan, &measure).then(|| tipped_at(&measure)), served))
     };
     let load = percent as f64 / 100.0;
-    if !run(None)?.0 {
+    let (falls_at, _) = run(None)?;
+    if falls_at.is_some_and(|at| at < BEFORE.get() as f64 / 1e9) {
         return Ok(LoadRow { load, class: LoadClass::Overloaded, triggers: Vec::new() });
     }
     let mut triggers = Vec::new();
     for pause in TRIGGERS {
-        let (recovers, recovery_s) = run(Some(pause))?;
-        triggers.push(TriggerCell { pause_s: pause.get() as f64 / 1e9, recovers, recovery_s });
+        let (fallen, recovery_s) = run(Some(pause))?;
+        triggers.push(TriggerCell { pause_s: pause.get() as f64 / 1e9, recovers: fallen.is_none(), recovery_s });
     }
-    let is_stable = triggers.iter().all(|cell| cell.recovers);
+    let is_stable = falls_at.is_none() && triggers.iter().all(|cell| cell.recovers);
     Ok(LoadRow { load, class: if is_stable { LoadClass::Stable } else { LoadClass::Vulnerable }, triggers })
 }
 
