@@ -84,17 +84,18 @@ fn erlang(load: f64, places: u32) -> f64 {
 }
 
 /// The truth is known: the stations are independent of each other (Jackson), so the change is worth what Erlang says of
-/// the second one. A quick look at ten comparisons, all hundred where `MESHPROOF_SLOW` is set.
+/// the second one. The load is moderate and the runs are many: means of few runs close to overload are too skewed for
+/// Student's t. A quick look at ten comparisons, all hundred where `MESHPROOF_SLOW` is set.
 #[test]
 fn intervals_of_differences_cover_the_truth() {
     let is_slow = std::env::var_os("MESHPROOF_SLOW").is_some();
     let (trials, least) = if is_slow { (100, 93) } else { (10, 8) };
-    let truth = erlang(5.6, 9) - erlang(5.6, 8);
+    let truth = erlang(4.8, 9) - erlang(4.8, 8);
     let (before, after) = (row(8), row(9));
     let load = "horizon: \"1200ms\", warm_up: Fixed(\"200ms\"),
-        load: [Open(client: \"c\", rate: [Hold(rate: \"5600rps\", during: \"1s\")])]";
+        load: [Open(client: \"c\", rate: [Hold(rate: \"4800rps\", during: \"1s\")])]";
     let covered = (0..trials).filter(|trial| {
-        let options = SimOptions { seed: Some(1000 + trial), replications: Some(12), ..SimOptions::default() };
+        let options = SimOptions { seed: Some(1000 + trial), replications: Some(24), ..SimOptions::default() };
         let comparison = compare(&before, &after, &scenario(load), &options).unwrap();
         let [lo, hi] = mean(&comparison).interval.unwrap();
         (lo..=hi).contains(&truth)
