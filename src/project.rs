@@ -13,7 +13,7 @@ use meshproof_model::{
     Arrivals, Behaviour, Load, RonError, RonKind, Scenario, ScenarioError, Sources, locate, read_behaviour,
     read_scenario, ron_kind,
 };
-use meshproof_sim::SetupError;
+use meshproof_sim::{SetupError, SimOptions};
 
 use crate::{
     recording,
@@ -242,6 +242,16 @@ impl Project {
             Ok(scenario) => Ok((stem(name), scenario)),
             Err(error) => Err(InputError::Ron { path: name.to_owned(), error }),
         }
+    }
+
+    /// A scenario by name or file, and the options of a run completed by what it asks for: its name and recorded arrivals.
+    ///
+    /// # Errors
+    /// If there is no such scenario, or a recording cannot be read.
+    pub fn ready(&self, name: &str, options: SimOptions) -> Result<(Scenario, SimOptions), InputError> {
+        let (known, scenario) = self.scenario(name)?;
+        let recorded = self.recordings(name, &scenario)?;
+        Ok((scenario, SimOptions { name: known, recorded, ..options }))
     }
 
     /// The recorded arrivals of a scenario, in nanoseconds, by the names that it gives them: files beside the scenario's.

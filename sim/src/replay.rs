@@ -23,8 +23,7 @@ pub struct ReplayOutcome {
 }
 
 /// Replays a witness, in a mesh whose network takes no time and whose proxies do not wait before a retry, as proofs
-/// assume: where a limit is shorter than a handshake,
-/// the caller would leave before anybody has begun to work.
+/// assume: where a limit is shorter than a handshake, the caller would leave before anybody has begun to work.
 ///
 /// # Errors
 /// If the witness has no scenario, or its scenario cannot be run.

@@ -192,8 +192,9 @@ fn property(verified: &Verified, test: &Test) -> Vec<String> {
 }
 
 fn objective(project: &Project, test: &Test, threads: usize) -> Result<Vec<String>, InternalError> {
-    let Test::Objective { scenario, objectives, seed, replications, .. } = test else { return Ok(Vec::new()) };
-    let (name, mut scenario) = match project.scenario(scenario) {
+    let Test::Objective { scenario: asked, objectives, seed, replications, .. } = test else { return Ok(Vec::new()) };
+    let options = SimOptions { seed: *seed, replications: *replications, threads, ..SimOptions::default() };
+    let (mut scenario, mut options) = match project.ready(asked, options) {
         Ok(found) => found,
         Err(error) => return Ok(vec![error.to_string()]),
     };
@@ -201,13 +202,12 @@ fn objective(project: &Project, test: &Test, threads: usize) -> Result<Vec<Strin
         scenario.objectives.clone_from(objectives);
     }
     if scenario.objectives.is_empty() {
-        return Ok(vec![format!("neither the test nor the scenario `{name}` has an objective")]);
+        return Ok(vec![format!("neither the test nor the scenario `{}` has an objective", options.name)]);
     }
-    let mut options = SimOptions { seed: *seed, replications: *replications, threads, name, ..SimOptions::default() };
     options.bounds = Some(proved_bounds(&project.imported.mesh, threads)?);
     let run = match meshproof_sim::simulate(&project.imported.mesh, &scenario, &options) {
         Ok(run) => run,
-        Err(error) => return Ok(vec![error.to_string()]),
+        Err(error) => return Ok(vec![project.why_not(asked, &error)]),
     };
     if !run.internal_errors.is_empty() {
         return Err(InternalError::CheckerViolated(run.internal_errors));

@@ -34,11 +34,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let project = args.input.read(&args.paths)?;
     super::refuse_faults(&project)?;
-    let (name, scenario) = project.scenario(&args.scenario)?;
-    let mut options = args.run.options();
-    options.name = name;
+    let (scenario, options) = project.ready(&args.scenario, args.run.options())?;
     let found = collapse(&project.imported.mesh, &scenario, &options)
-        .map_err(|error| Failure::Usage(format!("scenario `{}`: {error}", options.name)))?;
+        .map_err(|error| Failure::Usage(project.why_not(&args.scenario, &error)))?;
     let text = match args.format {
         RunFormat::Json => {
             let json = serde_json::to_value(&found).map_err(|error| Failure::Usage(error.to_string()))?;

@@ -75,11 +75,8 @@ impl RunArgs {
 pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let project = args.input.read(&args.paths)?;
     super::refuse_faults(&project)?;
-    let (name, scenario) = project.scenario(&args.scenario)?;
+    let (scenario, mut options) = project.ready(&args.scenario, args.run.options())?;
     let started = Instant::now();
-    let mut options = args.run.options();
-    options.name = name;
-    options.recorded = project.recordings(&args.scenario, &scenario)?;
     options.bounds = Some(proved_bounds(&project.imported.mesh, args.run.threads)?);
     let result = meshproof_sim::simulate(&project.imported.mesh, &scenario, &options)
         .map_err(|error| Failure::Usage(project.why_not(&args.scenario, &error)))?;

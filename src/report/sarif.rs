@@ -200,7 +200,7 @@ fn result<'a>(
             logical_locations: vec![Logical { fully_qualified_name: finding.subject.to_string() }],
             message: None,
         }],
-        related_locations: related.map(|(index, (at, text))| place(sources, at, text, Some(index + 1))).collect(),
+        related_locations: related.map(|(index, (at, text))| place(sources, Some(at), text, Some(index + 1))).collect(),
         code_flows: flow(sources, finding).into_iter().collect(),
         partial_fingerprints: BTreeMap::from([("meshproof/v1", fingerprint(finding))]),
         suppressions: reason.map(|justification| Suppressed { kind: "inSource", justification }).into_iter().collect(),
@@ -210,22 +210,14 @@ fn result<'a>(
 
 fn flow(sources: &Sources, finding: &Finding) -> Option<CodeFlow> {
     let steps = &finding.witness.as_ref().filter(|witness| !witness.steps.is_empty())?.steps;
-    let at = finding.location.as_ref();
-    let step = |text: &String| Step {
-        location: Place {
-            id: None,
-            physical_location: at.map(|at| physical(sources, at)),
-            logical_locations: Vec::new(),
-            message: Some(Text { text: text.clone() }),
-        },
-    };
+    let step = |text: &String| Step { location: place(sources, finding.location.as_ref(), text, None) };
     Some(CodeFlow { thread_flows: [ThreadFlow { locations: steps.iter().map(step).collect() }] })
 }
 
-fn place(sources: &Sources, at: &Location, text: &str, id: Option<usize>) -> Place {
+fn place(sources: &Sources, at: Option<&Location>, text: &str, id: Option<usize>) -> Place {
     Place {
         id,
-        physical_location: Some(physical(sources, at)),
+        physical_location: at.map(|at| physical(sources, at)),
         logical_locations: Vec::new(),
         message: Some(Text { text: text.to_owned() }),
     }

@@ -190,16 +190,14 @@ fn manifests(number: usize, service: &ServiceSpec) -> String {
         if number == 0 {
             names.push(format!("\"cluster.local/ns/{NAMESPACE}/sa/client\""));
         }
+        // A policy without rules allows nobody.
         let rules = if names.is_empty() {
-            "{}".to_owned()
+            String::new()
         } else {
-            format!(
-                "\n  selector: {{matchLabels: {{app: s{number}}}}}\n  rules: [{{from: [{{source: {{principals: [{}]}}}}]}}]",
-                names.join(", ")
-            )
+            format!("  rules: [{{from: [{{source: {{principals: [{}]}}}}]}}]\n", names.join(", "))
         };
-        let rules = if names.is_empty() { format!("\n  selector: {{matchLabels: {{app: s{number}}}}}") } else { rules };
-        object(&mut out, "security.istio.io/v1", "AuthorizationPolicy", format!("spec: {rules}\n"));
+        let spec = format!("spec:\n  selector: {{matchLabels: {{app: s{number}}}}}\n{rules}");
+        object(&mut out, "security.istio.io/v1", "AuthorizationPolicy", spec);
     }
     out
 }
