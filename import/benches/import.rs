@@ -37,7 +37,9 @@ fn manifests() -> String {
             ),
         );
         let destination = |subset: &str, weight: u32| {
-            format!("    - destination:\n        host: {name}\n        subset: {subset}\n      weight: {weight}\n")
+            format!(
+                "    - destination:\n        host: {name}\n        subset: {subset}\n        port: {{number: 8000}}\n      weight: {weight}\n"
+            )
         };
         let rules = repeated(30, |n| {
             format!(

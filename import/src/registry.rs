@@ -46,7 +46,9 @@ pub(crate) fn import(sources: &Sources, options: &ImportOptions) -> Imported {
     reader.out.objects = trees.objects.len();
     let (analysis, ()) = rayon::join(|| analyze(&trees, options), || reader.objects(&trees.objects));
     reader.analysis = analysis;
-    reader.finish()
+    // The trees are large: they go while what they said is joined.
+    drop(trees);
+    rayon::join(|| reader.finish(), move || drop(parsed)).0
 }
 
 /// Files that a mesh's folder holds beside manifests.
@@ -120,7 +122,7 @@ impl<'o> Reader<'o> {
     /// The objects of a document; lists are unrolled.
     fn document<'a>(&mut self, file: FileId, document: &'a Document<'a>, trees: &mut Trees<'a>) {
         let first = trees.objects.len();
-        self.tree(file, &document.root, &Arc::from(""), trees);
+        self.tree(file, document, &document.root, &Arc::from(""), trees);
         let subject = |objects: &[Known<'a>]| match objects.get(first) {
             Some((object, _)) => Subject::Resource(object.meta.resource.clone()),
             None => Subject::Mesh,
@@ -136,10 +138,16 @@ impl<'o> Reader<'o> {
     }
 
     /// The manifests of a Terraform plan.
-    fn planned<'a>(&mut self, file: FileId, planned: Vec<Planned<'a, 'a>>, trees: &mut Trees<'a>) {
+    fn planned<'a>(
+        &mut self,
+        file: FileId,
+        document: &'a Document<'a>,
+        planned: Vec<Planned<'a, 'a>>,
+        trees: &mut Trees<'a>,
+    ) {
         for resource in planned {
             match resource.manifest {
-                Some((manifest, path)) => self.tree(file, manifest, &Arc::from(path), trees),
+                Some((manifest, path)) => self.tree(file, document, manifest, &Arc::from(path), trees),
                 None => self.out.mesh.unmodelled.push(Unmodelled {
                     at: locate(file, head(resource.node), &resource.path),
                     reason: "of a plan only `kubernetes_manifest` resources are read".to_owned(),
@@ -150,9 +158,17 @@ impl<'o> Reader<'o> {
         }
     }
 
-    fn tree<'a>(&mut self, file: FileId, root: &'a Node<'a>, path: &Arc<str>, trees: &mut Trees<'a>) {
+    /// The objects at a place of a document.
+    fn tree<'a>(
+        &mut self,
+        file: FileId,
+        document: &'a Document<'a>,
+        root: &'a Node<'a>,
+        path: &Arc<str>,
+        trees: &mut Trees<'a>,
+    ) {
         if let Some(planned) = terraform::resources(root) {
-            return self.planned(file, planned, trees);
+            return self.planned(file, document, planned, trees);
         }
         let object = match Object::new(file, root, path.clone(), &self.options.default_namespace) {
             Ok(object) => object,
@@ -168,7 +184,7 @@ impl<'o> Reader<'o> {
             if let Some(items) = root.entry("items") {
                 for (i, item) in items.value.items().iter().enumerate() {
                     let path = if path.is_empty() { format!("items[{i}]") } else { format!("{path}.items[{i}]") };
-                    self.tree(file, item, &Arc::from(path), trees);
+                    self.tree(file, document, item, &Arc::from(path), trees);
                 }
             }
             return;
@@ -177,7 +193,9 @@ impl<'o> Reader<'o> {
         if is_cluster_wide(&object) {
             object.meta.resource.namespace = String::new();
         }
-        if let Some(at) = helm::action(&object) {
+        if document.braces
+            && let Some(at) = helm::action(&object)
+        {
             self.out.unreadable = true;
             self.out.findings.push(unrendered(at));
             return;

@@ -98,6 +98,8 @@ pub(crate) struct Comment<'a> {
 pub(crate) struct Document<'a> {
     pub root: Node<'a>,
     pub duplicates: Vec<Duplicate>,
+    /// Whether `{{` stands somewhere in its text: without it no value holds a template's action.
+    pub braces: bool,
 }
 
 /// A document that cannot be read.

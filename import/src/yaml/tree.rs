@@ -76,9 +76,10 @@ struct Open<'a> {
     content: Content<'a>,
 }
 
+/// What a collection is, and where its part of the builder's values begins.
 enum Content<'a> {
-    Sequence(Vec<Node<'a>>),
-    Mapping { entries: Vec<Entry<'a>>, key: Option<(Cow<'a, str>, Mark)> },
+    Sequence { first: usize },
+    Mapping { first: usize, key: Option<(Cow<'a, str>, Mark)> },
 }
 
 /// A value that an alias may repeat.
@@ -91,15 +92,30 @@ struct Anchored<'a> {
 struct Builder<'a> {
     chunk: Chunk<'a>,
     stack: Vec<Open<'a>>,
+    /// Values of the open sequences, the innermost one's last: each gets a list of its own once its length is known.
+    items: Vec<Node<'a>>,
+    /// Likewise, entries of the open mappings.
+    entries: Vec<Entry<'a>>,
     anchors: BTreeMap<usize, Anchored<'a>>,
     aliased: usize,
     root: Option<Node<'a>>,
     duplicates: Vec<Duplicate>,
+    braces: bool,
 }
 
 impl<'a> Builder<'a> {
     fn new(chunk: Chunk<'a>) -> Self {
-        Self { chunk, stack: Vec::new(), anchors: BTreeMap::new(), aliased: 0, root: None, duplicates: Vec::new() }
+        Self {
+            chunk,
+            stack: Vec::new(),
+            items: Vec::new(),
+            entries: Vec::new(),
+            anchors: BTreeMap::new(),
+            aliased: 0,
+            root: None,
+            duplicates: Vec::new(),
+            braces: chunk.text.contains("{{"),
+        }
     }
 
     fn run(&mut self, parser: &mut Parser<'a, StrInput<'a>>, parsed: &mut Parsed<'a>) -> Result<(), Failure> {
@@ -117,9 +133,11 @@ impl<'a> Builder<'a> {
                 Event::DocumentEnd => self.end(parsed),
                 Event::Scalar(text, style, anchor, tag) => self.scalar(text, style, anchor, tag.as_deref(), &span)?,
                 Event::Alias(id) => self.alias(id, &span)?,
-                Event::SequenceStart(_, anchor, _) => self.open(anchor, &span, Content::Sequence(Vec::new()))?,
+                Event::SequenceStart(_, anchor, _) => {
+                    self.open(anchor, &span, Content::Sequence { first: self.items.len() })?;
+                }
                 Event::MappingStart(_, anchor, _) => {
-                    self.open(anchor, &span, Content::Mapping { entries: Vec::new(), key: None })?;
+                    self.open(anchor, &span, Content::Mapping { first: self.entries.len(), key: None })?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(&span)?,
                 _ => {}
@@ -135,7 +153,7 @@ impl<'a> Builder<'a> {
         if let Some(root) = self.root.take()
             && !root.is_null()
         {
-            parsed.documents.push(Document { root, duplicates });
+            parsed.documents.push(Document { root, duplicates, braces: self.braces });
         }
     }
 
@@ -189,15 +207,11 @@ impl<'a> Builder<'a> {
             mark.length = narrow((self.chunk.offset + end).saturating_sub(mark.offset as usize)).max(1);
         }
         let value = match open.content {
-            Content::Sequence(mut items) => {
-                items.shrink_to_fit();
-                Value::Sequence(items)
-            }
-            Content::Mapping { entries, .. } => {
+            Content::Sequence { first } => Value::Sequence(self.items.drain(first..).collect()),
+            Content::Mapping { first, .. } => {
+                let entries: Vec<Entry<'a>> = self.entries.drain(first..).collect();
                 self.note_duplicates(&entries);
-                let mut entries = merge(entries);
-                entries.shrink_to_fit();
-                Value::Mapping(entries)
+                Value::Mapping(merge(entries))
             }
         };
         let node = Node { mark, value };
@@ -218,9 +232,9 @@ impl<'a> Builder<'a> {
         open.depth = open.depth.max(depth);
         open.nodes += nodes;
         match &mut open.content {
-            Content::Sequence(items) => items.push(node),
-            Content::Mapping { entries, key } => match key.take() {
-                Some((key, mark)) => entries.push(Entry { key, mark, value: node, read: Flag::default() }),
+            Content::Sequence { .. } => self.items.push(node),
+            Content::Mapping { key, .. } => match key.take() {
+                Some((key, mark)) => self.entries.push(Entry { key, mark, value: node, read: Flag::default() }),
                 None => {
                     if let Value::Scalar { text, .. } = node.value {
                         *key = Some((text, node.mark));
@@ -260,9 +274,15 @@ impl<'a> Builder<'a> {
     /// The way to the collection that is being closed.
     fn path(&self) -> String {
         let mut path = String::new();
-        for open in &self.stack {
+        for (i, open) in self.stack.iter().enumerate() {
             match &open.content {
-                Content::Sequence(items) => crate::object::push_index(&mut path, items.len()),
+                Content::Sequence { first } => {
+                    let inner = self.stack[i + 1..].iter().find_map(|open| match open.content {
+                        Content::Sequence { first } => Some(first),
+                        Content::Mapping { .. } => None,
+                    });
+                    crate::object::push_index(&mut path, inner.unwrap_or(self.items.len()) - first);
+                }
                 Content::Mapping { key, .. } => {
                     if !path.is_empty() {
                         path.push('.');
