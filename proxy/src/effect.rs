@@ -163,7 +163,7 @@ pub enum TimerId {
 }
 
 /// A reusable buffer of effects.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Effects {
     buffer: Vec<Effect>,
     is_terse: bool,

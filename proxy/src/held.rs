@@ -8,7 +8,7 @@ use std::{
 use crate::request::Request;
 
 /// A request that is copied when it is changed. The slot's own buffers stay for the next time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Held {
     shared: Option<Arc<Request>>,
     own: Request,

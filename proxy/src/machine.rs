@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// One installed table; streams that began under it stay with it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Version {
     pub(crate) table: Arc<Table>,
     /// Where the table's clusters are now.
@@ -25,7 +25,7 @@ pub(crate) struct Version {
 }
 
 /// One cluster's changing state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ClusterState {
     pub(crate) table: Arc<ClusterTable>,
     pub(crate) hosts: Hosts,
@@ -36,7 +36,7 @@ pub(crate) struct ClusterState {
 }
 
 /// Everything that changes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Core {
     pub(crate) streams: Slab<StreamId, Stream>,
     pub(crate) connections: Slab<ConnectionId, Connection>,

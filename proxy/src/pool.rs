@@ -39,7 +39,7 @@ impl PoolId {
 }
 
 /// The connections to one host and the requests that wait for one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     connections: Vec<ConnectionId>,
     /// Connections with room, the one that became ready last at the end.
@@ -58,7 +58,7 @@ enum ConnectionState {
 }
 
 /// One upstream connection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Connection {
     pool: Option<PoolId>,
     state: ConnectionState,

@@ -21,7 +21,7 @@ use crate::{
 ///
 /// Call one `on_*` function, drain the effects completely, then call the next. Handles of what is over are recognised:
 /// late timers, answers and resets are ignored.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Proxy {
     versions: Vec<Version>,
     core: Core,

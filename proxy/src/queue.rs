@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The requests that wait for a host of one cluster.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
     streams: VecDeque<StreamId>,
     /// When they stop waiting; set while any wait.

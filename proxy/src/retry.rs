@@ -142,7 +142,7 @@ pub(crate) struct RetryHeaders {
 }
 
 /// What is left of a request's retries.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RetryState {
     on: RetryOn,
     pub(crate) remaining: u32,

@@ -34,7 +34,7 @@ impl Handle for ConnectionId {
 
 /// Values under generational handles. A freed value stays in its slot, with whatever it has allocated, for the next
 /// user of the slot, who must reset it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Slab<H, T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
@@ -42,7 +42,7 @@ pub(crate) struct Slab<H, T> {
 }
 
 /// An odd generation is live, an even one is free.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slot<T> {
     generation: u32,
     value: T,

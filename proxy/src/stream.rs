@@ -129,7 +129,7 @@ impl Outcome {
 }
 
 /// One downstream request.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Stream {
     pub(crate) key: RequestKey,
     /// Which of the proxy's tables it was routed by.
@@ -187,7 +187,7 @@ impl Stream {
 }
 
 /// What the router remembers of a stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Router {
     pub(crate) high_priority: bool,
     pub(crate) timeouts: Timeouts,

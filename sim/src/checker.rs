@@ -6,7 +6,7 @@ use meshproof_proxy::{ClusterId, Proxy, config::RoutingPriority};
 use crate::engine::{Instance, Node};
 
 /// Watches a run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Checker {
     violations: Vec<String>,
 }

@@ -5,7 +5,7 @@
 //! `HotOS` 2021), *overloaded* if it does not even work without one for ten seconds. A trigger is a pause of the
 //! busiest workload.
 
-use meshproof_model::{Arrivals, Fault, Load, Mesh, Nanos, Phase, Rate, Replicas, Scenario, WarmUp};
+use meshproof_model::{Arrivals, Fault, Load, Mesh, Nanos, Phase, REQUESTS_MAX, Rate, Replicas, Scenario, WarmUp};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -16,6 +16,7 @@ use crate::{
     measure::{BIN, Kept, Measure},
     plan::Plan,
     simulate::run_one,
+    splitting::{Goal, Splitting, split},
     statistics::poisson_interval,
     tipping::has_tipped,
 };
@@ -29,6 +30,9 @@ const TRIGGERS: [Nanos; 4] =
 const BEFORE: Nanos = Nanos::from_secs(10);
 /// After it, it has so long to recover.
 const AFTER: Nanos = Nanos::from_secs(60);
+
+/// BOUND: no run of the splitting is longer.
+const LONG: Nanos = Nanos::from_secs(10_000);
 
 /// How a mesh bears a scenario's load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,6 +49,9 @@ pub struct Collapse {
     pub class: LoadClass,
     /// Falls without a trigger, at that load.
     pub spontaneous: Spontaneous,
+    /// The same without waiting for it; absent where falls are common, where the load is not steady, and where the mesh
+    /// is never calm.
+    pub splitting: Option<Splitting>,
     /// By load.
     pub map: Vec<LoadRow>,
 }
@@ -117,13 +124,23 @@ pub fn collapse(mesh: &Mesh, scenario: &Scenario, options: &SimOptions) -> Resul
     let row = |percent: &u64| row(mesh, scenario, options, (*percent, trigger.as_str(), seed));
     let map: Vec<LoadRow> = pool.install(|| LOADS.par_iter().map(row).collect::<Result<_, _>>())?;
     let own = map.iter().find(|row| (row.load - 1.0).abs() < 1e-9).map_or(LoadClass::Stable, |row| row.class);
+    let spontaneous = spontaneous(&plan, &outcomes);
+    let is_rare = own != LoadClass::Overloaded && 2 * spontaneous.collapses < spontaneous.runs;
+    let splitting = match steady(scenario).filter(|_| is_rare) {
+        Some(steady) => {
+            let plan = Plan::new(mesh, &steady, &options.recorded)?;
+            pool.install(|| split(&plan, Goal::Fall, seed, runs))
+        }
+        None => None,
+    };
     Ok(Collapse {
         schema_version: 1,
         scenario: options.name.clone(),
         seed,
         trigger,
         class: own,
-        spontaneous: spontaneous(&plan, &outcomes),
+        spontaneous,
+        splitting,
         map,
     })
 }
@@ -191,6 +208,20 @@ fn held(scenario: &Scenario, percent: u64, horizon: Nanos, pause: Option<(&str, 
         }
     }
     held
+}
+
+/// The scenario's greatest load for as long as it takes; `None`: it cannot be held.
+fn steady(scenario: &Scenario) -> Option<Scenario> {
+    let is_steady = |load: &Load| match load {
+        Load::Open { arrivals, .. } => !matches!(arrivals, Arrivals::Recorded(_)),
+        Load::Closed { .. } => true,
+        Load::Burst { .. } => false,
+    };
+    let mut steady = held(scenario, 100, LONG, None);
+    while steady.requests() > REQUESTS_MAX / 2 {
+        steady.horizon = Nanos::new(steady.horizon.get() / 2);
+    }
+    scenario.load.iter().all(is_steady).then_some(steady)
 }
 
 /// The workload with the greatest share of its places taken; gateways, which have none, left out.

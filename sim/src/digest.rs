@@ -11,6 +11,7 @@ const RECORD: usize = 16;
 const BLOCK: usize = 4096;
 
 /// Collects records.
+#[derive(Clone)]
 pub(crate) struct Digester {
     hash: Sha256,
     block: [u8; BLOCK],

@@ -90,6 +90,11 @@ impl Keys {
         Self { is_hasty: true, ..self }
     }
 
+    /// Other keys that follow from these, for the `n`-th way in which a run may go on.
+    pub(crate) fn branch(&self, n: u64) -> Self {
+        Self { keys: self.keys.map(|key| mix(key, n)), ..*self }
+    }
+
     /// The `n`-th draw for one purpose and subject.
     pub(crate) const fn draw(&self, purpose: Purpose, subject: u64, n: u64) -> u64 {
         mix(self.keys[purpose as usize] ^ subject, n)

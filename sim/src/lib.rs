@@ -37,6 +37,7 @@ mod replay;
 mod report;
 mod simulate;
 mod slab;
+mod splitting;
 mod statistics;
 mod tipping;
 
@@ -50,4 +51,5 @@ pub use objective::ObjectiveResult;
 pub use replay::{ReplayOutcome, replay};
 pub use report::{CallReport, ClientReport, Latency, QueueReport, RolloutReport, Run, ServiceReport, Timeline};
 pub use simulate::{REPLICATIONS_MAX, SimOptions, simulate};
+pub use splitting::Splitting;
 pub use tipping::{TippedShare, Tipping};

@@ -128,7 +128,7 @@ pub(crate) struct Sent {
 }
 
 /// Figures of one run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Measure {
     warm_up: u64,
     horizon: u64,
@@ -145,6 +145,8 @@ pub(crate) struct Measure {
     pub(crate) in_flight: u64,
     /// All requests of clients, those of the warm-up included.
     pub(crate) client_requests: u64,
+    /// Those of them that were answered well by their first try.
+    pub(crate) first_tries_ok: u64,
 }
 
 /// Whose figures are kept over time, and how finely.
@@ -195,7 +197,17 @@ impl Measure {
             recovery: Recovery::new(plan),
             in_flight: 0,
             client_requests: 0,
+            first_tries_ok: 0,
         }
+    }
+
+    /// Only how many requests end, and how: what is copied often must be small.
+    pub(crate) fn none(plan: &Plan) -> Self {
+        let mut none = Self::new(plan, &Kept::default());
+        (none.warm_up, none.horizon, none.queues) = (u64::MAX, 0, Queues::new(plan.workloads.len(), 0));
+        none.client_series.iter_mut().for_each(|series| *series = Series::default());
+        none.service_series.iter_mut().for_each(|series| *series = Series::default());
+        none
     }
 
     /// A client's request has ended after so many tries.
@@ -203,6 +215,7 @@ impl Measure {
         self.client_requests += 1;
         let latency = now - started;
         let at_once = ok && tries == 1;
+        self.first_tries_ok += u64::from(at_once);
         if started >= self.warm_up {
             self.clients[client as usize].add(latency, ok, tries);
         }

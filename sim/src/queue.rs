@@ -28,7 +28,7 @@ enum Item<T> {
     Lane(u32),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lane<T> {
     entries: VecDeque<(Key, T)>,
     /// Whether a node of the heap stands for this lane.
@@ -44,12 +44,15 @@ struct Candidate {
 }
 
 /// Events by (time, sequence).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Queue<T> {
     heap: Vec<Node<T>>,
     lanes: Vec<Lane<T>>,
     candidates: [Candidate; CANDIDATES],
     sequence: u64,
+    /// All that waits, in one sorted list: what heap and lanes must be equal to.
+    #[cfg(test)]
+    plain: Option<std::collections::BTreeMap<Key, T>>,
 }
 
 /// BOUND: lanes, and durations that are watched for one.
@@ -61,17 +64,33 @@ const DROPPED_PER_PUSH: usize = 2;
 
 impl<T: Copy> Queue<T> {
     pub(crate) fn new() -> Self {
-        Self { heap: Vec::new(), lanes: Vec::new(), candidates: [Candidate::default(); CANDIDATES], sequence: 0 }
+        Self {
+            heap: Vec::new(),
+            lanes: Vec::new(),
+            candidates: [Candidate::default(); CANDIDATES],
+            sequence: 0,
+            #[cfg(test)]
+            plain: None,
+        }
     }
 
     /// Adds an event.
     pub(crate) fn push(&mut self, at: u64, event: T) {
         let key = self.next_key(at);
+        #[cfg(test)]
+        if let Some(plain) = &mut self.plain {
+            plain.insert(key, event);
+            return;
+        }
         self.heap_push(Node { key, item: Item::Event(event) });
     }
 
     /// Adds a timer that was set `delay` ago for `at`; `is_alive` tells which timers may still fire.
     pub(crate) fn push_timer(&mut self, at: u64, delay: u64, timer: T, is_alive: impl FnMut(&T) -> bool) {
+        #[cfg(test)]
+        if self.plain.is_some() {
+            return self.push(at, timer);
+        }
         let Some(index) = self.lane(delay) else { return self.push(at, timer) };
         let key = self.next_key(at);
         let lane = &mut self.lanes[index as usize];
@@ -89,6 +108,11 @@ impl<T: Copy> Queue<T> {
 
     /// Removes the next event that is alive, with its time.
     pub(crate) fn pop(&mut self, mut is_alive: impl FnMut(&T) -> bool) -> Option<(u64, T)> {
+        #[cfg(test)]
+        if let Some(plain) = &mut self.plain {
+            let mut alive = std::iter::from_fn(|| plain.pop_first()).filter(|(_, event)| is_alive(event));
+            return alive.next().map(|(key, event)| (key.at, event));
+        }
         loop {
             let node = *self.heap.first()?;
             match node.item {
@@ -117,6 +141,18 @@ impl<T: Copy> Queue<T> {
                 }
             }
         }
+    }
+
+    /// The same queue as one sorted list.
+    #[cfg(test)]
+    pub(crate) fn into_plain(mut self) -> Self {
+        let in_lanes = self.lanes.drain(..).flat_map(|lane| lane.entries);
+        let in_heap = self.heap.drain(..).filter_map(|node| match node.item {
+            Item::Event(event) => Some((node.key, event)),
+            Item::Lane(_) => None,
+        });
+        self.plain = Some(in_lanes.chain(in_heap).collect());
+        self
     }
 
     /// How many entries wait, dead ones included.

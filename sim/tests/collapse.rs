@@ -35,4 +35,7 @@ fn retries_of_abandoned_work_make_a_load_vulnerable() {
     assert_eq!((falls.runs, falls.collapses), (4, 0));
     // No fall in 120 s: at most one in 120 / 3.689 s.
     assert!((falls.interval.0 - 120.0 / 3.689).abs() < 0.1 && falls.interval.1.is_none(), "{falls:?}");
+    // Splitting sees how rare they are: the queue would have to hold forty at a load of 0.7.
+    let split = found.splitting.unwrap();
+    assert!(split.interval.0 > 1e5 && split.simulated_s < 1e5, "{split:?}");
 }

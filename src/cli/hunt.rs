@@ -78,5 +78,12 @@ fn table(found: &Collapse) -> String {
         (Some(mean), (lo, Some(hi))) => writeln!(out, ", one in {mean:.0} s (95 %: {lo:.0} to {hi:.0} s)"),
         (_, (lo, _)) => writeln!(out, ": less often than once in {lo:.0} s (95 %)"),
     };
+    if let Some(found) = &found.splitting {
+        let _ = write!(out, "by splitting, from {:.0} simulated seconds: ", found.simulated_s);
+        let _ = match (found.mean_time_s, found.interval) {
+            (Some(mean), (lo, Some(hi))) => writeln!(out, "one in {mean:.3e} s (95 %: {lo:.2e} to {hi:.2e} s)"),
+            (_, (lo, _)) => writeln!(out, "none; less often than once in {lo:.1e} s (95 %)"),
+        };
+    }
     out
 }

@@ -10,7 +10,7 @@ use crate::{Nanos, Percent, Time, config::AdmissionControl};
 const BUCKET: Nanos = Nanos::from_secs(1);
 
 /// Admitted requests of the sampling window and how many of them succeeded, in buckets of a second.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct AdmissionState {
     buckets: VecDeque<Sample>,
     total: Sample,

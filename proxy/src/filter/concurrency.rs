@@ -14,7 +14,7 @@ use crate::{Nanos, Percent, Time, config::AdaptiveConcurrency};
 const UPDATES_AT_MINIMUM: u32 = 5;
 
 /// The state of one controller.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ConcurrencyState {
     limit: u32,
     outstanding: u32,

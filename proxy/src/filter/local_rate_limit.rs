@@ -35,7 +35,7 @@ impl RateLimitStats {
 }
 
 /// The state of one local rate limit.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct LocalRateLimitState {
     pub(crate) stats: RateLimitStats,
     shared: Option<Buckets>,
@@ -43,7 +43,7 @@ pub(crate) struct LocalRateLimitState {
     own: BTreeMap<u64, Buckets>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Buckets {
     default: Bucket,
     descriptors: Vec<Bucket>,
@@ -53,7 +53,7 @@ struct Buckets {
 }
 
 /// The buckets of a descriptor with wildcards, one for each value that was seen of late (Envoy: `DynamicDescriptor`).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Wildcard {
     descriptor: u16,
     /// The one used last comes last.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The state of one filter, or of one route's configuration of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum FilterState {
     /// Nothing is remembered.
     None,
@@ -25,7 +25,7 @@ pub(crate) enum FilterState {
 }
 
 /// The states of all filters of all tables.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct FilterStates {
     states: Vec<FilterState>,
     /// Where they are: by table, listener and filter.

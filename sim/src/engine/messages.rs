@@ -16,7 +16,7 @@ use crate::{
 const NO_ROOM: u16 = 503;
 
 /// One message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Message {
     queue: u32,
     /// For draws.
@@ -43,7 +43,7 @@ enum State {
 }
 
 /// What changes of a queue.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct MessageQueue {
     waiting: VecDeque<Ref<Message>>,
     /// Messages that it ever had.

@@ -17,6 +17,8 @@ mod prepared;
 mod proxies;
 mod sharing;
 mod state;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod work;
 
@@ -111,6 +113,7 @@ pub(crate) enum Todo {
 }
 
 /// One run.
+#[derive(Clone)]
 pub(crate) struct Engine<'p> {
     pub(crate) plan: &'p Plan,
     pub(crate) keys: Keys,
@@ -142,6 +145,7 @@ pub(crate) struct Engine<'p> {
 }
 
 /// What a run leaves behind.
+#[derive(Clone)]
 pub(crate) struct Outcome {
     pub(crate) digest: Digest,
     pub(crate) events: u64,
@@ -189,27 +193,39 @@ impl<'p> Engine<'p> {
 
     /// Runs until the load has ended and nothing is in flight.
     pub(crate) fn run(mut self) -> Outcome {
-        loop {
-            let alive = Alive {
-                instances: &self.instances,
-                requests: &self.requests,
-                visits: &self.visits,
-                messages: &self.messages,
-            };
-            let Some((at, event)) = self.queue.pop(|event| alive.is(event)) else { break };
-            if at > self.plan.horizon && (self.is_at_rest() || at > self.plan.horizon.saturating_add(DRAIN)) {
-                break;
-            }
-            self.checker.time(self.now, at);
-            self.now = at;
-            if self.handle(event) {
-                self.record(event);
-            }
-            while let Some(todo) = self.todo.pop_front() {
-                self.act(todo);
-            }
-        }
+        while self.step() {}
         self.finish()
+    }
+
+    /// Handles the next event and what follows from it at once; `false`: the run is over.
+    pub(crate) fn step(&mut self) -> bool {
+        let alive = Alive {
+            instances: &self.instances,
+            requests: &self.requests,
+            visits: &self.visits,
+            messages: &self.messages,
+        };
+        let Some((at, event)) = self.queue.pop(|event| alive.is(event)) else { return false };
+        if at > self.plan.horizon && (self.is_at_rest() || at > self.plan.horizon.saturating_add(DRAIN)) {
+            return false;
+        }
+        self.checker.time(self.now, at);
+        self.now = at;
+        if self.handle(event) {
+            self.record(event);
+        }
+        while let Some(todo) = self.todo.pop_front() {
+            self.act(todo);
+        }
+        true
+    }
+
+    /// A copy of everything as it is between two events, which goes on under these keys. With the keys of the original
+    /// both go on alike, to the last byte.
+    pub(crate) fn fork(&self, keys: Keys) -> Self {
+        let mut copy = self.clone();
+        copy.keys = keys;
+        copy
     }
 
     fn finish(mut self) -> Outcome {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What a run has shown.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Observer {
     /// Requests that reached a service's handlers.
     pub(crate) requests: BTreeMap<u32, u64>,

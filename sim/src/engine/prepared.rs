@@ -15,11 +15,11 @@ const HEADERS: usize = 8;
 pub(super) type Kind = (ListenerId, u32, u32);
 
 /// Prepared heads, by the number of the configuration. `None`: it cannot be prepared.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Prepared(Vec<BTreeMap<Kind, Option<Entry>>>);
 
 /// One kind of request at one configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) request: PreparedRequest,
     /// Whether the proxy decides nothing about it.

@@ -9,7 +9,7 @@ use crate::slab::Ref;
 ///
 /// All get the same, so it is enough to know how much each has been given since the start of the run: a request is
 /// done when that has grown by its own time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sharing {
     /// What each has been given so far, in parts of a nanosecond.
     given: u128,

@@ -20,7 +20,7 @@ pub(crate) const NONE: u32 = u32::MAX;
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// A replica.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) is_up: bool,
     /// Grows with each crash.
@@ -60,7 +60,7 @@ pub(crate) struct Node {
 }
 
 /// One proxy and the simulator's side of its streams and connections.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Instance {
     pub(crate) proxy: Proxy,
     pub(crate) spec: Arc<Spec>,
@@ -88,7 +88,7 @@ pub(crate) struct Home {
 }
 
 /// The simulator's side of a proxy's stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Side {
     pub(crate) stream: StreamId,
     pub(crate) down: Down,
@@ -137,7 +137,7 @@ pub(crate) struct Connection {
 }
 
 /// One attempt on its way: from a client or its proxy to a server's proxy or handler.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Leg {
     pub(crate) client: Sender,
     pub(crate) server: Server,
@@ -185,7 +185,7 @@ pub(crate) enum Server {
 }
 
 /// A request in a handler.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Visit {
     pub(crate) node: u32,
     pub(crate) leg: Option<Ref<Leg>>,
@@ -215,7 +215,7 @@ pub(crate) struct Visit {
 }
 
 /// A client's request, from its first try to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) client: u32,
     pub(crate) class: u32,
@@ -245,7 +245,7 @@ pub(crate) enum Way {
 }
 
 /// Heads of requests: those of the plan, and those that proxies make of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Heads {
     heads: Vec<Head>,
     index: BTreeMap<Head, u32>,
