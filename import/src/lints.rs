@@ -3,7 +3,6 @@
 mod authentication;
 mod authorization;
 mod callers;
-mod canaries;
 mod destination_rule;
 mod pods;
 mod ports;
@@ -24,7 +23,6 @@ pub(crate) fn check(mesh: &Mesh, cluster_domain: &str) -> Vec<Finding> {
     protocols::check(mesh, cluster_domain, &mut findings);
     retries::check(mesh, &mut findings);
     pods::check(mesh, cluster_domain, &mut findings);
-    canaries::check(mesh, &mut findings);
     findings
 }
 

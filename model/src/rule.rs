@@ -265,8 +265,14 @@ rules! {
         "readiness that takes a failing pod away later than the mesh takes it back",
         "each time the pod's ejection ends it gets requests, and fails them";
     SLOW_ROLLBACK = "MP0801" "slow-rollback" Warning None,
-        "a canary analysis that keeps a failing version for long",
+        "an analysis that keeps a failing version for long",
         "its requests fail until the analysis gives up";
+    BLIND_ANALYSIS = "MP0802" "blind-analysis" Warning None,
+        "an analysis that lets a version through that fails every request",
+        "whoever wrote it believes that it takes such a version back";
+    COARSE_WEIGHT = "MP0803" "coarse-weight" Warning None,
+        "a weight of a canary that its pods turn into twice as much or more",
+        "more requests are exposed to a new version than its steps say";
     OBJECTIVE_MISSED = "MP0901" "objective-missed" Error None,
         "a simulation misses an objective of its scenario",
         "users would see it";

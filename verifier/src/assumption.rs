@@ -38,4 +38,8 @@ assumptions! {
     NO_CLIENT_RETRIES = "A11" "Applications do not retry on their own beyond what mesh.ron says.";
     READY = "A12" "Proxies know which pods are gone, and send no request there; a handler that works for others is not \
         slower than without the failure.";
+    CONTROLLER_AT_ONCE = "A13" "What controllers of rollouts do takes no time: pods of a new version start, and shares \
+        take effect, at once.";
+    GOES_BAD = "A14" "A version is bad from some moment on and stays so: it fails every request, and whatever is \
+        measured after that moment says so.";
 }

@@ -65,3 +65,27 @@ pub(crate) fn by_default() -> Retry {
 pub(crate) fn limit(ms: u64, line: u32) -> Limit {
     Limit { value: Some(Nanos::from_millis(ms)), origin: Origin::Written(Graph::place(line)) }
 }
+
+/// Numbers that follow from a seed (`SplitMix64`).
+pub(crate) struct Draws(u64);
+
+impl Draws {
+    /// Of a seed.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below a bound.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % bound
+    }
+
+    /// True in so many of a hundred.
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}

@@ -1,5 +1,5 @@
-//! What changes a mesh step by step: Argo Rollouts, Flagger, KEDA, Argo CD's waves. Verdicts do not see it: what is read
-//! here stays among what is not modelled.
+//! What changes a mesh step by step: Argo Rollouts, Flagger, KEDA, Argo CD's waves. Verdicts about requests do not see
+//! it, so that what is read here stays among what is not modelled.
 
 mod analysis;
 mod canary;

@@ -149,7 +149,7 @@ fn two_peer_authentications_of_one_scope() {
 }
 
 #[test]
-fn pods_canaries_and_exports() {
+fn pods_and_exports() {
     let deployment = |life: &str| {
         format!(
             "apiVersion: v1\nkind: Service\nmetadata: {{name: a, namespace: shop}}\nspec: {{selector: {{app: a}}, \
@@ -167,13 +167,6 @@ fn pods_canaries_and_exports() {
              100}}}}}}\n---\n"
         )
     };
-    let canary = |threshold: u32| {
-        format!(
-            "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {{name: a, namespace: shop}}\nspec: \
-             {{targetRef: {{apiVersion: apps/v1, kind: Deployment, name: a}}, service: {{port: 80}}, analysis: \
-             {{interval: 1m, threshold: {threshold}, maxWeight: 50, stepWeight: 10}}}}\n---\n"
-        )
-    };
     let exported = |to: &str| {
         format!(
             "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a, namespace: shop}}\nspec: \
@@ -186,8 +179,6 @@ fn pods_canaries_and_exports() {
         (deployment(&format!("{probe}, {hook}")), &[]),
         (deployment(&format!("{probe}, {hook}")) + &outlier("30s"), &["MP0702"]),
         (deployment(&format!("{probe}, {hook}")) + &outlier("60s"), &[]),
-        (deployment(hook) + &canary(10), &["MP0801"]),
-        (deployment(hook) + &canary(5), &[]),
         (deployment(hook) + &exported("nobody"), &["MP0206"]),
         (deployment(hook) + &exported("shop, istio-system"), &[]),
         (deployment(hook) + &exported("'*'"), &[]),

@@ -7,6 +7,7 @@ pub(crate) mod identity_in_plaintext;
 pub(crate) mod mtls;
 pub(crate) mod outlier_inert;
 pub(crate) mod retry_amplification;
+pub(crate) mod rollout;
 pub(crate) mod shadowed_route;
 pub(crate) mod timeout_inversion;
 pub(crate) mod unretried_timeout;
@@ -67,6 +68,10 @@ pub(crate) static PROPERTIES: &[Property] = &[
     (&[&meshproof_model::PLAINTEXT_PATH, &meshproof_model::MTLS_OUTAGE], mtls::check),
     (&[&meshproof_model::IDENTITY_IN_PLAINTEXT], identity_in_plaintext::check),
     (&[&meshproof_model::DEAD_AUTHORIZATION], dead_authorization::check),
+    (
+        &[&meshproof_model::SLOW_ROLLBACK, &meshproof_model::BLIND_ANALYSIS, &meshproof_model::COARSE_WEIGHT],
+        rollout::check,
+    ),
     (crate::intent::RULES, crate::intent::check),
 ];
 
