@@ -58,7 +58,7 @@ impl<'a> Field<'a> {
             file,
             node,
             mark: head(node),
-            path: Arc::from(format!("{path}[{i}]")),
+            path: index(&path, i),
             quiet,
         })
     }
@@ -173,5 +173,9 @@ impl<'a> Field<'a> {
 }
 
 fn join(path: &str, key: &str) -> Arc<str> {
-    if path.is_empty() { Arc::from(key) } else { Arc::from(format!("{path}.{key}")) }
+    if path.is_empty() { Arc::from(key) } else { Arc::from([path, ".", key].concat()) }
+}
+
+fn index(path: &str, i: usize) -> Arc<str> {
+    Arc::from([path, "[", &i.to_string(), "]"].concat())
 }
