@@ -96,3 +96,41 @@ fn junit_and_the_table_tell_the_same() {
     assert_eq!(junit.matches("<testcase").count(), passed);
     assert!(table.ends_with(&format!("{passed} passed, 0 failed\n")), "{table}");
 }
+
+/// Takes the tests of requests away from a copy of a mesh, and has them suggested again.
+fn suggested(mesh: &str, name: &str, changes: &[(&str, &str, &str)]) -> (String, Value) {
+    let folder = copy_of(mesh, name, changes);
+    let tests = folder.join(format!("{mesh}.test.ron"));
+    let _ = fs::remove_file(&tests);
+    let folder = folder.to_str().unwrap();
+    let answer = meshproof(&["test", "--suggest", folder]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    fs::write(&tests, &answer.out).unwrap();
+    let report = meshproof(&["test", folder, "--format", "json"]);
+    assert_eq!(report.code, 0, "{}\n{}", answer.out, report.out);
+    let report = report.json();
+    let again = meshproof(&["test", "--suggest", folder]).out;
+    assert!(again.lines().all(|line| line.starts_with("//")), "{again}");
+    (answer.out, report["coverage"][folder].clone())
+}
+
+#[test]
+fn suggested_tests_pass_and_touch_what_no_test_touched() {
+    for mesh in ["bookinfo", "locked-shop", "canary"] {
+        let (text, coverage) = suggested(mesh, &format!("suggested-{mesh}"), &[]);
+        for what in ["routes", "policies"] {
+            assert_eq!(coverage[what]["covered"], coverage[what]["of"], "{mesh}: {coverage:#}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_route_that_takes_nothing_has_no_test_and_is_named() {
+    let all = "  - name: all\n    route: [{destination: {host: reviews, subset: v1}}]\n  - name: testers";
+    let (text, coverage) = suggested("bookinfo", "suggested-dead", &[("routing.yaml", "  - name: testers", all)]);
+    let dead = ["VirtualService default/reviews/1", "VirtualService default/reviews/2"];
+    assert_eq!(coverage["routes"]["missing"], serde_json::json!(dead), "{text}");
+    for name in dead {
+        assert!(text.contains(&format!("no request was found for {name}")), "{text}");
+    }
+}

@@ -19,6 +19,9 @@ pub struct RonError {
     pub column: u32,
 }
 
+/// Why a value cannot be written.
+pub use ::ron::Error as RonWriteError;
+
 /// What a RON file is, as its top-level name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RonKind {
@@ -88,19 +91,23 @@ pub fn read_ron<T: DeserializeOwned>(text: &str, kind: RonKind, version: impl Fn
 ///
 /// # Errors
 /// If a value has no form in RON; no [`Scenario`] has such a one.
-pub fn write_scenario(scenario: &Scenario) -> Result<String, ::ron::Error> {
-    write("Scenario", scenario)
+pub fn write_scenario(scenario: &Scenario) -> Result<String, RonWriteError> {
+    write_ron("Scenario", scenario)
 }
 
 /// Writes a mesh's behaviour so that [`read_behaviour`] gives the same again.
 ///
 /// # Errors
 /// If a value has no form in RON; no [`Behaviour`] has such a one.
-pub fn write_behaviour(behaviour: &Behaviour) -> Result<String, ::ron::Error> {
-    write("Mesh", behaviour)
+pub fn write_behaviour(behaviour: &Behaviour) -> Result<String, RonWriteError> {
+    write_ron("Mesh", behaviour)
 }
 
-fn write<T: Serialize>(name: &str, value: &T) -> Result<String, ::ron::Error> {
+/// Writes another file of ours under its top-level name, so that [`read_ron`] gives the same again.
+///
+/// # Errors
+/// If a value has no form in RON.
+pub fn write_ron<T: Serialize>(name: &str, value: &T) -> Result<String, RonWriteError> {
     let pretty = PrettyConfig::new().indentor("    ").depth_limit(3);
     Ok(format!("{name}{}\n", options().to_string_pretty(value, pretty)?))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use meshproof_model::Mesh;
 use serde::Serialize;
 
-use crate::decide::Answer;
+use crate::decide::{Answer, Policy, Route};
 
 /// What tests touch of a mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -38,9 +38,9 @@ impl Covered {
 /// What answers touch of a mesh.
 pub(super) fn of<'a>(mesh: &Mesh, answers: impl Iterator<Item = &'a Answer> + Clone) -> Coverage {
     let routes = answers.clone().filter_map(|answer| answer.route.as_ref());
-    let routes = routes.map(|route| format!("{} {}/{}/{}", route.kind, route.namespace, route.name, route.rule));
+    let routes = routes.map(name_of_route);
     let policies = answers.flat_map(|answer| &answer.by);
-    let policies = policies.map(|policy| format!("{} {}/{}", policy.kind, policy.namespace, policy.name));
+    let policies = policies.map(name_of_policy);
     Coverage {
         routes: Covered::new(rules(mesh).collect(), &routes.collect()),
         policies: Covered::new(
@@ -48,6 +48,16 @@ pub(super) fn of<'a>(mesh: &Mesh, answers: impl Iterator<Item = &'a Answer> + Cl
             &policies.collect(),
         ),
     }
+}
+
+/// A route of an answer, as `KIND NAMESPACE/NAME/RULE`.
+pub(super) fn name_of_route(route: &Route) -> String {
+    format!("{} {}/{}/{}", route.kind, route.namespace, route.name, route.rule)
+}
+
+/// A policy of an answer, as `KIND NAMESPACE/NAME`.
+pub(super) fn name_of_policy(policy: &Policy) -> String {
+    format!("{} {}/{}", policy.kind, policy.namespace, policy.name)
 }
 
 /// Every rule for requests. One that delegates is no route itself.

@@ -2,27 +2,27 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use meshproof_model::{Nanos, RonError, RonKind, read_ron};
+use meshproof_model::{Nanos, RonError, RonKind, RonWriteError, read_ron, write_ron};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::decide::Spoken;
 
 /// A file of tests.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tests {
     /// The version of the format: 1.
     pub version: u32,
     /// The mesh, from the file's folder; absent: the folder itself.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh: Option<String>,
     /// What is tested.
     pub tests: Vec<Test>,
 }
 
 /// One test.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::large_enum_variant, reason = "a file has a few")]
 pub enum Test {
@@ -31,12 +31,12 @@ pub enum Test {
         /// For people.
         name: String,
         /// The client; absent: one outside the mesh.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "is_default")]
         from: Client,
         /// What is called.
         to: Target,
         /// The request; absent: `GET /`.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "is_default")]
         request: Asked,
         /// What is expected; at least one member.
         expect: Expected,
@@ -75,7 +75,7 @@ pub enum Test {
 }
 
 /// What a property's verdict should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum VerdictName {
     /// It is proved, and nothing is found.
     Holds,
@@ -88,7 +88,7 @@ pub enum VerdictName {
 }
 
 /// Who asks.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Client {
     /// `namespace/name`.
@@ -130,7 +130,7 @@ pub struct Target {
 }
 
 /// The request.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Asked {
     /// `http`, `grpc`, `tcp` or `tls`; absent: what the port declares.
@@ -160,49 +160,68 @@ pub struct Asked {
 }
 
 /// What is expected of a request; what is absent is not looked at.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expected {
     /// Whether access control lets it pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed: Option<bool>,
     /// `route`, `redirect`, `direct`, `not-found`, `no-backend` or `denied`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// The status that a proxy itself answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// `KIND NAMESPACE/NAME`, with `/RULE` behind it if that matters: its number from 0, or its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
     /// All backends with traffic, in any order.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub backends: Option<Vec<ExpectedBackend>>,
     /// Where a redirect leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect: Option<String>,
     /// The path that the upstream sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The tightest limit that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Nanos>,
     /// Tries after the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
     /// Whether the hop to the backend is mutual TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mtls: Option<bool>,
 }
 
 /// A backend; what is absent is not looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedBackend {
     /// Its whole host, or the first labels of it.
     pub host: String,
     /// Its port.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// Its subset.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subset: Option<String>,
     /// Its weight; a single one has 100.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Reads a file of tests.
 pub(super) fn read(text: &str) -> Result<Tests, RonError> {
     read_ron(text, RonKind::Tests, |tests: &Tests| tests.version)
+}
+
+/// Writes a file of tests so that [`read`] gives the same again.
+pub(super) fn write(tests: &Tests) -> Result<String, RonWriteError> {
+    write_ron("Tests", tests)
 }

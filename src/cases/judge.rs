@@ -22,23 +22,14 @@ pub(super) fn all(
     tests: &[(String, Test)],
     threads: usize,
 ) -> Result<(Vec<Outcome>, Coverage), InternalError> {
-    let questions: Vec<Option<Result<Question, String>>> = tests.iter().map(|(_, test)| question(test)).collect();
-    let mesh = &project.imported.mesh;
-    let prepared = Prepared::with_questions(mesh, questions.iter().flatten().flatten());
-    let decider = Decider::new(&prepared);
-    let mut answers = Vec::new();
+    let answers = ask(project, tests);
     let mut outcomes = Vec::new();
     let mut verified = None;
-    for ((file, test), question) in tests.iter().zip(&questions) {
+    for ((file, test), answer) in tests.iter().zip(&answers) {
         let (name, failures) = match test {
             Test::Request { name, expect, .. } => {
-                let failures = match question {
-                    Some(Ok(question)) => {
-                        let answer = decider.answer(question);
-                        let failures = differences(expect, &answer);
-                        answers.push(answer);
-                        failures
-                    }
+                let failures = match answer {
+                    Some(Ok(answer)) => differences(expect, answer),
                     Some(Err(why)) => vec![format!("the request cannot be read: {why}")],
                     None => Vec::new(),
                 };
@@ -57,7 +48,16 @@ pub(super) fn all(
         };
         outcomes.push(Outcome { file: file.clone(), name: name.clone(), failures });
     }
-    Ok((outcomes, coverage::of(mesh, answers.iter())))
+    Ok((outcomes, coverage::of(&project.imported.mesh, answers.iter().flatten().flatten())))
+}
+
+/// The answer to each test that asks, or why it cannot be asked.
+pub(super) fn ask(project: &Project, tests: &[(String, Test)]) -> Vec<Option<Result<Answer, String>>> {
+    let questions: Vec<Option<Result<Question, String>>> = tests.iter().map(|(_, test)| question(test)).collect();
+    let prepared = Prepared::with_questions(&project.imported.mesh, questions.iter().flatten().flatten());
+    let decider = Decider::new(&prepared);
+    let answer = |question: Result<Question, String>| question.map(|question| decider.answer(&question));
+    questions.into_iter().map(|question| question.map(answer)).collect()
 }
 
 /// The question of a test of a request, in the form of `meshproof decide`.

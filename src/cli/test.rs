@@ -14,6 +14,9 @@ pub(super) struct Args {
     paths: Vec<String>,
     #[command(flatten)]
     input: InputArgs,
+    /// Prints, in place of running them, tests for the routes and policies that no test touches.
+    #[arg(long, conflicts_with = "format")]
+    suggest: bool,
     /// How the result is printed.
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: TestFormat,
@@ -49,6 +52,10 @@ impl From<TestError> for Failure {
 pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let here = [".".to_owned()];
     let paths = if args.paths.is_empty() { &here[..] } else { &args.paths };
+    if args.suggest {
+        emit(args.output.as_deref(), &cases::suggest(paths, &args.input.options())?)?;
+        return Ok(HOLDS);
+    }
     let report = cases::run(paths, &args.input.options(), args.threads)?;
     let text = match args.format {
         TestFormat::Table => table(&report),
