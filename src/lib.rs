@@ -17,6 +17,7 @@ pub mod pages;
 mod project;
 mod recording;
 pub mod report;
+mod rollout;
 mod settings;
 mod suppression;
 #[cfg(feature = "testing")]

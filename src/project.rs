@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     io::Read as _,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use ignore::WalkBuilder;
@@ -13,10 +13,10 @@ use meshproof_model::{
     Arrivals, Behaviour, Load, RonError, RonKind, Scenario, ScenarioError, Sources, locate, read_behaviour,
     read_scenario, ron_kind,
 };
-use meshproof_sim::{SetupError, SimOptions};
+use meshproof_sim::{SetupError, SimOptions, Stages};
 
 use crate::{
-    recording,
+    recording, rollout,
     settings::{Settings, SettingsError},
 };
 
@@ -40,6 +40,10 @@ pub struct Project {
     pub settings: Settings,
     /// Texts that could not be used: the exit code will say so.
     pub faults: Vec<InputError>,
+    /// Manifests beside scenarios, which these apply, by path.
+    held: Vec<(PathBuf, String)>,
+    /// How manifests are read.
+    options: ImportOptions,
 }
 
 /// Why an input cannot be used.
@@ -87,6 +91,16 @@ pub enum InputError {
         /// From 1.
         line: usize,
         /// What is wrong with it.
+        message: String,
+    },
+    /// A step of a scenario's rollout cannot be done.
+    #[error("{place}: rollout[{step}]: {message}")]
+    Rollout {
+        /// The scenario, with line and column.
+        place: String,
+        /// Its number, from 0.
+        step: usize,
+        /// What is wrong.
         message: String,
     },
     /// `meshproof.toml` is not what it should be.
@@ -200,7 +214,17 @@ impl Project {
             }
             rons.push((path, text));
         }
-        Ok(Self { paths: paths.to_vec(), sources: texts.sources, imported, scenarios, rons, settings, faults })
+        Ok(Self {
+            paths: paths.to_vec(),
+            sources: texts.sources,
+            imported,
+            scenarios,
+            rons,
+            settings,
+            faults,
+            held: texts.held,
+            options: options.clone(),
+        })
     }
 
     /// The same project with values set, each `KIND/NAMESPACE/NAME PATH=VALUE`, read with the same options.
@@ -222,6 +246,8 @@ impl Project {
             rons: self.rons.clone(),
             settings: self.settings.clone(),
             faults: Vec::new(),
+            held: self.held.clone(),
+            options: options.clone(),
         })
     }
 
@@ -244,14 +270,49 @@ impl Project {
         }
     }
 
-    /// A scenario by name or file, and the options of a run completed by what it asks for: its name and recorded arrivals.
+    /// A scenario by name or file, and the options of a run completed by what it asks for: its name, recorded arrivals and
+    /// what manifests become.
     ///
     /// # Errors
-    /// If there is no such scenario, or a recording cannot be read.
+    /// If there is no such scenario, a file that it names cannot be read, or a step of its rollout cannot be done.
     pub fn ready(&self, name: &str, options: SimOptions) -> Result<(Scenario, SimOptions), InputError> {
         let (known, scenario) = self.scenario(name)?;
         let recorded = self.recordings(name, &scenario)?;
-        Ok((scenario, SimOptions { name: known, recorded, ..options }))
+        let stages = self.stages(self, name, &scenario)?;
+        Ok((scenario, SimOptions { name: known, recorded, stages, ..options }))
+    }
+
+    /// What this project's manifests become in a scenario of `owner`, whose files it names. `name`: the scenario's name, or
+    /// its file.
+    ///
+    /// # Errors
+    /// If a step of the rollout cannot be done.
+    pub fn stages(&self, owner: &Self, name: &str, scenario: &Scenario) -> Result<Stages, InputError> {
+        let folder = owner.folder(name);
+        let read = |file: &str| {
+            let path = plain(&folder.join(file));
+            let held = owner.held.iter().find(|(known, _)| plain(known) == path);
+            let text = held.map_or_else(|| read_file(&path), |(_, text)| Ok(text.clone()))?;
+            Ok((path.display().to_string(), text))
+        };
+        let stages = rollout::stages(&self.imported.mesh, &self.sources, &self.options, scenario, read);
+        stages.map_err(|(step, message)| {
+            let (path, text) = owner.text_of(name).unwrap_or_else(|| (name.to_owned(), String::new()));
+            let (line, column) = locate(&text, &format!("rollout[{step}]")).unwrap_or((1, 1));
+            InputError::Rollout { place: format!("{path}:{line}:{column}"), step, message }
+        })
+    }
+
+    /// Where files stand that a scenario names.
+    fn folder(&self, scenario: &str) -> PathBuf {
+        let known = self.rons.iter().map(|(path, _)| path.as_str()).find(|path| stem(path) == scenario);
+        Path::new(known.unwrap_or(scenario)).parent().unwrap_or(Path::new("")).to_owned()
+    }
+
+    /// The path and the text of a scenario: a file, else one of the project's by name.
+    fn text_of(&self, scenario: &str) -> Option<(String, String)> {
+        let given = read_file(Path::new(scenario)).ok().map(|text| (scenario.to_owned(), text));
+        given.or_else(|| self.rons.iter().find(|(path, _)| stem(path) == scenario).cloned())
     }
 
     /// The recorded arrivals of a scenario, in nanoseconds, by the names that it gives them: files beside the scenario's.
@@ -264,8 +325,7 @@ impl Project {
         name: &str,
         scenario: &Scenario,
     ) -> Result<BTreeMap<String, std::sync::Arc<[u64]>>, InputError> {
-        let known = self.rons.iter().map(|(path, _)| path.as_str()).find(|path| stem(path) == name);
-        let folder = Path::new(known.unwrap_or(name)).parent().unwrap_or(Path::new(""));
+        let folder = self.folder(name);
         let mut recordings = BTreeMap::new();
         for load in &scenario.load {
             let Load::Open { arrivals: Arrivals::Recorded(file), .. } = load else { continue };
@@ -282,8 +342,7 @@ impl Project {
     /// Why a scenario cannot be run, each fault with its place; `scenario`: its name, or its file.
     pub fn why_not(&self, scenario: &str, error: &SetupError) -> String {
         let SetupError::Invalid(errors) = error else { return format!("scenario `{scenario}`: {error}") };
-        let given = read_file(Path::new(scenario)).ok().map(|text| (scenario.to_owned(), text));
-        let named = given.or_else(|| self.rons.iter().find(|(path, _)| stem(path) == scenario).cloned());
+        let named = self.text_of(scenario);
         let is_behaviour = |path: &str| Behaviour::FIELDS.iter().any(|field| path.starts_with(field));
         let behaviour = self.rons.iter().find(|(_, text)| ron_kind(text) == Ok(RonKind::Mesh));
         let line = |error: &ScenarioError| {
@@ -312,12 +371,14 @@ struct Texts<'u> {
     settings: Option<(String, String)>,
     /// What is wrong with single files of folders.
     faults: Vec<InputError>,
+    /// Manifests beside scenarios.
+    held: Vec<(PathBuf, String)>,
 }
 
 impl<'u> Texts<'u> {
     fn new(unsaved: &'u BTreeMap<PathBuf, String>) -> Self {
         let (sources, scenarios, faults) = (Sources::default(), Vec::new(), Vec::new());
-        Self { unsaved, sources, behaviour: None, scenarios, settings: None, faults }
+        Self { unsaved, sources, behaviour: None, scenarios, settings: None, faults, held: Vec::new() }
     }
 
     fn read(&mut self, path: &str) -> Result<(), InputError> {
@@ -336,8 +397,11 @@ impl<'u> Texts<'u> {
             return self.file(Path::new(path));
         }
         let before = self.sources.iter().count();
-        for file in files_below(Path::new(path))? {
-            if let Err(fault) = self.file(&file) {
+        let files = files_below(Path::new(path))?;
+        for file in &files {
+            if is_held(file, &files) {
+                self.held.push((file.clone(), read_file(file)?));
+            } else if let Err(fault) = self.file(file) {
                 self.faults.push(fault);
             }
         }
@@ -366,10 +430,15 @@ impl<'u> Texts<'u> {
         let commit = git(&["rev-parse", "--verify", "--end-of-options", &format!("{revision}^{{commit}}")])?;
         let commit = commit.trim();
         let before = self.sources.iter().count();
-        for name in git(&["ls-tree", "-r", "-z", "--name-only", commit])?.split('\0').filter(|name| !name.is_empty()) {
-            if is_ours(Path::new(name)) {
-                let text = git(&["show", &format!("{commit}:./{name}")])?;
-                self.text(format!("{given}/{name}"), Path::new(name), text);
+        let names = git(&["ls-tree", "-r", "-z", "--name-only", commit])?;
+        let names: Vec<PathBuf> = names.split('\0').map(PathBuf::from).filter(|name| is_ours(name)).collect();
+        for name in &names {
+            let text = git(&["show", &format!("{commit}:./{}", name.display())])?;
+            let shown = format!("{given}/{}", name.display());
+            if is_held(name, &names) {
+                self.held.push((shown.into(), text));
+            } else {
+                self.text(shown, name, text);
             }
         }
         if self.sources.iter().count() == before {
@@ -424,6 +493,29 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a manifest stands beside scenarios, in a folder of that name: it is no part of the mesh before one applies it.
+fn is_held(path: &Path, all: &[PathBuf]) -> bool {
+    let is_ron = |path: &Path| path.extension().is_some_and(|extension| extension == "ron");
+    let Some(folder) = path.parent().filter(|folder| folder.ends_with("scenarios")) else { return false };
+    let is_manifest = path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|e| extension == *e));
+    is_manifest && all.iter().any(|other| other.parent() == Some(folder) && is_ron(other))
+}
+
+/// A path without `.` and `..`, as far as that is possible without looking.
+fn plain(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// Files of tests at or below a path.

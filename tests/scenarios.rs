@@ -40,7 +40,9 @@ fn no_run_exceeds_what_was_proved() {
             if std::env::var_os("MESHPROOF_SLOW").is_none() {
                 scenario.load.iter_mut().for_each(thinned);
             }
-            let options = SimOptions { name, bounds: Some(bounds.clone()), ..SimOptions::default() };
+            let (_, mut options) = project.ready(&name, SimOptions::default()).unwrap();
+            // What is proved of manifests is not proved of those that a rollout makes of them.
+            options.bounds = options.stages.is_empty().then(|| bounds.clone());
             let run = simulate(&project.imported.mesh, &scenario, &options).unwrap();
             assert_eq!(run.internal_errors, [""; 0], "{:?} {}", project.paths, options.name);
             assert!(run.client_requests > 1000, "{:?} {}", project.paths, options.name);
@@ -89,4 +91,68 @@ fn a_comparison_shows_what_other_retries_do() {
     let figures = json["figures"].as_array().unwrap();
     let attempts = figures.iter().find(|f| f["name"] == "default/reviews.attempts").unwrap();
     assert!(attempts["difference"].as_f64().unwrap() > 0.0, "{attempts}");
+}
+
+/// A mesh with a scenario that applies manifests of its own.
+#[test]
+fn a_scenario_applies_manifests_that_stand_beside_it() {
+    let folder = common::scratch("applies");
+    std::fs::create_dir_all(folder.join("scenarios")).unwrap();
+    for (name, text) in [
+        (
+            "mesh.yaml",
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: {istio-injection: enabled}}\n---\n\
+            apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {selector: {app: s}, ports: [{name: http, port: 80}]}\n---\n\
+            apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: s}\nspec: {selector: {matchLabels: {app: s}}, template: \
+            {metadata: {labels: {app: s}}, spec: {containers: [{name: a, image: x, ports: [{containerPort: 80}]}]}}}\n",
+        ),
+        (
+            "mesh.ron",
+            "Mesh(version: 1, clients: {\"user\": (from: Outside, to: \"default/s:80\", requests: [(name: \"r\")])})",
+        ),
+        (
+            "scenarios/strict.yaml",
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n\
+            metadata: {name: default}\nspec: {mtls: {mode: STRICT}}\n",
+        ),
+        ("scenarios/more.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: t}\nspec: {ports: [{port: 80}]}\n"),
+        ("scenarios/broken.yaml", "kind: [\n"),
+    ] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let load = "load: [Open(client: \"user\", arrivals: Constant, rate: [Hold(rate: \"10rps\", during: \"1s\")])]";
+    let run = |rollout: &str, objective: &str| {
+        let text = format!(
+            "Scenario(version: 1, horizon: \"10s\", {load},\n  rollout: [{rollout}],\n  objectives: [\"{objective}\"])"
+        );
+        std::fs::write(folder.join("scenarios/x.ron"), text).unwrap();
+        meshproof(&["simulate", folder.to_str().unwrap(), "--scenario", "x"])
+    };
+    let strict = "Apply(files: [\"strict.yaml\"], at: \"2s\")";
+    let delete = "Delete(objects: [\"PeerAuthentication/default/default\"], at: \"5s\")";
+    let set = "Set(value: \"PeerAuthentication/default/default spec.mtls.mode=PERMISSIVE\", at: \"6s\")";
+    for (rollout, failed) in [
+        (String::new(), 0),
+        (strict.to_owned(), 80),
+        (format!("{delete}, {strict}"), 30),
+        (format!("{strict}, {set}"), 40),
+    ] {
+        let answer = run(&rollout, &format!("user.failed <= {}", failed + 1));
+        assert_eq!(answer.code, 0, "{rollout}: {}{}", answer.out, answer.err);
+        if failed > 0 {
+            assert_eq!(run(&rollout, &format!("user.failed < {}", failed - 1)).code, 1, "{rollout}");
+        }
+    }
+    for (rollout, expect) in [
+        ("Apply(files: [\"none.yaml\"], at: \"2s\")", "x.ron:2:13: rollout[0]: cannot read `"),
+        ("Apply(files: [\"more.yaml\"], at: \"2s\")", "scenarios/more.yaml:1:1: Service default/t would come"),
+        ("Apply(files: [\"broken.yaml\"], at: \"2s\")", "scenarios/broken.yaml"),
+        ("Delete(objects: [\"Service/default/x\"], at: \"2s\")", "there is no object `Service/default/x`"),
+        ("Set(value: \"Service/default/s spec\", at: \"2s\")", "write `KIND/NAMESPACE/NAME PATH=VALUE`"),
+        ("Apply(files: [], at: \"2s\")", "x.ron:2:13: rollout[0]: nothing is named that changes"),
+    ] {
+        let answer = run(rollout, "user.failed <= 0");
+        assert_eq!(answer.code, 2, "{rollout}: {}", answer.out);
+        assert!(answer.err.contains(expect), "{rollout}: {}", answer.err);
+    }
 }

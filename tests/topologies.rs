@@ -61,8 +61,9 @@ fn thinned(scenario: &Scenario) -> Scenario {
     thin
 }
 
-fn run(project: &Project, scenario: &Scenario) -> Run {
-    let run = simulate(&project.imported.mesh, scenario, &SimOptions::default()).unwrap();
+fn run(project: &Project, name: &str, scenario: &Scenario) -> Run {
+    let (_, options) = project.ready(name, SimOptions::default()).unwrap();
+    let run = simulate(&project.imported.mesh, scenario, &options).unwrap();
     assert_eq!(run.internal_errors, [""; 0]);
     run
 }
@@ -73,7 +74,7 @@ fn digests_are_those_of_the_list() {
     let mut digests = "# Digests of the shipped scenarios under a thinned load: mesh, scenario, digest.\n".to_owned();
     for (mesh, project) in shipped() {
         for (name, scenario) in &project.scenarios {
-            writeln!(digests, "{mesh} {name} {}", run(&project, &thinned(scenario)).digest).unwrap();
+            writeln!(digests, "{mesh} {name} {}", run(&project, name, &thinned(scenario)).digest).unwrap();
         }
     }
     if std::env::var_os("MESHPROOF_BLESS").is_some() {
@@ -93,7 +94,7 @@ fn every_scenario_shows_what_it_is_there_to_show() {
             if requests(scenario) > QUICK && !is_slow {
                 continue;
             }
-            for objective in run(&project, scenario).objectives.iter().filter(|objective| !objective.met) {
+            for objective in run(&project, name, scenario).objectives.iter().filter(|objective| !objective.met) {
                 missed.push(format!("{mesh} {name}: {} is {:?}", objective.expression, objective.observed));
             }
         }

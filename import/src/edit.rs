@@ -14,6 +14,8 @@ use crate::{
 pub enum SetError {
     /// It is not `KIND/NAMESPACE/NAME PATH=VALUE`.
     Form(String),
+    /// It is not `KIND/NAMESPACE/NAME`.
+    Object(String),
     /// No object has that name.
     NoSuchObject(String),
     /// The way leads through a value that has no parts, or past the end of a list.
@@ -35,6 +37,7 @@ impl std::fmt::Display for SetError {
                 "`{text}`: write `KIND/NAMESPACE/NAME PATH=VALUE`, such as \
                 `VirtualService/default/reviews spec.http[0].retries.attempts=3`"
             ),
+            Self::Object(text) => write!(f, "`{text}`: write `KIND/NAMESPACE/NAME`"),
             Self::NoSuchObject(name) => write!(f, "there is no object `{name}`"),
             Self::NoSuchPlace { path, known } => write!(f, "there is no place `{path}`: known is `{known}`"),
             Self::Value(text) => write!(f, "`{text}` is no YAML value"),
@@ -150,7 +153,7 @@ fn steps(path: &str) -> Option<Vec<Step>> {
 
 /// A value without its place.
 #[derive(Clone, Debug, PartialEq)]
-enum Tree {
+pub(crate) enum Tree {
     /// In JSON.
     Scalar(String),
     List(Vec<Tree>),
@@ -160,7 +163,7 @@ enum Tree {
 const NULL: &str = "null";
 
 impl Tree {
-    fn child(&mut self, key: &str) -> Option<&mut Self> {
+    pub(crate) fn child(&mut self, key: &str) -> Option<&mut Self> {
         match self {
             Self::Map(entries) => entries.iter_mut().find(|(known, _)| known == key).map(|(_, value)| value),
             _ => None,
@@ -175,7 +178,7 @@ impl Tree {
     }
 
     /// JSON, each entry on a line of its own.
-    fn write(&self, out: &mut String, depth: usize) {
+    pub(crate) fn write(&self, out: &mut String, depth: usize) {
         let indent = "  ".repeat(depth + 1);
         let parts: Vec<(String, &Self)> = match self {
             Self::Scalar(text) => return out.push_str(text),
@@ -253,7 +256,7 @@ fn known_part(path: &str, unknown: usize) -> String {
     out
 }
 
-fn tree(node: &Node<'_>) -> Tree {
+pub(crate) fn tree(node: &Node<'_>) -> Tree {
     match &node.value {
         Value::Sequence(items) => Tree::List(items.iter().map(tree).collect()),
         Value::Mapping(entries) => {
@@ -294,13 +297,13 @@ fn quoted(text: &str) -> String {
     out
 }
 
-fn is_list(root: &Node<'_>) -> bool {
+pub(crate) fn is_list(root: &Node<'_>) -> bool {
     root.entry("items").is_some_and(|items| !items.value.items().is_empty())
         && root.entry("kind").and_then(|kind| text(&kind.value)).is_some_and(|kind| kind.ends_with("List"))
 }
 
 /// The object of a document, or those of a list.
-fn objects<'n, 'a>(root: &'n Node<'a>) -> Vec<&'n Node<'a>> {
+pub(crate) fn objects<'n, 'a>(root: &'n Node<'a>) -> Vec<&'n Node<'a>> {
     match root.entry("items") {
         Some(items) if is_list(root) => items.value.items().iter().collect(),
         _ => vec![root],
@@ -308,12 +311,22 @@ fn objects<'n, 'a>(root: &'n Node<'a>) -> Vec<&'n Node<'a>> {
 }
 
 fn name_of(object: &Node<'_>, options: &ImportOptions) -> Option<String> {
+    resource_of(object, options).map(|resource| resource.to_string())
+}
+
+/// Kind, namespace and name of an object, the default namespace where it names none.
+pub(crate) fn resource_of(object: &Node<'_>, options: &ImportOptions) -> Option<ResourceRef> {
     let kind = text(&object.entry("kind")?.value)?;
     let meta = &object.entry("metadata")?.value;
     let name = text(&meta.entry("name")?.value)?;
     let namespace = meta.entry("namespace").and_then(|entry| text(&entry.value));
-    let namespace = namespace.unwrap_or_else(|| options.default_namespace.clone());
-    Some(shown(kind, namespace, name))
+    Some(ResourceRef { kind, namespace: namespace.unwrap_or_else(|| options.default_namespace.clone()), name })
+}
+
+/// The group of an object's API; empty for that of Kubernetes itself.
+pub(crate) fn group_of(object: &Node<'_>) -> String {
+    let version = object.entry("apiVersion").and_then(|entry| text(&entry.value)).unwrap_or_default();
+    version.split_once('/').map_or_else(String::new, |(group, _)| group.to_owned())
 }
 
 fn shown(kind: impl Into<String>, namespace: impl Into<String>, name: impl Into<String>) -> String {

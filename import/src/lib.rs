@@ -4,6 +4,7 @@
 //! that means, or a finding says why it cannot be read. Reading never fails as a whole.
 
 mod analysis;
+mod apply;
 mod calls;
 mod cx;
 mod delivery;
@@ -32,6 +33,7 @@ mod yaml;
 
 use meshproof_model::{Finding, IstioVersion, Mesh, Sources, gateway_api::Implementation};
 
+pub use apply::{apply, delete};
 pub use edit::{SetError, leaves, set};
 pub use suppression::{Suppression, SuppressionScope, is_date};
 

@@ -191,11 +191,10 @@ impl Mesh {
         for (number, fault) in scenario.faults.iter().enumerate() {
             self.check_fault(&format!("faults[{number}]"), fault, &mut errors);
         }
-        for (number, step) in scenario.rollout.iter().enumerate() {
-            let RolloutStep::Weight { route, weights, .. } = step;
-            if let Err(message) = self.with_weights(route, weights) {
-                errors.add(format_args!("rollout[{number}]"), ScenarioProblem::Rollout { message });
-            }
+        let mut is_known = true;
+        for (number, step) in scenario.steps() {
+            is_known &= !step.changes_manifests();
+            self.check_step(&format!("rollout[{number}]"), step, is_known, &mut errors);
         }
         for (number, text) in scenario.objectives.iter().enumerate() {
             let judged = text.parse().and_then(|objective: Objective| objective.resolve(self));
@@ -207,6 +206,21 @@ impl Mesh {
             self.check_workload_name(format_args!("script[{number}].at"), &answer.at, &mut errors);
         }
         errors.0
+    }
+
+    /// `is_known`: the manifests are still those of this mesh.
+    fn check_step(&self, path: &str, step: &RolloutStep, is_known: bool, errors: &mut Errors) {
+        match step {
+            RolloutStep::Weight { route, weights, .. } if is_known => {
+                if let Err(message) = self.with_weights(route, weights) {
+                    errors.add(path, ScenarioProblem::Rollout { message });
+                }
+            }
+            RolloutStep::Apply { files: list, .. } | RolloutStep::Delete { objects: list, .. } if list.is_empty() => {
+                errors.value(path, "nothing is named that changes");
+            }
+            _ => {}
+        }
     }
 
     fn check_client(&self, number: usize, errors: &mut Errors) {

@@ -27,6 +27,7 @@ mod ron;
 mod rule;
 mod scenario;
 mod source;
+mod stage;
 mod suggest;
 mod unique;
 
@@ -51,4 +52,5 @@ pub use ron::*;
 pub use rule::*;
 pub use scenario::*;
 pub use source::*;
+pub use stage::*;
 pub use suggest::*;

@@ -8,13 +8,15 @@ use crate::{
 };
 
 impl Mesh {
-    /// The mesh after a step of a rollout.
+    /// The mesh after new weights; what other steps do to manifests is in the [`Stage`](crate::Stage) that follows them.
     ///
     /// # Errors
     /// If the step names a VirtualService or destinations that do not exist; the message says which.
     pub fn apply(&self, step: &RolloutStep) -> Result<Self, String> {
-        let RolloutStep::Weight { route, weights, .. } = step;
-        self.with_weights(route, weights)
+        match step {
+            RolloutStep::Weight { route, weights, .. } => self.with_weights(route, weights),
+            _ => Ok(self.clone()),
+        }
     }
 
     /// The mesh with other weights in the VirtualService `namespace/name`: in the rules that split their requests and

@@ -1,5 +1,7 @@
 //! What happens to a mesh in one simulated run (`scenarios/*.ron`).
 
+use std::fmt;
+
 use indexmap::IndexMap;
 use meshproof_proxy::Nanos;
 use serde::{Deserialize, Serialize};
@@ -121,7 +123,7 @@ pub enum Phase {
     },
 }
 
-/// A change of the configuration on the way.
+/// Something that is done on purpose on the way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum RolloutStep {
@@ -135,6 +137,62 @@ pub enum RolloutStep {
         #[serde(deserialize_with = "crate::unique::map")]
         weights: IndexMap<String, u32>,
     },
+    /// Manifests are applied, as by `kubectl apply -f`: their objects take the place of those of the same name.
+    Apply {
+        /// Files, as seen from the scenario's.
+        files: Vec<String>,
+        /// When.
+        at: Nanos,
+    },
+    /// Objects are taken away, as by `kubectl delete`.
+    Delete {
+        /// Each as `KIND/NAMESPACE/NAME`.
+        objects: Vec<String>,
+        /// When.
+        at: Nanos,
+    },
+    /// One value of an object is set, as by `compare --set`.
+    Set {
+        /// `KIND/NAMESPACE/NAME PATH=VALUE`.
+        value: String,
+        /// When.
+        at: Nanos,
+    },
+}
+
+impl RolloutStep {
+    /// When it begins.
+    pub const fn at(&self) -> Nanos {
+        match self {
+            Self::Weight { at, .. } | Self::Apply { at, .. } | Self::Delete { at, .. } | Self::Set { at, .. } => *at,
+        }
+    }
+
+    /// Whether it changes manifests, so that a run needs the [`Stage`](crate::Stage) that follows it.
+    pub const fn changes_manifests(&self) -> bool {
+        matches!(self, Self::Apply { .. } | Self::Delete { .. } | Self::Set { .. })
+    }
+}
+
+impl fmt::Display for RolloutStep {
+    /// What is done, such as `apply strict.yaml`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Weight { route, .. } => write!(f, "weights of {route}"),
+            Self::Apply { files, .. } => write!(f, "apply {}", files.join(", ")),
+            Self::Delete { objects, .. } => write!(f, "delete {}", objects.join(", ")),
+            Self::Set { value, .. } => write!(f, "set {value}"),
+        }
+    }
+}
+
+impl Scenario {
+    /// The steps of the rollout with their numbers, in the order in which they are done.
+    pub fn steps(&self) -> Vec<(usize, &RolloutStep)> {
+        let mut steps: Vec<_> = self.rollout.iter().enumerate().collect();
+        steps.sort_by_key(|(_, step)| step.at());
+        steps
+    }
 }
 
 /// An answer that is forced on a workload's handler, decided by the number of the try that reaches it.

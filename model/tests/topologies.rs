@@ -21,7 +21,8 @@ fn read(folder: &Path) -> (Mesh, Vec<(PathBuf, String)>) {
     let (mut sources, mut rons) = (Sources::default(), Vec::new());
     for path in files(folder) {
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("yaml") => {
+            // What stands beside scenarios is applied by them.
+            Some("yaml") if !path.parent().unwrap().ends_with("scenarios") => {
                 sources.add(path.display().to_string(), fs::read_to_string(&path).unwrap());
             }
             Some("ron") => rons.push((path.clone(), fs::read_to_string(&path).unwrap())),

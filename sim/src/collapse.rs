@@ -113,7 +113,7 @@ pub struct TriggerCell {
 pub fn collapse(mesh: &Mesh, scenario: &Scenario, options: &SimOptions) -> Result<Collapse, SetupError> {
     let seed = options.seed.unwrap_or(scenario.seed);
     let watched = held(scenario, 100, scenario.horizon, None);
-    let plan = Plan::new(mesh, &watched, &options.recorded)?;
+    let plan = Plan::new(mesh, &watched, options)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build()?;
     let runs = options.replications.unwrap_or(scenario.replications).max(1);
     let outcomes: Vec<Outcome> = pool.install(|| {
@@ -128,7 +128,7 @@ pub fn collapse(mesh: &Mesh, scenario: &Scenario, options: &SimOptions) -> Resul
     let is_rare = own != LoadClass::Overloaded && 2 * spontaneous.collapses < spontaneous.runs;
     let splitting = match steady(scenario).filter(|_| is_rare) {
         Some(steady) => {
-            let plan = Plan::new(mesh, &steady, &options.recorded)?;
+            let plan = Plan::new(mesh, &steady, options)?;
             pool.install(|| split(&plan, Goal::Fall, seed, runs))
         }
         None => None,
@@ -153,8 +153,7 @@ fn row(
 ) -> Result<LoadRow, SetupError> {
     let run = |pause: Option<Nanos>| -> Result<(Option<f64>, Option<f64>), SetupError> {
         let length = Nanos::new(BEFORE.get() + pause.map_or(0, Nanos::get) + AFTER.get());
-        let plan =
-            Plan::new(mesh, &held(scenario, percent, length, pause.map(|pause| (trigger, pause))), &options.recorded)?;
+        let plan = Plan::new(mesh, &held(scenario, percent, length, pause.map(|pause| (trigger, pause))), options)?;
         let measure = run_one(&plan, &Kept::default(), Keys::new(seed, 0), false).measure;
         let after = measure.recovery.faults.first();
         let served = after.and_then(|after| {

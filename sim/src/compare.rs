@@ -11,7 +11,7 @@ use crate::{
     figure::figure,
     measure::Measure,
     plan::Plan,
-    simulate::Experiment,
+    simulate::{Experiment, Stages},
     statistics::Mean,
     tipping::{Tipping, has_tipped, tipping},
 };
@@ -85,7 +85,8 @@ const FIGURES: [(&str, Figure); 17] = [
 /// # Errors
 /// As [`simulate`](crate::simulate), for either mesh.
 pub fn compare(base: &Mesh, head: &Mesh, scenario: &Scenario, options: &SimOptions) -> Result<Comparison, SetupError> {
-    let side = |mesh: &Mesh, name: &str| -> Result<Side, SetupError> {
+    let side = |mesh: &Mesh, name: &str, stages: &Stages| -> Result<Side, SetupError> {
+        let options = &SimOptions { stages: stages.clone(), ..options.clone() };
         let experiment = Experiment::new(mesh, scenario, options)?;
         let mut side = Side::default();
         for outcome in experiment.run(options)? {
@@ -98,7 +99,7 @@ pub fn compare(base: &Mesh, head: &Mesh, scenario: &Scenario, options: &SimOptio
         side.warnings = experiment.warnings(name);
         Ok(side)
     };
-    let (before, after) = (side(base, "base")?, side(head, "head")?);
+    let (before, after) = (side(base, "base", &options.stages)?, side(head, "head", &options.head_stages)?);
     let figures = before.names.iter().filter_map(|name| difference(name, &before.figures, &after.figures));
     Ok(Comparison {
         schema_version: 1,

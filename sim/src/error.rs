@@ -20,6 +20,9 @@ pub enum SetupError {
     /// A file of recorded arrivals was not handed in.
     #[error("the recorded arrivals `{0}` are missing")]
     NoRecording(String),
+    /// The mesh after a step of the rollout was not handed in.
+    #[error("what manifests become is missing: {0}")]
+    NoStage(String),
     /// A witness names no scenario to replay.
     #[error("the witness has no scenario to replay")]
     NothingToReplay,

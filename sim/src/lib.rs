@@ -50,6 +50,6 @@ pub use number::Number;
 pub use objective::ObjectiveResult;
 pub use replay::{ReplayOutcome, replay};
 pub use report::{CallReport, ClientReport, Latency, QueueReport, RolloutReport, Run, ServiceReport, Timeline};
-pub use simulate::{REPLICATIONS_MAX, SimOptions, simulate};
+pub use simulate::{REPLICATIONS_MAX, SimOptions, Stages, simulate};
 pub use splitting::Splitting;
 pub use tipping::{TippedShare, Tipping};

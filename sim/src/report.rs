@@ -415,7 +415,7 @@ impl Reporter<'_> {
             at_s: change.at as f64 / 1e9,
             weight: change.weights.iter().cloned().collect(),
             gate: None,
-            reason: "as the scenario says".to_owned(),
+            reason: change.reason.clone(),
         };
         self.plan.changes.iter().map(report).collect()
     }

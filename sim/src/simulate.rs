@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use meshproof_model::{Bounds, Figure, Mesh, ObjectiveSubject, Scenario, WarmUp};
+use meshproof_model::{Bounds, Figure, Mesh, ObjectiveSubject, Scenario, Stage, WarmUp};
 use rayon::prelude::*;
 
 use crate::{
@@ -39,7 +39,14 @@ pub struct SimOptions {
     pub bounds: Option<Bounds>,
     /// Arrivals of recorded loads in nanoseconds, ascending, by the name that the scenario gives them.
     pub recorded: BTreeMap<String, Arc<[u64]>>,
+    /// The mesh after each step of the rollout that changes manifests.
+    pub stages: Stages,
+    /// For [`compare`](crate::compare): the same of the second mesh.
+    pub head_stages: Stages,
 }
+
+/// Meshes by the number of the step of the rollout that they follow.
+pub type Stages = BTreeMap<usize, Arc<Stage>>;
 
 /// BOUND: more replications are not made to reach a precision.
 pub const REPLICATIONS_MAX: u32 = 256;
@@ -69,7 +76,7 @@ pub(crate) struct Experiment {
 
 impl Experiment {
     pub(crate) fn new(mesh: &Mesh, scenario: &Scenario, options: &SimOptions) -> Result<Self, SetupError> {
-        let mut plan = Plan::new(mesh, scenario, &options.recorded)?;
+        let mut plan = Plan::new(mesh, scenario, options)?;
         let mut warnings = std::mem::take(&mut plan.warnings);
         let seed = options.seed.unwrap_or(scenario.seed);
         if scenario.warm_up == WarmUp::Mser5 {

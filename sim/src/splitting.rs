@@ -397,12 +397,11 @@ fn next_step(ends: &[(End, Path<'_>)], last: Option<u64>) -> Option<u64> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
-    use std::collections::BTreeMap;
-
     use meshproof_import::{ImportOptions, import};
     use meshproof_model::{Mesh, Sources, read_behaviour, read_scenario};
 
     use super::*;
+    use crate::SimOptions;
 
     const QUEUE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: q, namespace: default}
 spec: {selector: {app: q}, ports: [{name: http, port: 80}]}\n---\napiVersion: apps/v1\nkind: Deployment
@@ -422,7 +421,7 @@ metadata: {name: q, namespace: default}\nspec: {replicas: 1, selector: {matchLab
         let scenario = read_scenario(&format!(
             "Scenario(version: 1, horizon: \"10000s\", load: [Open(client: \"c\", rate: [Hold(rate: \"{rate}\", during: \"1s\")])])"
         ));
-        Plan::new(&mesh, &scenario.unwrap(), &BTreeMap::new()).unwrap()
+        Plan::new(&mesh, &scenario.unwrap(), &SimOptions::default()).unwrap()
     }
 
     /// The mean time until an empty M/M/1 queue first holds so many: the sum of the times from each number to the next.

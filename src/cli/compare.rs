@@ -46,10 +46,15 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         head = head.with_values(&args.set, &args.input.options())?;
         super::refuse_faults(&head)?;
     }
-    let (name, scenario) = head.scenario(&args.scenario).or_else(|_| base.scenario(&args.scenario))?;
+    let (owner, (name, scenario)) = match head.scenario(&args.scenario) {
+        Ok(found) => (&head, found),
+        Err(_) => (&base, base.scenario(&args.scenario)?),
+    };
     let mut options = args.run.options();
     options.recorded =
         head.recordings(&args.scenario, &scenario).or_else(|_| base.recordings(&args.scenario, &scenario))?;
+    options.stages = base.stages(owner, &args.scenario, &scenario)?;
+    options.head_stages = head.stages(owner, &args.scenario, &scenario)?;
     options.name = name;
     let comparison = meshproof_sim::compare(&base.imported.mesh, &head.imported.mesh, &scenario, &options)
         .map_err(|error| Failure::Usage(head.why_not(&args.scenario, &error)))?;

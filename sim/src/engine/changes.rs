@@ -46,6 +46,7 @@ impl Engine<'_> {
         entry.spec = Arc::clone(spec);
         let table = Arc::clone(&spec.table);
         self.with_proxy(instance, |proxy, cx| proxy.install(cx, table));
+        self.drain_connections(instance);
         true
     }
 

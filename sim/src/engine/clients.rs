@@ -151,7 +151,8 @@ impl Engine<'_> {
         edge: u32,
         deadline: u64,
     ) -> Option<Way> {
-        let door = door?;
+        let mut door = door?;
+        door.link = self.link_from_outside(door.target, door.link);
         let request = self.requests.get(at)?;
         let class = &self.plan.clients[request.client as usize].classes[request.class as usize];
         let key = mix(request.key, u64::from(request.number));

@@ -19,6 +19,7 @@ mod sharing;
 mod state;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod wire;
 mod work;
 
@@ -57,6 +58,8 @@ pub(crate) enum Event {
     Connected { at: Home, connection: ConnectionId },
     /// The far end of a connection is gone.
     Closed { at: Home, connection: ConnectionId },
+    /// The far end of a connection takes no further requests on it.
+    Goaway { at: Home, connection: ConnectionId },
     /// A request arrives at its server.
     Arrive { leg: Ref<Leg> },
     /// An answer arrives at its client.
@@ -260,6 +263,7 @@ impl<'p> Engine<'p> {
             Event::Leave { request, number } => self.on_leave(request, number),
             Event::Connected { at, connection } => self.on_connected(at, connection),
             Event::Closed { at, connection } => self.on_closed(at, connection),
+            Event::Goaway { at, connection } => self.on_goaway(at, connection),
             Event::Arrive { leg } => self.on_arrive(leg),
             Event::Answer { leg } => self.on_answer(leg),
             Event::Reset { leg } => self.on_reset(leg),
@@ -338,6 +342,7 @@ impl<'p> Engine<'p> {
             Event::Thaw { node } => (19, node, 0),
             Event::Visible { message } => (20, message.slot(), 0),
             Event::Push { change, instance } => (21, instance, change),
+            Event::Goaway { at, connection } => (22, at.instance, slot(connection.slot())),
         };
         self.digest.record(self.now, kind, who, what);
     }

@@ -179,10 +179,9 @@ impl Engine<'_> {
     }
 
     fn connect(&mut self, instance: u32, connection: ConnectionId, cluster: ClusterId, host: HostId) {
+        let (target, link) = self.end_of(instance, cluster, host);
         let entry = &mut self.instances[instance as usize];
-        let nowhere = (Target::Nowhere, Link::Plaintext);
-        let (target, link) = entry.spec.host(cluster, host).map_or(nowhere, |host| (host.target, host.link));
-        entry.put_connection(Connection { id: connection, cluster: cluster.index() as u32, target, link });
+        entry.put_connection(Connection { id: connection, cluster: cluster.index() as u32, host, target, link });
         let at = entry.home(instance);
         if target == Target::App {
             return self.todo.push_back(Todo::Connected { at, connection });
@@ -373,10 +372,10 @@ impl Engine<'_> {
         if !self.is_current(at) {
             return;
         }
-        let target = self.instances[at.instance as usize].spec.host(cluster, host).map(|host| host.target);
-        let node = target.and_then(Target::node);
+        let (target, _) = self.end_of(at.instance, cluster, host);
+        let node = target.node();
         let own = self.instances[at.instance as usize].node;
-        let is_up = target.is_some()
+        let is_up = target != Target::Nowhere
             && node.is_none_or(|node| self.nodes[node as usize].is_up)
             && !self.is_cut(Some(own), node);
         let result = if is_up { HealthResult::Status(200) } else { HealthResult::Failed };

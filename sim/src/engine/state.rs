@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use meshproof_proxy::{AttemptId, ConnectionId, Proxy, StreamId};
+use meshproof_proxy::{AttemptId, ConnectionId, HostId, Proxy, StreamId};
 
 use super::{Todo, sharing::Sharing};
 use crate::{
@@ -132,6 +132,7 @@ pub(crate) enum Down {
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) cluster: u32,
+    pub(crate) host: HostId,
     pub(crate) target: Target,
     pub(crate) link: Link,
 }

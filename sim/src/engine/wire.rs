@@ -74,7 +74,7 @@ impl Engine<'_> {
         self.instances[instance as usize].take_connection(connection);
     }
 
-    fn connection(&self, at: Home, connection: ConnectionId) -> Option<super::Connection> {
+    pub(super) fn connection(&self, at: Home, connection: ConnectionId) -> Option<super::Connection> {
         if !self.is_current(at) {
             return None;
         }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use meshproof_model::{
-    CallOrigin, Caller as ModelCaller, Calls, ClientFrom, Lowering as Index, Mesh, ProxyMode, Scenario, ServiceId,
-    Spread, TargetPort, WorkloadBehaviour, WorkloadId,
+    CallOrigin, Caller as ModelCaller, Calls, ClientFrom, Lowering as Index, Mesh, ProxyMode, RolloutStep, Scenario,
+    ServiceId, Spread, TargetPort, WorkloadBehaviour, WorkloadId,
 };
 use meshproof_proxy::ListenerId;
 
@@ -14,32 +14,30 @@ use super::{
     link::{Identities, plain_link},
     spec::{Ends, Lowering},
 };
-use crate::{SetupError, dist::Sampler};
+use crate::{SetupError, SimOptions, dist::Sampler};
 
 impl Plan {
-    /// Compiles a mesh and a scenario. `recorded`: arrivals in nanoseconds, by the name that the scenario gives them.
+    /// Compiles a mesh and a scenario; `options`: recorded arrivals, and what manifests become.
     ///
     /// # Errors
     /// If one of them asks for what cannot be.
-    pub(crate) fn new(
-        mesh: &Mesh,
-        scenario: &Scenario,
-        recorded: &BTreeMap<String, Arc<[u64]>>,
-    ) -> Result<Self, SetupError> {
+    pub(crate) fn new(mesh: &Mesh, scenario: &Scenario, options: &SimOptions) -> Result<Self, SetupError> {
         let errors: Vec<_> = mesh.check_behaviour().into_iter().chain(mesh.check_scenario(scenario)).collect();
         if !errors.is_empty() {
             return Err(SetupError::Invalid(errors));
         }
         let calls = mesh.calls();
         let mut build = Build::new(mesh, &calls);
+        build.plan.mixes = scenario.rollout.iter().any(RolloutStep::changes_manifests);
         build.nodes();
         build.specs()?;
         build.calls();
         build.clients();
         build.script(scenario);
         let faults = build.faults(scenario);
-        let loads = build.loads(scenario, recorded)?;
-        let changes = build.changes(scenario)?;
+        let loads = build.loads(scenario, &options.recorded)?;
+        let changes = build.changes(scenario, &options.stages)?;
+        build.name_identities(&changes);
         let mut plan = build.plan;
         plan.edges = build.lowering.edges.into_list();
         plan.identities = build.lowering.identities.0;
@@ -111,6 +109,7 @@ impl<'m> Build<'m> {
             },
             has_deadlines: mesh.behaviour.workloads.values().any(|workload| workload.obeys_deadlines),
             changes: Vec::new(),
+            mixes: false,
             script: Vec::new(),
             warnings: Vec::new(),
             network: Network {
@@ -305,7 +304,6 @@ impl<'m> Build<'m> {
     /// Where a client without a proxy ends up when it dials a service: any replica behind it.
     fn doors(&self, service: ServiceId, port: u16) -> Vec<Host> {
         let ends = Ends { plan: &self.plan, lowered: &self.lowering.lowered };
-        let mut identities = Identities::default();
         let mut doors = Vec::new();
         for workload in self.mesh.workloads_of(service) {
             let target = target_port(self.mesh, service, port, workload);
@@ -315,7 +313,7 @@ impl<'m> Build<'m> {
                     Target::Nowhere => ends.end(workload, replica, port),
                     end => end,
                 };
-                doors.push(Host { target: end, link: plain_link(ends.tls(end), &mut identities) });
+                doors.push(Host { target: end, link: plain_link(ends.tls(end)) });
             }
         }
         doors

@@ -2,6 +2,7 @@
 //! handshakes. Runs share it and change nothing in it.
 
 mod build;
+mod change;
 mod fault;
 mod link;
 mod load;
@@ -11,8 +12,12 @@ mod workload;
 use std::sync::Arc;
 
 pub(crate) use fault::{BadLink, Fault, FaultEffect, Hits, Side as LinkSide};
+pub(crate) use link::{link, plain_link};
 use meshproof_model::Share;
-use meshproof_proxy::{ClusterId, HostId, ListenerId, Table, config::Identity};
+use meshproof_proxy::{
+    ClusterId, HostId, ListenerId, Table,
+    config::{Config, Identity},
+};
 
 pub(crate) use workload::{Cache, MessageQueue, Workload};
 
@@ -42,6 +47,8 @@ pub(crate) struct Plan {
     /// Whether any handler looks at deadlines.
     pub(crate) has_deadlines: bool,
     pub(crate) changes: Vec<Change>,
+    /// Whether manifests change, so that what a connection becomes is found out when it is opened.
+    pub(crate) mixes: bool,
     pub(crate) script: Vec<Scripted>,
     /// What the run leaves out, for people.
     pub(crate) warnings: Vec<String>,
@@ -147,6 +154,8 @@ pub(crate) struct Spec {
     pub(crate) clusters: Vec<Cluster>,
     /// Whether routes change what the next hop can see of a request.
     pub(crate) rewrites: bool,
+    /// What it was compiled from; kept where [`Plan::mixes`].
+    pub(crate) config: Option<Arc<Config>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +168,6 @@ pub(crate) enum Direction {
 /// A cluster of a proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
-    pub(crate) name: String,
     pub(crate) service: Option<u32>,
     pub(crate) edge: Option<u32>,
     pub(crate) hosts: Vec<Host>,
@@ -257,6 +265,8 @@ pub(crate) struct Change {
     pub(crate) specs: Vec<(u32, Arc<Spec>)>,
     /// For the report.
     pub(crate) weights: Vec<(String, u32)>,
+    /// For the report.
+    pub(crate) reason: String,
 }
 
 /// An answer that is forced on a handler.

@@ -73,7 +73,7 @@ impl Lowering {
     /// Lowers a configuration anew and says whether it differs.
     pub(super) fn replace(&mut self, index: &Index<'_>, spec: usize, dialled: &[(ServiceId, u16)]) -> bool {
         let Entry { workload, direction, replica, .. } = self.lowered[spec];
-        let lowered = lower(index, (workload, replica), direction, dialled);
+        let lowered = in_places(&self.lowered[spec].lowered, lower(index, (workload, replica), direction, dialled));
         let differs = lowered.config != self.lowered[spec].lowered.config;
         if differs {
             self.lowered[spec].lowered = lowered;
@@ -101,12 +101,12 @@ impl Lowering {
                     return Host { target: Target::Nowhere, link: Link::Plaintext };
                 };
                 let target = ends.end(endpoint.workload, endpoint.replica, endpoint.port);
-                Host { target, link: link(cluster, host, ends.tls(target), identities) }
+                Host { target, link: link(cluster, host, ends.tls(target), |identity| identities.id(identity)) }
             });
             let hosts = hosts.collect();
             let service = origin.service.filter(|_| direction != Direction::Inbound).map(|service| service.0);
             let edge = service.map(|to| edges.id(Edge { from: Caller::Workload(workload.0), to }));
-            clusters.push(Cluster { name: cluster.name.clone(), service, edge, hosts });
+            clusters.push(Cluster { service, edge, hosts });
         }
         let listeners = lowered
             .provenance
@@ -121,6 +121,7 @@ impl Lowering {
             listeners: listeners.collect(),
             clusters,
             rewrites: config.listeners.iter().any(|listener| rewrites(&listener.route_config)),
+            config: plan.mixes.then(|| Arc::new(config.clone())),
         })
     }
 }
@@ -172,13 +173,44 @@ fn without_plumbing(config: &config::Config) -> config::Config {
     config
 }
 
-/// A proxy that takes over a configuration keeps the clusters that it lacks, behind the new ones.
-pub(super) fn adopt_clusters(spec: &mut Spec, old: &Spec) {
-    for cluster in &old.clusters {
-        if !spec.clusters.iter().any(|known| known.name == cluster.name) {
-            spec.clusters.push(cluster.clone());
-        }
+/// A configuration with the listeners and clusters of the one before it at their places: those that it lacks stay as they
+/// were, new ones come behind them. So a number means the same in every configuration of a proxy.
+fn in_places(before: &Lowered, mut after: Lowered) -> Lowered {
+    let (old, new) = (&before.config, &mut after.config);
+    let at = |after: &[config::Listener], name: &str| after.iter().position(|listener| listener.name == name);
+    place(
+        &old.listeners,
+        &mut new.listeners,
+        &before.provenance.listeners,
+        &mut after.provenance.listeners,
+        |all, one| at(all, &one.name),
+    );
+    place(&old.clusters, &mut new.clusters, &before.provenance.clusters, &mut after.provenance.clusters, |all, one| {
+        all.iter().position(|cluster| cluster.name == one.name)
+    });
+    after
+}
+
+fn place<T: Clone, O: Clone>(
+    before: &[T],
+    after: &mut Vec<T>,
+    origins_before: &[O],
+    origins: &mut Vec<O>,
+    find: impl Fn(&[T], &T) -> Option<usize>,
+) {
+    let mut placed = Vec::with_capacity(after.len());
+    let mut of_placed = Vec::with_capacity(after.len());
+    for (old, origin) in before.iter().zip(origins_before) {
+        let (one, origin) = match find(after, old) {
+            Some(at) => (after.remove(at), origins.remove(at)),
+            None => (old.clone(), origin.clone()),
+        };
+        placed.push(one);
+        of_placed.push(origin);
     }
+    placed.append(after);
+    of_placed.append(origins);
+    (*after, *origins) = (placed, of_placed);
 }
 
 /// Whether any route changes what the next hop can see of a request.
