@@ -147,3 +147,49 @@ fn the_shell_of_each_snippet_gates() {
     let summary = fs::read_to_string(bad.join("step-summary.md")).unwrap();
     assert!(summary.starts_with("## meshproof: violated"), "{summary}");
 }
+
+const ROUTE: &str = "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: stock, namespace: shop}\n\
+    spec:\n  hosts: [stock]\n  http:\n";
+const SUBSET: &str = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: stock, namespace: shop}\n\
+    spec:\n  host: stock\n  subsets: [{name: v1, labels: {app: stock}}]\n";
+const ACCOUNT: &str = "        - cluster.local/ns/shop/sa/recommend\n";
+
+#[test]
+fn each_recipe_refuses_what_it_is_for_and_lets_the_rest_pass() {
+    let retries = |attempts: u32| {
+        format!("{ROUTE}  - retries: {{attempts: {attempts}}}\n    route: [{{destination: {{host: stock}}}}]\n")
+    };
+    let to_subset = format!("{ROUTE}  - route: [{{destination: {{host: stock, subset: v1}}}}]\n");
+    let (few, many) = (retries(1), retries(9));
+    let both = format!("{SUBSET}{to_subset}");
+    let more_access = format!("{ACCOUNT}        - cluster.local/ns/shop/sa/users\n");
+    for (recipe, good, bad) in [
+        ("no-new-access", (ACCOUNT, ""), (ACCOUNT, more_access.as_str())),
+        ("no-plaintext", ("", SUBSET), ("mode: STRICT", "mode: PERMISSIVE")),
+        ("no-retry-storm", ("", few.as_str()), ("", many.as_str())),
+        ("no-unsafe-order", ("", SUBSET), ("", both.as_str())),
+    ] {
+        for (change, expect) in [(good, 0), (bad, 1)] {
+            let folder = scratch(&format!("recipe-{recipe}-{expect}"));
+            common::copy(&Path::new(ROOT).join("topologies/locked-shop"), &folder.join("shop"));
+            for entry in fs::read_dir(folder.join("shop")).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|extension| extension == "intent") {
+                    fs::remove_file(path).unwrap();
+                }
+            }
+            common::copy(&Path::new(ROOT).join("ci"), &folder.join("ci"));
+            let git =
+                "git init -q -b main . && git add . && git -c user.name=a -c user.email=a@example.com commit -qm a";
+            let (code, out) = script(&folder, git, &[]);
+            assert_eq!(code, 0, "{out}");
+            let file = folder.join("shop/security.yaml");
+            let text = fs::read_to_string(&file).unwrap();
+            let text = if change.0.is_empty() { text + change.1 } else { text.replacen(change.0, change.1, 1) };
+            fs::write(&file, text).unwrap();
+            let command = format!("meshproof verify shop ci/recipes/{recipe}.intent --since git:main --select MP10");
+            let (code, out) = script(&folder, &command, &[]);
+            assert_eq!(code, expect, "{recipe}: {}\n{out}", change.1);
+        }
+    }
+}

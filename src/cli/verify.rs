@@ -49,7 +49,7 @@ pub(super) struct Args {
     /// Write all findings into this file, for `--baseline`.
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<String>,
-    /// Only findings that were not there at this revision count: `git:REV`, of a single folder.
+    /// Only findings that were not there at this revision count: `git:REV`, of a single folder (and files of intents).
     #[arg(long, value_name = "git:REV", conflicts_with = "baseline")]
     since: Option<String>,
     /// Write the scenario that replays each violation into this folder.
@@ -213,10 +213,12 @@ fn revision(args: &Args, since: &str) -> Result<Project, Failure> {
     let Some(revision) = since.strip_prefix("git:") else {
         return Err(Failure::Usage(format!("`--since` is a revision such as `git:main`, and not `{since}`")));
     };
-    let folder = match args.paths.as_slice() {
+    // Intents are today's, whatever the revision held.
+    let paths: Vec<&String> = args.paths.iter().filter(|path| !path.ends_with(".intent")).collect();
+    let folder = match paths.as_slice() {
         [] => ".",
-        [one] if one != "-" => one,
-        _ => return Err(Failure::Usage("`--since` needs a single folder".to_owned())),
+        [one] if *one != "-" => one,
+        _ => return Err(Failure::Usage(format!("`{since}` needs a single folder, beside files of intents"))),
     };
     Ok(args.input.read_revision(folder, revision)?)
 }

@@ -138,6 +138,42 @@ fn requests_may_have_to_go_where_they_went() {
 }
 
 #[test]
+fn a_comparison_counts_what_it_is_asked_for_and_stands_alone() {
+    let policy = |account: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: b}}\nspec:\n  selector: \
+             {{matchLabels: {{app: b}}}}\n  rules: [{{from: [{{source: {{principals: [\"cluster.local/ns/default/sa/{account}\"]}}}}]}}]\n---\n"
+        )
+    };
+    let strict = pair() + &peers("default", "STRICT");
+    let (open, closed) = (strict.clone() + &policy("default"), strict + &policy("nobody"));
+    let found = |base: &str, head: &str, intent: &str| {
+        let (mut sources, head) = common::mesh(head, "");
+        sources.add("x.intent", format!("assert \"x\": for all q in requests{intent} unchanged since git(\"main\");"));
+        let options = VerifyOptions {
+            intents: Intents::read(&sources),
+            select: Some(["MP1001", "MP1002"].map(str::to_owned).to_vec()),
+            bases: [("git:main".to_owned(), Arc::new(mesh(base)))].into(),
+            ..VerifyOptions::default()
+        };
+        let codes: Vec<&str> = verify(&head, &options).findings.iter().map(|finding| finding.rule.code).collect();
+        codes.first().copied().unwrap_or("holds")
+    };
+    for (intent, opened, shut) in [
+        (": then allowed(q)", "MP1001", "MP1001"),
+        (": when allowed(q) then allowed(q)", "MP1001", "holds"),
+        (": when not allowed(q) then allowed(q)", "holds", "MP1001"),
+        (": when plaintext(q) then allowed(q)", "MP1002", "MP1002"),
+        (": when allowed(q) then destination(q)", "MP1002", "MP1002"),
+        (" where path(q) matches \"/a*\": then allowed(q)", "MP1002", "MP1002"),
+        (": then never plaintext(q) and allowed(q)", "MP1002", "MP1002"),
+    ] {
+        assert_eq!(found(&closed, &open, intent), opened, "{intent}");
+        assert_eq!(found(&open, &closed, intent), shut, "{intent}");
+    }
+}
+
+#[test]
 fn a_server_that_turns_strict_with_its_clients_breaks_those_that_lag_behind() {
     // One object for both sides: the mode of the namespace decides what clients speak, too.
     let base = pair() + &peers("default", "DISABLE") + &rule("b", "{loadBalancer: {simple: RANDOM}}");

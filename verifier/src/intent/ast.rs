@@ -134,6 +134,17 @@ pub(crate) enum Pred {
     Surge(Quantity, Quantity, Span),
 }
 
+impl Pred {
+    /// `allowed(r)`: true, `not allowed(r)`: false; anything else is neither.
+    pub(super) fn one_way(&self) -> Option<bool> {
+        match self {
+            Self::Not(inner) => inner.one_way().map(|way| !way),
+            Self::Fact(Term::Call(name, ..)) if name.text == "allowed" => Some(true),
+            _ => None,
+        }
+    }
+}
+
 /// A comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Comparison {

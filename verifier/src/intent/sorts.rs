@@ -213,7 +213,26 @@ impl Checker {
             when => when.iter().try_for_each(|when| self.pred(when))?,
         }
         let is_surge = matches!(assertion.when, Some(Pred::Surge(..)));
-        assertion.goals.iter().try_for_each(|goal| self.goal(goal, is_surge))
+        assertion.goals.iter().try_for_each(|goal| self.goal(goal, is_surge))?;
+        self.comparison_alone(assertion)
+    }
+
+    /// What is compared with another mesh is compared over all requests of its set; `when` tells only whether what is
+    /// newly allowed counts, or what is no longer.
+    fn comparison_alone(&self, assertion: &Assertion) -> Checked<()> {
+        let compared = assertion.goals.iter().find_map(|goal| match goal {
+            Goal::Unchanged { term: Term::Call(name, ..), span, .. } => Some((name, span)),
+            _ => None,
+        });
+        let Some((what, span)) = compared else { return Ok(()) };
+        let is_narrowed = assertion.quantifiers.iter().any(|quantifier| quantifier.filter.is_some());
+        let is_one_way = assertion.when.as_ref().is_none_or(|when| what.text == "allowed" && when.one_way().is_some());
+        if assertion.goals.len() > 1 || is_narrowed || !is_one_way {
+            let help = "give it an assertion of its own; `when allowed(r)` keeps to what is newly allowed, and \
+                        `when not allowed(r)` to what is no longer";
+            return refuse(*span, "`unchanged since` stands alone, without other conditions", Some(help.to_owned()));
+        }
+        Ok(())
     }
 
     fn quantifier(&mut self, quantifier: &Quantifier) -> Checked<()> {

@@ -6,7 +6,7 @@ use meshproof_model::{Expectation, Finding, FindingVerdict, INTENT_VIOLATED, Sub
 
 use super::{
     IntentError,
-    ast::{Goal, Set, SetKind, Term},
+    ast::{Goal, Pred, Set, SetKind, Term},
     element::Element,
     judge::Judged,
 };
@@ -48,12 +48,14 @@ impl Judged<'_, '_> {
             report.undecided(&INTENT_VIOLATED, self.subject(), reason);
         }
         if what == "allowed" {
+            let counts =
+                |is_gain| self.assertion.when.as_ref().and_then(Pred::one_way).is_none_or(|way| way == is_gain);
             for (change, is_gain) in found
                 .newly_allowed
                 .iter()
                 .map(|change| (change, true))
                 .chain(found.newly_denied.iter().map(|change| (change, false)))
-                .filter(|(change, _)| is_meant(&change.from, &change.to))
+                .filter(|(change, is_gain)| counts(*is_gain) && is_meant(&change.from, &change.to))
             {
                 report.findings.push(self.access(change, is_gain));
             }
