@@ -56,7 +56,7 @@ fn replicate(experiment: Experiment, number: u64, figures: &mut Figures) -> Resu
     let config = case.config.lower(&mut Ports::new()).map_err(|error| error.to_string())?;
     let seed = drive::seed(&format!("{} {number}", case.id));
     let mut world = World::new(&case, vec![("main".to_owned(), config)], seed)?;
-    world.run(|_| ());
+    world.run(|_| ())?;
     figures.add(&world);
     Ok(())
 }

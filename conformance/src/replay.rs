@@ -53,6 +53,7 @@ fn observe_case(case: &Value) -> Result<Value, String> {
         case.remove("rig_notes");
     }
     let case: Case = serde_json::from_value(case).map_err(|error| error.to_string())?;
+    case.bounded()?;
     let mut ports = Ports::new();
     let lowering = |error: crate::case::LowerError| error.to_string();
     let mut configs = vec![("main".to_owned(), case.config.lower(&mut ports).map_err(lowering)?)];
@@ -61,6 +62,6 @@ fn observe_case(case: &Value) -> Result<Value, String> {
     }
     let mut world = World::new(&case, configs, drive::seed(&case.id))?;
     let mut stats = None;
-    world.run(|world| stats = Some(observe::stats(world)));
+    world.run(|world| stats = Some(observe::stats(world)))?;
     Ok(json!({ "requests": observe::requests(&world), "stats": stats.unwrap_or_default() }))
 }

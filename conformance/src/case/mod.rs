@@ -7,6 +7,7 @@
     reason = "names and shapes are the schema's"
 )]
 
+mod bound;
 mod cluster;
 mod filter;
 mod header;

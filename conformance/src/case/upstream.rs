@@ -132,6 +132,11 @@ impl Upstream {
         Self { health: health.collect(), sampled: Some(sampled), ..Self::default() }
     }
 
+    /// Every answer of the script.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.by_request.values().chain(self.by_host.values()).chain(&self.default).flatten()
+    }
+
     /// The answer to a request, by how often it was seen anywhere and how many this host has seen.
     pub(crate) fn action(&self, request: &str, cluster: &str, host: &str, seen: usize, arrival: usize) -> Action {
         if let Some(sampled) = &self.sampled {

@@ -22,6 +22,8 @@ use super::{
 };
 use crate::case::{Case, Listen};
 
+// BOUND: what happens in a case; an experiment of ten seconds has some hundred thousand events.
+const EVENTS_MAX: u64 = 5_000_000;
 /// Virtual time begins at a point whose seconds are Unix time, as tokens and reset headers need it.
 const CREATION: Time = Time::from_nanos(1_000_000_000_000_000_000);
 /// How long the proxies run before the case starts: longer than the default merge window of health changes, and no
@@ -235,12 +237,20 @@ impl<'c> World<'c> {
     }
 
     /// Plays the case to its end. `read_stats` is called once, when the rig reads the statistics.
-    pub(crate) fn run(&mut self, read_stats: impl FnOnce(&Self)) {
+    ///
+    /// # Errors
+    /// If there is no end in sight.
+    pub(crate) fn run(&mut self, read_stats: impl FnOnce(&Self)) -> Result<(), String> {
         self.begin();
         let settle = self.case.settle_ms.nanos();
         let mut read_stats = Some(read_stats);
         let mut read_at = None;
+        let mut events = 0;
         while let Some(at) = self.queue.next_time() {
+            events += 1;
+            if events > EVENTS_MAX {
+                return Err(format!("more than {EVENTS_MAX} events"));
+            }
             if self.is_client_done() && read_at.is_none() {
                 read_at = Some(self.now + settle);
             }
@@ -259,6 +269,7 @@ impl<'c> World<'c> {
         if let Some(read) = read_stats.take() {
             read(self);
         }
+        Ok(())
     }
 
     fn handle(&mut self, event: Event) {

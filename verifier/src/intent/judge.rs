@@ -72,6 +72,15 @@ pub(super) struct Counter {
 }
 
 impl Judged<'_, '_> {
+    /// Says at the assertion why it is not decided.
+    pub(super) fn undecided(&self, report: &mut Report, reason: &str) {
+        report.undecided(&INTENT_VIOLATED, self.subject(), reason);
+        if let Some(finding) = report.findings.last_mut() {
+            finding.message = format!("intent \"{}\" is not decided: {reason}", self.assertion.name.text);
+            finding.location = Some(self.location());
+        }
+    }
+
     fn judge(&self) -> Report {
         let mut report = Report::default();
         match self.unchanged() {
@@ -95,11 +104,7 @@ impl Judged<'_, '_> {
         } else if !found.counters.is_empty() {
             report.findings.extend(self.findings(&found.counters));
         } else if let Some(reason) = found.undecided {
-            report.undecided(&INTENT_VIOLATED, subject, &reason);
-            if let Some(finding) = report.findings.last_mut() {
-                finding.message = format!("intent \"{}\" is not decided: {reason}", self.assertion.name.text);
-                finding.location = Some(self.location());
-            }
+            self.undecided(&mut report, &reason);
         } else if found.instances == 0 && !self.assertion.allow_vacuous {
             report.findings.push(self.vacuous());
         } else {

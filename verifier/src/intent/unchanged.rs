@@ -28,7 +28,7 @@ impl Judged<'_, '_> {
     ) -> Result<Report, IntentError> {
         let mut report = Report::default();
         let Some(base) = self.world.options.bases.get(&since.text) else {
-            report.undecided(&INTENT_VIOLATED, self.subject(), &format!("`{}` cannot be read", since.text));
+            self.undecided(&mut report, &format!("`{}` cannot be read", since.text));
             return Ok(report);
         };
         let (from, to) = match self.assertion.quantifiers.first().map(|quantifier| &quantifier.set.kind) {
@@ -45,7 +45,7 @@ impl Judged<'_, '_> {
         };
         let found = difference(base, self.world.mesh);
         if let Some(reason) = found.undecided.first() {
-            report.undecided(&INTENT_VIOLATED, self.subject(), reason);
+            self.undecided(&mut report, reason);
         }
         if what == "allowed" {
             let counts =
