@@ -487,7 +487,9 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
         let ours = is_ours(entry.path());
         // A folder of such a name is read like a file: that it is none has to be told.
         let named = ["mesh.ron", "meshproof.toml"].iter().any(|name| entry.file_name() == *name);
-        if ours && entry.file_type().is_some_and(|t| t.is_file() || (t.is_dir() && named)) {
+        // Like kubectl, a link to a file is read, and one to a folder is not followed.
+        let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+        if ours && (entry.path().is_file() || (is_folder && named)) {
             files.push(entry.into_path());
         }
     }
