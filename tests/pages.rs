@@ -38,3 +38,17 @@ fn a_page_shows_both() {
     let answer = meshproof(&["explain", "MP0301"]);
     assert!(answer.out.contains("\nBad:\n") && answer.out.contains("\nGood:\n"), "{}", answer.out);
 }
+
+/// `MESHPROOF_BLESS=1` writes the page.
+#[test]
+fn the_book_has_every_rule() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/book/src/rules.md");
+    let printed = meshproof(&["rules", "--format", "markdown"]).out;
+    if std::env::var_os("MESHPROOF_BLESS").is_some() {
+        std::fs::write(path, &printed).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), printed, "write it anew with MESHPROOF_BLESS=1");
+    for rule in RULES {
+        assert!(printed.contains(&format!("### {} {}\n", rule.code, rule.name)), "{}", rule.code);
+    }
+}
