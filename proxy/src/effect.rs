@@ -1,6 +1,6 @@
 //! What the core asks its driver to do.
 
-use crate::{AttemptId, ClusterId, ConnectionId, HostId, StreamId, Time};
+use crate::{AttemptId, ClusterId, ConnectionId, HostId, StreamId, Time, streams::Room};
 
 /// One thing for the driver to do. Order counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,18 +162,53 @@ pub enum TimerId {
     Failfast(ClusterId),
 }
 
-/// A reusable buffer of effects.
-#[derive(Clone, Debug, Default)]
+impl TimerId {
+    /// The stream that it is for, if it is for one: when that has ended, the timer means nothing.
+    pub const fn stream(self) -> Option<StreamId> {
+        match self {
+            Self::PerTry(attempt) | Self::PerTryIdle(attempt) | Self::UpstreamMaxDuration(attempt) => {
+                Some(attempt.stream)
+            }
+            Self::Route(stream)
+            | Self::BackOff(stream)
+            | Self::FaultDelay(stream)
+            | Self::StreamIdle(stream)
+            | Self::MaxStreamDuration(stream)
+            | Self::RequestTimeout(stream)
+            | Self::Authorize(stream) => Some(stream),
+            Self::Connect(_)
+            | Self::ConnectionIdle(_)
+            | Self::Outlier(_)
+            | Self::Publish(_)
+            | Self::HealthCheck(..)
+            | Self::HealthCheckTimeout(..)
+            | Self::Penalty(..)
+            | Self::Concurrency(_)
+            | Self::Failfast(_) => None,
+        }
+    }
+}
+
+/// A reusable buffer of effects, and the room of streams that ended: proxies that are lent the same buffer share it.
+#[derive(Debug, Default)]
 pub struct Effects {
     buffer: Vec<Effect>,
     is_terse: bool,
+    pub(crate) rooms: Vec<Room>,
+}
+
+impl Clone for Effects {
+    /// Room is made anew where it is wanted.
+    fn clone(&self) -> Self {
+        Self { buffer: self.buffer.clone(), is_terse: self.is_terse, rooms: Vec::new() }
+    }
 }
 
 impl Effects {
     /// A buffer that leaves out what a driver can do without: [`Effect::ClearTimer`], since late timers are recognised,
     /// and [`Effect::Respond`] and [`Effect::RespondBody`], where an answer counts when its stream ends.
     pub fn terse() -> Self {
-        Self { buffer: Vec::new(), is_terse: true }
+        Self { is_terse: true, ..Self::default() }
     }
 
     #[inline]

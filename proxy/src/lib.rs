@@ -49,6 +49,7 @@ mod router;
 mod slab;
 mod stats;
 mod stream;
+mod streams;
 mod table;
 mod time;
 mod timeout;

@@ -13,6 +13,7 @@ use crate::{
     slab::Slab,
     stats::{ClusterCounter, HttpCounter, Stats},
     stream::Stream,
+    streams::Streams,
     table::{ForwardAction, ListenerTable, RouteEntry, Table},
 };
 
@@ -38,7 +39,7 @@ pub(crate) struct ClusterState {
 /// Everything that changes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Core {
-    pub(crate) streams: Slab<StreamId, Stream>,
+    pub(crate) streams: Streams,
     pub(crate) connections: Slab<ConnectionId, Connection>,
     pub(crate) clusters: Vec<ClusterState>,
     pub(crate) filters: FilterStates,

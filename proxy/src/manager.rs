@@ -57,7 +57,7 @@ impl Machine<'_, '_> {
         end_stream: bool,
     ) -> StreamId {
         let now = self.cx.now;
-        let id = self.core.streams.reserve();
+        let id = self.core.streams.reserve(&mut self.cx.effects.rooms);
         self.core.users[version] += 1;
         self.count_http(listener, HttpCounter::DownstreamRqTotal);
         let table = self.versions[version].table.listener(listener);
@@ -100,7 +100,7 @@ impl Machine<'_, '_> {
     ) -> StreamId {
         let now = self.cx.now;
         let listener = prepared.listener;
-        let id = self.core.streams.reserve();
+        let id = self.core.streams.reserve(&mut self.cx.effects.rooms);
         self.core.users[version] += 1;
         self.count_http(listener, HttpCounter::DownstreamRqTotal);
         let table = self.versions[version].table.listener(listener);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    AttemptId, ClusterId, ConnectionId, Cx, HealthResult, HostId, ListenerId, Nanos, RequestHead, RequestKey,
+    AttemptId, ClusterId, ConnectionId, Cx, Effects, HealthResult, HostId, ListenerId, Nanos, RequestHead, RequestKey,
     ResetReason, ResponseFlags, ResponseHead, Stats, StreamId, Time, TimerId,
     access_log::AccessLog,
     circuit::Circuit,
@@ -38,7 +38,7 @@ impl Proxy {
     /// Takes over another configuration. Streams that are in flight stay with the one they began under; clusters of the
     /// same name keep their state, and so do the filters of listeners whose chain stays the same.
     pub fn install(&mut self, cx: &mut Cx<'_>, table: Arc<Table>) {
-        self.sweep();
+        self.sweep(cx.effects);
         self.core.install(cx, &mut self.versions, table);
     }
 
@@ -244,18 +244,19 @@ impl Proxy {
         &self.versions[self.versions.len() - 1].table
     }
 
-    /// Frees the streams that ended during the last call.
-    fn sweep(&mut self) {
+    /// Frees the streams that ended during the last call. The next call does so too; a driver of many proxies that has
+    /// read what it wants of a stream's end frees it at once, so that the next proxy gets room that is in the caches.
+    pub fn sweep(&mut self, effects: &mut Effects) {
         while let Some(stream) = self.core.ended.pop() {
             debug_assert_eq!(self.core.streams[stream].phase, Phase::Ended);
             let version = self.core.streams[stream].version;
             self.core.users[version] -= 1;
-            self.core.streams.release(stream);
+            self.core.streams.release(stream, &mut effects.rooms);
         }
     }
 
     fn handle<T>(&mut self, cx: &mut Cx<'_>, event: impl FnOnce(&mut Machine<'_, '_>) -> T) -> T {
-        self.sweep();
+        self.sweep(cx.effects);
         let mut machine = Machine { versions: &self.versions, core: &mut self.core, cx };
         let result = event(&mut machine);
         machine.settle();

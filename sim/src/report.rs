@@ -182,9 +182,22 @@ type OfBin = fn(&Bin) -> f64;
 pub(crate) struct Reporter<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) runs: &'a [&'a Measure],
+    /// By service: its name, with its namespace where two have the same.
+    names: Vec<String>,
 }
 
-impl Reporter<'_> {
+impl<'a> Reporter<'a> {
+    pub(crate) fn new(plan: &'a Plan, runs: &'a [&'a Measure]) -> Self {
+        let short = |full: &'a str| full.split_once('/').map_or(full, |(_, name)| name);
+        let mut same = BTreeMap::<&str, u32>::new();
+        for service in &plan.services {
+            *same.entry(short(&service.full_name)).or_default() += 1;
+        }
+        let name = |full: &'a str| if same.get(short(full)) == Some(&1) { short(full) } else { full };
+        let names = plan.services.iter().map(|service| name(&service.full_name).to_owned()).collect();
+        Self { plan, runs, names }
+    }
+
     fn number(&self, of: impl Fn(&Measure) -> Number) -> Number {
         Number::of(self.runs.iter().map(|run| of(run)))
     }
@@ -260,7 +273,7 @@ impl Reporter<'_> {
         let flags = self.runs.iter().flat_map(|run| &run.services[service].flags);
         let (namespace, _) = self.plan.services[service].full_name.split_once('/').unwrap_or_default();
         ServiceReport {
-            name: self.service_name(service),
+            name: self.names[service].clone(),
             namespace: namespace.to_owned(),
             requests: number(F::Requests),
             attempts: number(F::Attempts),
@@ -288,15 +301,6 @@ impl Reporter<'_> {
         }
     }
 
-    /// A service's name, with its namespace where two have the same.
-    fn service_name(&self, service: usize) -> String {
-        let full = &self.plan.services[service].full_name;
-        let short = |full: &str| full.split_once('/').map_or(full.to_owned(), |(_, name)| name.to_owned());
-        let name = short(full);
-        let is_unique = self.plan.services.iter().filter(|other| short(&other.full_name) == name).count() == 1;
-        if is_unique { name } else { full.clone() }
-    }
-
     pub(crate) fn calls(&self) -> Vec<CallReport> {
         let mut calls: Vec<_> = self
             .plan
@@ -320,7 +324,7 @@ impl Reporter<'_> {
                         Caller::Client(client) => self.plan.clients[client as usize].name.clone(),
                         Caller::Workload(workload) => self.plan.workloads[workload as usize].name.clone(),
                     },
-                    to: self.service_name(to),
+                    to: self.names[to].clone(),
                     requests: self.number(|run| run.edges[edge].requests.into()),
                     attempts: self.number(|run| attempts(run).into()),
                     share: self.number(|run| Number::ratio(run.edges[edge].requests, run.services[to].requests)),
@@ -339,7 +343,7 @@ impl Reporter<'_> {
             self.add_series(&mut series, &plan.name, |run| &run.client_series[client].bins);
         }
         for service in 0..self.plan.services.len() {
-            let name = self.service_name(service);
+            let name = self.names[service].clone();
             let is_client = self.plan.clients.iter().any(|client| client.name == name);
             let name = if is_client { format!("svc/{name}") } else { name };
             self.add_series(&mut series, &name, |run| &run.service_series[service].bins);

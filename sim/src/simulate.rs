@@ -162,7 +162,7 @@ impl Experiment {
             measures.push(outcome.measure);
         }
         let runs: Vec<&Measure> = measures.iter().collect();
-        let reporter = Reporter { plan: &self.plan, runs: &runs };
+        let reporter = Reporter::new(&self.plan, &runs);
         warnings.extend(reporter.growing_queues());
         Run {
             schema_version: 1,

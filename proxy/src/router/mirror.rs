@@ -23,7 +23,7 @@ impl Machine<'_, '_> {
 
     fn start_mirror(&mut self, of: StreamId, cluster: ClusterId) {
         let now = self.cx.now;
-        let shadow = self.core.streams.reserve();
+        let shadow = self.core.streams.reserve(&mut self.cx.effects.rooms);
         let mut copy = std::mem::take(&mut self.core.streams[shadow]);
         let original = &self.core.streams[of];
         copy.reset(original.key, original.version, original.listener, now);

@@ -90,7 +90,7 @@ impl Engine<'_> {
         let listener = entry.listener;
         let stream = self.request(outbound, listener, &asked);
         // An answer that came at once has left no stream behind.
-        if let Some(side) = self.instances[outbound as usize].side(stream) {
+        if let Some(side) = self.side(outbound, stream) {
             side.sibling = sibling;
             if let Some(visit) = self.visits.get_mut(at) {
                 visit.calls = Some(stream);

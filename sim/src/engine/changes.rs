@@ -44,6 +44,7 @@ impl Engine<'_> {
         let Some((_, spec)) = specs.iter().find(|(index, _)| *index == entry.spec_index) else { return false };
         entry.change = change + 1;
         entry.spec = Arc::clone(spec);
+        self.configurations += 1;
         let table = Arc::clone(&spec.table);
         self.with_proxy(instance, |proxy, cx| proxy.install(cx, table));
         self.drain_connections(instance);

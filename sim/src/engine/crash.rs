@@ -96,6 +96,7 @@ impl Engine<'_> {
         entry.connections.clear();
         entry.open.clear();
         for side in std::mem::take(&mut entry.streams).into_iter().flatten() {
+            let Some(side) = self.sides.remove(side) else { continue };
             if let Down::Try { request, number } = side.down {
                 self.todo.push_back(Todo::TryDone { request, number, status: 0 });
             }
@@ -103,6 +104,7 @@ impl Engine<'_> {
         let (spec, salt) = (Arc::clone(&self.instances[index as usize].spec), self.instances[index as usize].salt);
         let proxy = self.new_proxy(&spec, salt);
         self.instances[index as usize].proxy = proxy;
+        self.configurations += 1;
         self.drain(index);
     }
 

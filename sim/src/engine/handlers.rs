@@ -183,7 +183,7 @@ impl Engine<'_> {
         let Some(outbound) = self.nodes[visit.node as usize].outbound else { return };
         let mut next = visit.calls;
         while let Some(stream) = next {
-            next = self.instances[outbound as usize].side(stream).and_then(|side| side.sibling);
+            next = self.side(outbound, stream).and_then(|side| side.sibling);
             self.with_proxy(outbound, |proxy, cx| proxy.on_downstream_reset(cx, stream));
         }
     }

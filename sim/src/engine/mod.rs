@@ -82,6 +82,8 @@ pub(crate) enum Event {
     Visible { message: Ref<Message> },
     /// A proxy's timer.
     Timer { at: Home, timer: TimerId },
+    /// The same for one of its streams: whether it is over is told without a look at the proxy.
+    StreamTimer { side: Ref<Side>, timer: TimerId },
     /// A fault begins or ends.
     Fault { fault: u32, begins: bool },
     /// A replica is ready again after a crash.
@@ -128,6 +130,9 @@ pub(crate) struct Engine<'p> {
     prepared: Prepared,
     pub(crate) nodes: Vec<Node>,
     pub(crate) instances: Vec<Instance>,
+    /// How often a proxy took over a configuration, or began anew.
+    configurations: u32,
+    sides: Slab<Side>,
     legs: Slab<Leg>,
     visits: Slab<Visit>,
     requests: Slab<Request>,
@@ -173,6 +178,8 @@ impl<'p> Engine<'p> {
             prepared: Prepared::default(),
             nodes: Vec::new(),
             instances: Vec::new(),
+            configurations: 0,
+            sides: Slab::default(),
             legs: Slab::default(),
             visits: Slab::default(),
             requests: Slab::default(),
@@ -204,16 +211,22 @@ impl<'p> Engine<'p> {
     pub(crate) fn step(&mut self) -> bool {
         let alive = Alive {
             instances: &self.instances,
+            sides: &self.sides,
             requests: &self.requests,
             visits: &self.visits,
             messages: &self.messages,
         };
-        let Some((at, event)) = self.queue.pop(|event| alive.is(event)) else { return false };
+        let Some((at, mut event)) = self.queue.pop(|event| alive.is(event)) else { return false };
         if at > self.plan.horizon && (self.is_at_rest() || at > self.plan.horizon.saturating_add(DRAIN)) {
             return false;
         }
         self.checker.time(self.now, at);
         self.now = at;
+        if let Event::StreamTimer { side, timer } = event
+            && let Some(side) = self.sides.get(side)
+        {
+            event = Event::Timer { at: side.at, timer };
+        }
         if self.handle(event) {
             self.record(event);
         }
@@ -281,6 +294,8 @@ impl<'p> Engine<'p> {
                 self.with_proxy(at.instance, |proxy, cx| proxy.on_timer(cx, timer));
                 true
             }
+            // It is a plain timer by now.
+            Event::StreamTimer { .. } => false,
             Event::Fault { fault, begins } => self.on_fault(fault, begins),
             Event::Ready { node, epoch } => self.on_ready(node, epoch),
             Event::Change { change } => self.on_change(change),
@@ -293,6 +308,7 @@ impl<'p> Engine<'p> {
     fn push_timer(&mut self, at: u64, delay: u64, event: Event) {
         let alive = Alive {
             instances: &self.instances,
+            sides: &self.sides,
             requests: &self.requests,
             visits: &self.visits,
             messages: &self.messages,
@@ -333,6 +349,7 @@ impl<'p> Engine<'p> {
             Event::Lost { leg } => (10, leg.slot(), 0),
             Event::Done { visit } => (11, visit.slot(), 0),
             Event::Timer { at, timer } => (12, at.instance, timer_code(timer)),
+            Event::StreamTimer { timer, .. } => (12, NONE, timer_code(timer)),
             Event::Fault { fault, begins } => (13, fault, u32::from(begins)),
             Event::Ready { node, epoch } => (14, node, epoch),
             Event::Change { change } => (15, change, 0),
@@ -377,18 +394,24 @@ impl<'p> Engine<'p> {
 /// What tells whether an event still means something.
 struct Alive<'a> {
     instances: &'a [Instance],
+    sides: &'a Slab<Side>,
     requests: &'a Slab<Request>,
     visits: &'a Slab<Visit>,
     messages: &'a Slab<Message>,
 }
 
 impl Alive<'_> {
+    fn is_timer(&self, at: Home, timer: TimerId) -> bool {
+        let instance = &self.instances[at.instance as usize];
+        instance.epoch == at.epoch && instance.proxy.is_live(timer)
+    }
+
     /// As far as that is cheap to tell.
     fn is(&self, event: &Event) -> bool {
         match event {
-            Event::Timer { at, timer } => {
-                let instance = &self.instances[at.instance as usize];
-                instance.epoch == at.epoch && instance.proxy.is_live(*timer)
+            Event::Timer { at, timer } => self.is_timer(*at, *timer),
+            Event::StreamTimer { side, timer } => {
+                self.sides.get(*side).is_some_and(|side| self.is_timer(side.at, *timer))
             }
             Event::Leave { request, number } => {
                 self.requests.get(*request).is_some_and(|entry| entry.number == *number && entry.is_trying)

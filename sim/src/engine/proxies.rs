@@ -109,6 +109,7 @@ impl Engine<'_> {
     pub(super) fn request(&mut self, instance: u32, listener: ListenerId, asked: &Asked) -> StreamId {
         let head = self.heads.get(asked.head);
         let entry = &mut self.instances[instance as usize];
+        let at = entry.home(instance);
         let mut draws = self.keys.of_proxy(entry.salt, self.now);
         let mut cx = Cx { now: Time::from_nanos(self.now), entropy: &mut draws, effects: &mut self.effects };
         let kind = (listener, asked.head, asked.identity);
@@ -119,7 +120,8 @@ impl Engine<'_> {
                 entry.proxy.on_request(&mut cx, listener, head, is_whole)
             }),
         };
-        entry.put_side(Side {
+        let side = Side {
+            at,
             stream,
             down: asked.down,
             root: asked.root,
@@ -136,7 +138,8 @@ impl Engine<'_> {
             deadline: asked.deadline,
             legs: None,
             sibling: None,
-        });
+        };
+        entry.put_side(&mut self.sides, side);
         self.drain(instance);
         if asked.body > 0 {
             self.with_proxy(instance, |proxy, cx| proxy.on_request_body(cx, stream, asked.body, true));
@@ -150,6 +153,7 @@ impl Engine<'_> {
         for effect in effects.drain() {
             self.effect(instance, effect);
         }
+        self.instances[instance as usize].proxy.sweep(&mut effects);
         self.effects = effects;
     }
 
@@ -173,7 +177,15 @@ impl Engine<'_> {
     }
 
     fn set_timer(&mut self, instance: u32, timer: TimerId, at: Time) {
-        let event = Event::Timer { at: self.instances[instance as usize].home(instance), timer };
+        let entry = &self.instances[instance as usize];
+        let side = timer.stream().and_then(|stream| {
+            let side = entry.side_at(stream)?;
+            self.sides.get(side).filter(|known| known.stream == stream).map(|_| side)
+        });
+        let event = match side {
+            Some(side) => Event::StreamTimer { side, timer },
+            None => Event::Timer { at: entry.home(instance), timer },
+        };
         let at = at.as_nanos().max(self.now);
         self.push_timer(at, at - self.now, event);
     }
@@ -181,7 +193,15 @@ impl Engine<'_> {
     fn connect(&mut self, instance: u32, connection: ConnectionId, cluster: ClusterId, host: HostId) {
         let (target, link) = self.end_of(instance, cluster, host);
         let entry = &mut self.instances[instance as usize];
-        entry.put_connection(Connection { id: connection, cluster: cluster.index() as u32, host, target, link });
+        let passed = None;
+        entry.put_connection(Connection {
+            id: connection,
+            cluster: cluster.index() as u32,
+            host,
+            target,
+            link,
+            passed,
+        });
         let at = entry.home(instance);
         if target == Target::App {
             return self.todo.push_back(Todo::Connected { at, connection });
@@ -208,7 +228,7 @@ impl Engine<'_> {
         let rewrites = entry.spec.rewrites;
         let direction = entry.spec.direction;
         let workload = entry.spec.workload;
-        let Some(side) = entry.side(attempt.stream) else { return };
+        let Some(side) = entry.side(&mut self.sides, attempt.stream) else { return };
         side.service = service.unwrap_or(side.service);
         side.edge = edge.unwrap_or(side.edge);
         side.attempts += 1;
@@ -251,7 +271,7 @@ impl Engine<'_> {
         let (key, target, link, root) = (leg.key, leg.target, leg.link, leg.root);
         let leg = self.legs.insert(leg);
         self.retain(root);
-        if let Some(side) = self.instances[instance as usize].side(attempt.stream) {
+        if let Some(side) = self.side(instance, attempt.stream) {
             side.legs = Some(leg);
         }
         if target == Target::App {
@@ -281,7 +301,7 @@ impl Engine<'_> {
 
     fn end(&mut self, instance: u32, stream: StreamId, how: StreamEnd) {
         let entry = &mut self.instances[instance as usize];
-        let Some(side) = entry.take_side(stream) else { return self.checker.ended_twice() };
+        let Some(side) = entry.take_side(&mut self.sides, stream) else { return self.checker.ended_twice() };
         let (status, flags) = entry.proxy.outcome(stream).unwrap_or((0, meshproof_proxy::ResponseFlags::NONE));
         let is_denied =
             self.observer.is_some() && entry.proxy.access_log(stream).is_some_and(|log| is_access_denied(log.details));
@@ -318,8 +338,9 @@ impl Engine<'_> {
     fn mirror(&mut self, instance: u32, of: StreamId, shadow: StreamId) {
         let now = self.now;
         let entry = &mut self.instances[instance as usize];
-        let Some(original) = entry.side(of) else { return };
+        let Some(original) = entry.side(&mut self.sides, of) else { return };
         let side = Side {
+            at: original.at,
             stream: shadow,
             down: Down::Shadow,
             root: original.root,
@@ -337,7 +358,7 @@ impl Engine<'_> {
             legs: None,
             sibling: None,
         };
-        entry.put_side(side);
+        entry.put_side(&mut self.sides, side);
     }
 
     fn note(&mut self, instance: u32, note: Note) {
@@ -382,6 +403,11 @@ impl Engine<'_> {
         self.with_proxy(at.instance, |proxy, cx| proxy.on_health_checked(cx, cluster, host, result));
     }
 
+    /// The simulator's side of a stream.
+    pub(super) fn side(&mut self, instance: u32, stream: StreamId) -> Option<&mut Side> {
+        self.instances[instance as usize].side(&mut self.sides, stream)
+    }
+
     pub(super) fn is_current(&self, at: Home) -> bool {
         self.instances[at.instance as usize].epoch == at.epoch
     }
@@ -398,9 +424,9 @@ impl Engine<'_> {
             return;
         }
         let Some(outbound) = self.nodes[visit.node as usize].outbound else { return };
-        let instance = &mut self.instances[outbound as usize];
+        let instance = &self.instances[outbound as usize];
         let mut at = visit.calls;
-        while let Some(side) = at.and_then(|at| instance.side(at)) {
+        while let Some(side) = at.and_then(|at| instance.side(&mut self.sides, at)) {
             if side.sibling == Some(stream) {
                 side.sibling = next;
                 return;

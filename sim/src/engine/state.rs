@@ -11,7 +11,7 @@ use super::{Todo, sharing::Sharing};
 use crate::{
     measure::JOBS,
     plan::{Caller, Head, Link, Spec, Target},
-    slab::Ref,
+    slab::{Ref, Slab},
 };
 
 /// No service, no edge.
@@ -74,7 +74,8 @@ pub(crate) struct Instance {
     pub(crate) salt: u64,
     /// Whether it is a real proxy, which takes time.
     pub(crate) takes_time: bool,
-    pub(crate) streams: Vec<Option<Side>>,
+    /// By slot of the proxy's stream.
+    pub(crate) streams: Vec<Option<Ref<Side>>>,
     pub(crate) connections: Vec<Option<Connection>>,
     /// Open or opening connections, by cluster.
     pub(crate) open: Vec<u32>,
@@ -90,6 +91,7 @@ pub(crate) struct Home {
 /// The simulator's side of a proxy's stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Side {
+    pub(crate) at: Home,
     pub(crate) stream: StreamId,
     pub(crate) down: Down,
     pub(crate) root: Option<Ref<Request>>,
@@ -135,6 +137,9 @@ pub(crate) struct Connection {
     pub(crate) host: HostId,
     pub(crate) target: Target,
     pub(crate) link: Link,
+    /// The last request over it that the server's proxy had nothing to decide about: its head, and the number of
+    /// configurations that had been taken over by then.
+    pub(crate) passed: Option<(u32, u32)>,
 }
 
 /// One attempt on its way: from a client or its proxy to a server's proxy or handler.
@@ -277,24 +282,37 @@ impl Instance {
         Home { instance, epoch: self.epoch }
     }
 
-    pub(crate) fn side(&mut self, stream: StreamId) -> Option<&mut Side> {
-        self.streams.get_mut(stream.slot())?.as_mut().filter(|side| side.stream == stream)
+    /// The side of the last stream in this slot.
+    pub(crate) fn side_at(&self, stream: StreamId) -> Option<Ref<Side>> {
+        self.streams.get(stream.slot()).copied().flatten()
     }
 
-    pub(crate) fn take_side(&mut self, stream: StreamId) -> Option<Side> {
-        self.streams.get_mut(stream.slot())?.take_if(|side| side.stream == stream)
+    pub(crate) fn side<'s>(&self, sides: &'s mut Slab<Side>, stream: StreamId) -> Option<&'s mut Side> {
+        sides.get_mut(self.side_at(stream)?).filter(|side| side.stream == stream)
     }
 
-    pub(crate) fn put_side(&mut self, side: Side) {
+    pub(crate) fn take_side(&mut self, sides: &mut Slab<Side>, stream: StreamId) -> Option<Side> {
+        self.side(sides, stream)?;
+        sides.remove(self.streams.get_mut(stream.slot())?.take()?)
+    }
+
+    pub(crate) fn put_side(&mut self, sides: &mut Slab<Side>, side: Side) {
         let slot = side.stream.slot();
         if self.streams.len() <= slot {
-            self.streams.resize_with(slot + 1, || None);
+            self.streams.resize(slot + 1, None);
         }
-        self.streams[slot] = Some(side);
+        self.streams[slot] = Some(sides.insert(side));
     }
 
     pub(crate) fn connection(&self, connection: ConnectionId) -> Option<Connection> {
         self.connections.get(connection.slot()).copied().flatten().filter(|known| known.id == connection)
+    }
+
+    /// Changes what is known of a connection.
+    pub(crate) fn set_connection(&mut self, entry: Connection) {
+        if let Some(known) = self.connections.get_mut(entry.id.slot()).filter(|known| known.is_some()) {
+            *known = Some(entry);
+        }
     }
 
     pub(crate) fn put_connection(&mut self, entry: Connection) {

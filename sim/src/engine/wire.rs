@@ -103,6 +103,9 @@ impl Engine<'_> {
 
     /// Hands a request that has arrived to the proxy of its server.
     fn ask(&mut self, at: Ref<Leg>, node: u32, listener: meshproof_proxy::ListenerId) {
+        if self.has_passed(at) {
+            return self.visit(at, node);
+        }
         let Some(leg) = self.legs.get(at) else { return };
         let entry = &self.nodes[node as usize];
         let Some(instance) = entry.gateway.or(entry.inbound) else { return };
@@ -125,6 +128,7 @@ impl Engine<'_> {
             deadline: leg.deadline,
         };
         if self.passes_through(instance, listener, &asked) {
+            self.remember_passing(at);
             return self.visit(at, node);
         }
         let home = self.instances[instance as usize].home(instance);
@@ -149,6 +153,28 @@ impl Engine<'_> {
         let spec = &self.instances[instance as usize].spec;
         let known = self.prepared.get(self.plan, spec, (listener, asked.head, asked.identity), head);
         known.is_some_and(|known| known.passes_through)
+    }
+
+    /// Whether the last request of this kind over this connection passed, under the configurations of now. What a
+    /// connection shows of its client stays the same, so there is nothing else to look at.
+    fn has_passed(&self, at: Ref<Leg>) -> bool {
+        let Some((leg, known)) = self.connection_of(at) else { return false };
+        known.passed == Some((leg.head, self.configurations))
+    }
+
+    fn remember_passing(&mut self, at: Ref<Leg>) {
+        let Some((leg, known)) = self.connection_of(at) else { return };
+        let (client, head) = (leg.client, leg.head);
+        let known = super::Connection { passed: Some((head, self.configurations)), ..known };
+        if let Sender::Proxy { at: home, .. } = client {
+            self.instances[home.instance as usize].set_connection(known);
+        }
+    }
+
+    fn connection_of(&self, at: Ref<Leg>) -> Option<(&Leg, super::Connection)> {
+        let leg = self.legs.get(at)?;
+        let Sender::Proxy { at: home, connection, .. } = leg.client else { return None };
+        Some((leg, self.connection(home, connection)?))
     }
 
     /// A request reaches the handler beside its proxy.
@@ -198,7 +224,7 @@ impl Engine<'_> {
                     self.with_proxy(home.instance, |proxy, cx| proxy.on_upstream_reset(cx, attempt, reason));
                 } else {
                     if body > 0
-                        && let Some(side) = self.instances[home.instance as usize].side(attempt.stream)
+                        && let Some(side) = self.side(home.instance, attempt.stream)
                     {
                         side.answer = body;
                     }
@@ -217,7 +243,7 @@ impl Engine<'_> {
 
     /// The client's proxy gives up an attempt.
     pub(super) fn reset_upstream(&mut self, instance: u32, attempt: AttemptId) {
-        let Some(side) = self.instances[instance as usize].side(attempt.stream) else { return };
+        let Some(side) = self.side(instance, attempt.stream) else { return };
         let mut next = side.legs;
         while let Some(at) = next {
             let Some(leg) = self.legs.get(at) else { return };
@@ -295,7 +321,7 @@ impl Engine<'_> {
         if !self.is_current(home) {
             return;
         }
-        let Some(side) = self.instances[home.instance as usize].side(attempt.stream) else { return };
+        let Some(side) = self.side(home.instance, attempt.stream) else { return };
         if side.legs == Some(at) {
             side.legs = after;
             return;

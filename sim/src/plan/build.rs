@@ -79,13 +79,20 @@ pub(super) struct Build<'m> {
     pub(super) model_calls: &'m Calls,
     pub(super) plan: Plan,
     pub(super) lowering: Lowering,
+    /// What each workload dials: its own calls, and those of clients that run in it.
+    dialled: Vec<Vec<(ServiceId, u16)>>,
+    heads: BTreeMap<Head, u32>,
+    /// By service.
+    servers: Vec<Vec<WorkloadId>>,
 }
 
 impl<'m> Build<'m> {
     fn new(mesh: &'m Mesh, model_calls: &'m Calls) -> Self {
-        let services = mesh.service_ids().map(|id| Service {
+        let index = Index::new(mesh);
+        let servers: Vec<_> = mesh.service_ids().map(|id| index.workloads_of(id)).collect();
+        let services = mesh.service_ids().zip(&servers).map(|(id, servers)| Service {
             full_name: mesh.service(id).full_name(),
-            workloads: mesh.workloads_of(id).map(|workload| workload.0).collect(),
+            workloads: servers.iter().map(|workload| workload.0).collect(),
         });
         let network = &mesh.behaviour.network;
         let plan = Plan {
@@ -125,7 +132,8 @@ impl<'m> Build<'m> {
         };
         let lowering =
             Lowering { lowered: Vec::new(), compiled: 0, edges: Interned::new(), identities: Identities::default() };
-        Self { mesh, model_calls, plan, lowering }
+        let dialled = dialled(mesh, model_calls);
+        Self { mesh, model_calls, plan, lowering, dialled, heads: BTreeMap::new(), servers }
     }
 
     fn nodes(&mut self) {
@@ -153,15 +161,7 @@ impl<'m> Build<'m> {
 
     /// What a workload dials: its own calls, and those of clients that run in it.
     pub(super) fn dialled(&self, workload: WorkloadId) -> Vec<(ServiceId, u16)> {
-        let is_its_own = |from: ModelCaller| match from {
-            ModelCaller::Workload(id) => id == workload,
-            ModelCaller::Client(client) => self.mesh.client_workload(client) == Some(workload),
-        };
-        let calls = self.model_calls.calls.iter().filter(|call| is_its_own(call.from));
-        let mut dialled: Vec<_> = calls.map(|call| (call.to, call.port)).collect();
-        dialled.sort_unstable();
-        dialled.dedup();
-        dialled
+        self.dialled.get(workload.index()).cloned().unwrap_or_default()
     }
 
     /// Lowers and compiles every proxy: servers first, because a client's handshakes depend on them.
@@ -239,12 +239,12 @@ impl<'m> Build<'m> {
             path: call.path.clone(),
             headers: call.headers.clone(),
         };
-        let known = self.plan.heads.iter().position(|known| *known == head);
-        let index = known.unwrap_or_else(|| {
-            self.plan.heads.push(head);
-            self.plan.heads.len() - 1
-        });
-        u32::try_from(index).unwrap_or(u32::MAX)
+        let next = u32::try_from(self.plan.heads.len()).unwrap_or(u32::MAX);
+        let heads = &mut self.plan.heads;
+        *self.heads.entry(head).or_insert_with_key(|head| {
+            heads.push(head.clone());
+            next
+        })
     }
 
     fn clients(&mut self) {
@@ -305,7 +305,7 @@ impl<'m> Build<'m> {
     fn doors(&self, service: ServiceId, port: u16) -> Vec<Host> {
         let ends = Ends { plan: &self.plan, lowered: &self.lowering.lowered };
         let mut doors = Vec::new();
-        for workload in self.mesh.workloads_of(service) {
+        for workload in self.servers.get(service.index()).into_iter().flatten().copied() {
             let target = target_port(self.mesh, service, port, workload);
             for replica in 0..self.mesh.workload(workload).replicas.value {
                 let end = match ends.end(workload, replica, target) {
@@ -342,6 +342,25 @@ impl<'m> Build<'m> {
             (None, None) => Caller::Client(u32::MAX),
         }
     }
+}
+
+fn dialled(mesh: &Mesh, calls: &Calls) -> Vec<Vec<(ServiceId, u16)>> {
+    let clients: Vec<_> = (0..mesh.behaviour.clients.len()).map(|client| mesh.client_workload(client)).collect();
+    let mut dialled = vec![Vec::new(); mesh.workloads.len()];
+    for call in &calls.calls {
+        let from = match call.from {
+            ModelCaller::Workload(id) => Some(id),
+            ModelCaller::Client(client) => clients.get(client).copied().flatten(),
+        };
+        if let Some(list) = from.and_then(|from| dialled.get_mut(from.index())) {
+            list.push((call.to, call.port));
+        }
+    }
+    for list in &mut dialled {
+        list.sort_unstable();
+        list.dedup();
+    }
+    dialled
 }
 
 /// The port of a workload's pods behind a service's port.
