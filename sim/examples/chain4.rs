@@ -96,7 +96,8 @@ fn main() {
     let seconds = cpu_seconds() - between - compiling;
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
-    println!("requests {}, events {}, digest {}", run.client_requests, run.events, run.digest);
+    let mean = run.clients.first().and_then(|client| client.latency_ms.mean.value()).unwrap_or_default();
+    println!("requests {}, mean {mean:.3} ms, events {}, digest {}", run.client_requests, run.events, run.digest);
     println!("{seconds:.2} s of processor time, {wall:.2} s on the clock; {compiling:.2} s to compile the mesh");
     println!("{:.3} us per request; {peak}", seconds * 1e6 / run.client_requests as f64);
 }

@@ -24,8 +24,10 @@ fn digest(seed: Option<u64>, replications: Option<u32>, threads: usize) -> (Dige
 #[test]
 fn a_run_repeats_itself_and_a_seed_changes_it() {
     let first = digest(None, None, 0);
-    // Something else in between must leave no trace.
+    // Something else in between must leave no trace: another seed, and another mesh under another scenario.
     let other = digest(Some(8), None, 0);
+    let burst = "seed: 3, horizon: \"1s\", load: [Burst(client: \"load\", requests: 500, at: \"100ms\")]";
+    run(&chain(1, 1, "{attempts: 1}", "Constant(\"1ms\")"), &scenario(burst), &SimOptions::default());
     assert_eq!(digest(None, None, 0), first);
     assert_ne!(other.0, first.0);
     assert_eq!(digest(Some(8), None, 0), other);
@@ -55,4 +57,19 @@ metadata: {name: all, namespace: default}\nspec: {rules: [{}]}\n";
         json
     };
     assert_eq!(figures(""), figures(allow));
+}
+
+/// A second of `topologies/chain4`: what every build gives, debug or release, on every machine. The same scenario under
+/// `cargo test --release`, and `cargo run --release -p meshproof-sim --example chain4 -- 1`, show it.
+#[test]
+fn a_short_run_has_the_same_bytes_in_every_build() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../topologies/chain4");
+    let read = |file: &str| std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
+    let mesh = support::mesh(&read("chain.yaml"), &read("mesh.ron"));
+    let mut scenario = meshproof_model::read_scenario(&read("scenarios/spike.ron")).unwrap();
+    scenario.horizon = meshproof_model::Nanos::from_secs(1);
+    scenario.warm_up = meshproof_model::WarmUp::Off;
+    scenario.objectives.clear();
+    let run = run(&mesh, &scenario, &SimOptions::default());
+    assert_eq!((run.client_requests, run.digest.to_string().as_str()), (9988, "c43fbcc7cf3fb42bab3d0959d84fb1df"));
 }
