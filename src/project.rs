@@ -346,8 +346,10 @@ impl Project {
         let is_behaviour = |path: &str| Behaviour::FIELDS.iter().any(|field| path.starts_with(field));
         let behaviour = self.rons.iter().find(|(_, text)| ron_kind(text) == Ok(RonKind::Mesh));
         let line = |error: &ScenarioError| {
-            let text = if is_behaviour(&error.path) { behaviour } else { named.as_ref() };
-            let place = text.and_then(|(path, text)| Some((path, locate(text, &error.path)?)));
+            // A client is the behaviour's or the scenario's.
+            let texts = if is_behaviour(&error.path) { [behaviour, named.as_ref()] } else { [named.as_ref(), None] };
+            let place = |(path, text): &'_ (String, String)| Some((path.clone(), locate(text, &error.path)?));
+            let place = texts.into_iter().flatten().find_map(place);
             match place {
                 Some((path, (line, column))) => format!("{path}:{line}:{column}: {}: {}", error.path, error.problem),
                 None => format!("scenario `{scenario}`: {error}"),

@@ -7,6 +7,7 @@ use meshproof_model::{
     Bounds, Expectation, Finding, FindingVerdict, Load, Mesh, Phase, Severity, Subject, UNKNOWN_FIELD, UNMODELLED,
     WitnessKind,
 };
+use meshproof_sim::Replayer;
 use meshproof_verifier::{Assumption, Intents, Limits, Proof, Report, VerifyOptions};
 
 use crate::{Project, Settings, decide::Replays, suppression};
@@ -99,7 +100,7 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
     }
     findings.append(&mut report.findings);
     let checks = &project.settings.checks;
-    let replays = Replays::new(&project.imported.mesh);
+    let (replays, mut runs) = (Replays::new(&project.imported.mesh), Replayer::new(&project.imported.mesh));
     findings.retain(|finding| checks.wants(finding.rule.code, &choice.select, &choice.ignore));
     for finding in &mut findings {
         if let Some(severity) = checks.severity.get(finding.rule.code) {
@@ -107,7 +108,7 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
         } else if choice.strict && finding.rule.code == UNKNOWN_FIELD.code {
             finding.severity = Severity::Error;
         }
-        replay(project, &replays, finding)?;
+        replay(&replays, &mut runs, finding)?;
     }
     if choice.strict && choice.profile == Profile::Full {
         findings.extend(unmodelled(project));
@@ -166,7 +167,7 @@ fn prove_with(mesh: &Mesh, options: &VerifyOptions) -> Result<Report, InternalEr
 
 /// Runs a violation's witness through the simulator, or puts its request to the proxy core, and notes that it showed
 /// what it should.
-fn replay(project: &Project, replays: &Replays<'_>, finding: &mut Finding) -> Result<(), InternalError> {
+fn replay(replays: &Replays<'_>, runs: &mut Replayer<'_>, finding: &mut Finding) -> Result<(), InternalError> {
     let Some(witness) = &mut finding.witness else { return Ok(()) };
     if finding.verdict != FindingVerdict::Violated {
         return Ok(());
@@ -174,7 +175,7 @@ fn replay(project: &Project, replays: &Replays<'_>, finding: &mut Finding) -> Re
     let (shown, observed) = match (&witness.request, &witness.expectation) {
         (Some(request), Some(Expectation::Allowed(passes))) => replays.shows(request, *passes),
         _ if witness.scenario.is_none() || witness.expectation.is_none() => return Ok(()),
-        _ => match meshproof_sim::replay(&project.imported.mesh, witness) {
+        _ => match runs.replay(witness) {
             Ok(outcome) if outcome.obstructed && !outcome.shown => {
                 // Something else in the mesh keeps the request from going on, so that the worst is not reached this way.
                 if let Some(exact) = finding.values.get_mut("exact") {

@@ -82,9 +82,7 @@ fn one_request(mesh: &MeshSpec) -> Scenario {
             status: 503,
             share: Share::ALL,
         }],
-        rollout: Vec::new(),
-        objectives: Vec::new(),
-        script: Vec::new(),
+        ..Scenario::default()
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use meshproof_proxy::Nanos;
 
 use crate::{
-    Arrivals, Behaviour, CallBehaviour, Distribution, Load, Mesh, Objective, ObjectiveError, Phase, RolloutStep,
-    Scenario, Share, TargetError, WorkloadBehaviour, behaviour::ClientFrom, did_you_mean,
+    Arrivals, Behaviour, CallBehaviour, Distribution, Expectation, Load, Mesh, Objective, ObjectiveError, Phase,
+    RolloutStep, Scenario, Share, TargetError, WorkloadBehaviour, behaviour::ClientFrom, did_you_mean,
 };
 
 /// The most requests that one run of a scenario may start.
@@ -36,7 +36,7 @@ pub enum ScenarioProblem {
         /// The nearest one.
         suggestion: Option<String>,
     },
-    /// A client that `mesh.ron` does not have.
+    /// A client that neither `mesh.ron` nor the scenario has.
     #[error("no client named `{name}`{}", hint(suggestion.as_deref()))]
     UnknownClient {
         /// As written.
@@ -167,7 +167,8 @@ impl Mesh {
         errors.0
     }
 
-    /// Everything that is wrong with a scenario for this mesh.
+    /// Everything that is wrong with a scenario for this mesh, which has the scenario's clients
+    /// ([`Mesh::with_clients`]).
     pub fn check_scenario(&self, scenario: &Scenario) -> Vec<ScenarioError> {
         let mut errors = Errors::default();
         if scenario.horizon.is_zero() {
@@ -201,6 +202,9 @@ impl Mesh {
             if let Err(error) = judged {
                 errors.add(format_args!("objectives[{number}]"), error);
             }
+        }
+        if let Some(Expectation::Allowed(_)) = scenario.shows {
+            errors.value("shows", "a proxy decides what is allowed, and not a run");
         }
         for (number, answer) in scenario.script.iter().enumerate() {
             self.check_workload_name(format_args!("script[{number}].at"), &answer.at, &mut errors);

@@ -1,8 +1,8 @@
 //! What is wrong, where, why it matters and what helps: plain data that the reports render.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Location, Rule};
 
@@ -284,7 +284,8 @@ pub enum WitnessKind {
 }
 
 /// What the replay of a witness must show.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Expectation {
     /// Exactly so many requests reach this service (`namespace/name`).
     RequestsAt {
@@ -316,4 +317,19 @@ pub enum Expectation {
         /// Who is called, as `namespace/name` of a workload.
         to: String,
     },
+}
+
+/// As an objective: `3 requests reach default/ratings`.
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |name: &str| if name.is_empty() { "a client outside the mesh".to_owned() } else { name.to_owned() };
+        match self {
+            Self::RequestsAt { service, count } => write!(f, "{count} requests reach {service}"),
+            Self::CallerLeavesFirst { caller, callee } => write!(f, "{caller} leaves before {callee} is done"),
+            Self::Plaintext { from, to } => write!(f, "plaintext goes from {} to {to}", name(from)),
+            Self::HandshakeFails { from, to } => write!(f, "a handshake from {} to {to} fails", name(from)),
+            Self::Allowed(true) => write!(f, "the request passes"),
+            Self::Allowed(false) => write!(f, "the request is refused"),
+        }
+    }
 }

@@ -1,15 +1,16 @@
 //! What happens to a mesh in one simulated run (`scenarios/*.ron`).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use indexmap::IndexMap;
 use meshproof_proxy::Nanos;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, Rate};
+use crate::{ClientBehaviour, Expectation, Fault, Mesh, Rate};
 
-/// The contents of a scenario file. Times count from the start of the run; `at` is a point, `during` a length.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The contents of a scenario file. Times count from the start of the run; `at` is a point, `during` a length. The
+/// default is empty and no valid file: it has no version, no horizon and no replication.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// The version of the format: 1.
@@ -28,6 +29,9 @@ pub struct Scenario {
     /// Runs; run `i` has a seed derived from the seed and `i`.
     #[serde(default = "one")]
     pub replications: u32,
+    /// Who starts requests, beside the clients of `mesh.ron`; one of the same name takes the other's place.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty", deserialize_with = "crate::unique::map")]
+    pub clients: IndexMap<String, ClientBehaviour>,
     /// Who sends how much.
     #[serde(default)]
     pub load: Vec<Load>,
@@ -43,6 +47,22 @@ pub struct Scenario {
     /// Answers that are forced, for the replay of a witness.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub script: Vec<ScriptedAnswer>,
+    /// What the run must show, for the replay of a witness: it is judged like an objective. Such a run is made as proofs
+    /// assume: the network takes no time, and proxies do not wait before a retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shows: Option<Expectation>,
+}
+
+impl Mesh {
+    /// The mesh with the clients that a scenario brings.
+    pub fn with_clients(&self, clients: &IndexMap<String, ClientBehaviour>) -> Cow<'_, Self> {
+        if clients.iter().all(|(name, client)| self.behaviour.clients.get(name) == Some(client)) {
+            return Cow::Borrowed(self);
+        }
+        let mut mesh = self.clone();
+        mesh.behaviour.clients.extend(clients.iter().map(|(name, client)| (name.clone(), client.clone())));
+        Cow::Owned(mesh)
+    }
 }
 
 /// What is not counted at the start of a run.
@@ -63,7 +83,7 @@ pub enum WarmUp {
 pub enum Load {
     /// Arrivals that do not wait for answers.
     Open {
-        /// A client of `mesh.ron`.
+        /// A client of `mesh.ron` or of the scenario.
         client: String,
         /// When they arrive.
         #[serde(default)]
@@ -73,7 +93,7 @@ pub enum Load {
     },
     /// Users who think between answers.
     Closed {
-        /// A client of `mesh.ron`.
+        /// A client of `mesh.ron` or of the scenario.
         client: String,
         /// How many.
         users: u32,
@@ -82,7 +102,7 @@ pub enum Load {
     },
     /// So many requests at once.
     Burst {
-        /// A client of `mesh.ron`.
+        /// A client of `mesh.ron` or of the scenario.
         client: String,
         /// How many.
         requests: u64,

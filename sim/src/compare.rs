@@ -11,6 +11,7 @@ use crate::{
     figure::figure,
     measure::Measure,
     plan::Plan,
+    replay,
     simulate::{Experiment, Stages},
     statistics::Mean,
     tipping::{Tipping, has_tipped, tipping},
@@ -87,7 +88,7 @@ const FIGURES: [(&str, Figure); 17] = [
 pub fn compare(base: &Mesh, head: &Mesh, scenario: &Scenario, options: &SimOptions) -> Result<Comparison, SetupError> {
     let side = |mesh: &Mesh, name: &str, stages: &Stages| -> Result<Side, SetupError> {
         let options = &SimOptions { stages: stages.clone(), ..options.clone() };
-        let experiment = Experiment::new(mesh, scenario, options)?;
+        let experiment = Experiment::new(&replay::staged(mesh, scenario), scenario, options)?;
         let mut side = Side::default();
         for outcome in experiment.run(options)? {
             side.digests.push(outcome.digest);

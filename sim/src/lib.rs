@@ -48,7 +48,7 @@ pub use digest::Digest;
 pub use error::SetupError;
 pub use number::Number;
 pub use objective::ObjectiveResult;
-pub use replay::{ReplayOutcome, replay};
+pub use replay::{ReplayOutcome, Replayer, replay};
 pub use report::{CallReport, ClientReport, Latency, QueueReport, RolloutReport, Run, ServiceReport, Timeline};
 pub use simulate::{REPLICATIONS_MAX, SimOptions, Stages, simulate};
 pub use splitting::Splitting;

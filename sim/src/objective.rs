@@ -1,9 +1,10 @@
 //! Judging a scenario's objectives.
 
-use meshproof_model::{Comparison, Figure, Mesh, Objective, ObjectiveSubject, Scenario};
+use meshproof_model::{Comparison, Expectation, Figure, Mesh, Objective, ObjectiveSubject, Scenario};
 use serde::Serialize;
 
 use crate::{
+    ReplayOutcome,
     figure::{figure, of_client, of_service},
     measure::{BIN, ClientTally, Grid, Kept, Measure, Merge, ServiceTally},
     number::Number,
@@ -105,6 +106,18 @@ fn batched(run: &Measure, warm_up: u64, subject: ObjectiveSubject, wanted: &Figu
     };
     let found = batch_means(&batches)?;
     wanted.is_intensive().then_some([found.mean - found.half, found.mean + found.half])
+}
+
+/// Whether the replay of a witness has shown what it should, in every replication.
+pub(crate) fn of_replay(expectation: &Expectation, outcomes: &[ReplayOutcome]) -> ObjectiveResult {
+    let showed = outcomes.iter().filter(|outcome| outcome.shown).count();
+    ObjectiveResult {
+        name: "witness".to_owned(),
+        expression: expectation.to_string(),
+        observed: Number::Count(showed as u64),
+        interval: None,
+        met: showed == outcomes.len(),
+    }
 }
 
 /// Judges every objective over all replications.

@@ -1,13 +1,15 @@
 //! Replaying a witness: does a run show what it claims?
 
-use meshproof_model::{Distribution, Expectation, Mesh, Nanos, Network, Witness};
+use std::borrow::Cow;
+
+use meshproof_model::{ClientBehaviour, Distribution, Expectation, Mesh, Nanos, Network, Scenario, Witness};
 
 use crate::{
     SetupError, SimOptions,
     engine::Observer,
     entropy::Keys,
     plan::{Caller, Plan},
-    simulate::{Experiment, run_one},
+    simulate::run_one,
 };
 
 /// What the replay of a witness has shown.
@@ -22,34 +24,114 @@ pub struct ReplayOutcome {
     pub observed: String,
 }
 
-/// Replays a witness, in a mesh whose network takes no time and whose proxies do not wait before a retry, as proofs
-/// assume: where a limit is shorter than a handshake, the caller would leave before anybody has begun to work.
+/// Replays a witness.
 ///
 /// # Errors
 /// If the witness has no scenario, or its scenario cannot be run.
 pub fn replay(mesh: &Mesh, witness: &Witness) -> Result<ReplayOutcome, SetupError> {
-    let (Some(scenario), Some(expectation)) = (&witness.scenario, &witness.expectation) else {
-        return Err(SetupError::NothingToReplay);
-    };
-    let options = SimOptions::default();
-    let mut mesh = mesh.clone();
+    Replayer::new(mesh).replay(witness)
+}
+
+/// Replays witnesses of one mesh, whose network takes no time and whose proxies do not wait before a retry, as proofs
+/// assume: where a limit is shorter than a handshake, the caller would leave before anybody has begun to work.
+pub struct Replayer<'m> {
+    mesh: &'m Mesh,
+    /// What was compiled for the last witnesses.
+    ready: Vec<Ready>,
+}
+
+/// A mesh as proofs assume it, compiled.
+struct Ready {
+    is_quick: bool,
+    clients: Vec<(String, ClientBehaviour)>,
+    mesh: Mesh,
+    plan: Plan,
+}
+
+/// BOUND: compiled meshes that are kept, each for other clients.
+const READY_MAX: usize = 4;
+
+impl<'m> Replayer<'m> {
+    /// For witnesses of this mesh.
+    pub const fn new(mesh: &'m Mesh) -> Self {
+        Self { mesh, ready: Vec::new() }
+    }
+
+    /// Replays a witness.
+    ///
+    /// # Errors
+    /// If the witness has no scenario, or its scenario cannot be run.
+    pub fn replay(&mut self, witness: &Witness) -> Result<ReplayOutcome, SetupError> {
+        let (Some(scenario), Some(expectation)) = (&witness.scenario, &witness.expectation) else {
+            return Err(SetupError::NothingToReplay);
+        };
+        let ready = self.ready(scenario, is_quick(expectation))?;
+        let keys = Keys::new(scenario.seed, 0).hasty();
+        let run = run_one(&ready.plan, &crate::measure::Kept::default(), keys, true);
+        if let Some(violation) = run.checker.violations().first() {
+            return Ok(outcome(false, format!("internal error: {violation}")));
+        }
+        let observer = run.observer.unwrap_or_default();
+        Ok(shown(&ready.mesh, &ready.plan, &observer, expectation))
+    }
+
+    /// What a scenario runs on: what is there already, with other load and answers, if nothing else differs.
+    fn ready(&mut self, scenario: &Scenario, is_quick: bool) -> Result<&Ready, SetupError> {
+        let is_plain = scenario.faults.is_empty() && scenario.rollout.is_empty();
+        let has_clients =
+            |ready: &Ready| ready.clients.iter().map(|(name, client)| (name, client)).eq(&scenario.clients);
+        let is_alike = |ready: &Ready| ready.is_quick == is_quick && has_clients(ready);
+        let known = self.ready.iter().position(is_alike).map(|at| self.ready.remove(at));
+        let ready = match known {
+            Some(mut known) if is_plain => {
+                known.plan.restage(&known.mesh, scenario)?;
+                known
+            }
+            known => {
+                let mesh = known.map_or_else(|| as_proved(self.mesh, scenario, is_quick), |known| known.mesh);
+                let plan = Plan::new(&mesh, scenario, &SimOptions::default())?;
+                let clients = scenario.clients.iter().map(|(name, client)| (name.clone(), client.clone())).collect();
+                Ready { is_quick, clients, mesh, plan }
+            }
+        };
+        if !is_plain {
+            // Its faults and changes are another scenario's.
+            self.ready.retain(|known| !is_alike(known));
+        }
+        self.ready.truncate(READY_MAX - 1);
+        self.ready.insert(0, ready);
+        Ok(&self.ready[0])
+    }
+}
+
+/// The mesh that a scenario runs on: with its clients and, for a witness, as proofs assume it.
+pub(crate) fn staged<'m>(mesh: &'m Mesh, scenario: &Scenario) -> Cow<'m, Mesh> {
+    match &scenario.shows {
+        Some(expectation) => Cow::Owned(as_proved(mesh, scenario, is_quick(expectation))),
+        None => mesh.with_clients(&scenario.clients),
+    }
+}
+
+/// A bound on load holds however quick handlers are, and quick ones leave time for every retry.
+const fn is_quick(expectation: &Expectation) -> bool {
+    matches!(expectation, Expectation::RequestsAt { .. })
+}
+
+fn as_proved(mesh: &Mesh, scenario: &Scenario, is_quick: bool) -> Mesh {
+    let mut mesh = mesh.with_clients(&scenario.clients).into_owned();
     mesh.behaviour.network = Network::FREE;
-    if matches!(expectation, Expectation::RequestsAt { .. }) {
-        // A bound on load holds however quick handlers are, and quick ones leave time for every retry.
+    if is_quick {
         for workload in mesh.behaviour.workloads.values_mut() {
             workload.service_time = Distribution::Constant(Nanos::ZERO);
         }
     }
-    let mesh = &mesh;
-    let experiment = Experiment::new(mesh, scenario, &options)?;
-    let run = run_one(&experiment.plan, &crate::measure::Kept::default(), Keys::new(scenario.seed, 0).hasty(), true);
-    let violations = run.checker.violations();
-    if let Some(violation) = violations.first() {
-        return Ok(outcome(false, format!("internal error: {violation}")));
-    }
-    let observer = run.observer.unwrap_or_default();
-    let shown = Replay { mesh, plan: &experiment.plan, observer: &observer }.outcome(expectation);
-    Ok(ReplayOutcome { obstructed: observer.has_obstacle || !observer.refused.is_empty(), ..shown })
+    mesh
+}
+
+/// Whether a run has shown what it should.
+pub(crate) fn shown(mesh: &Mesh, plan: &Plan, observer: &Observer, expectation: &Expectation) -> ReplayOutcome {
+    let shown = Replay { mesh, plan, observer }.outcome(expectation);
+    ReplayOutcome { obstructed: observer.has_obstacle || !observer.refused.is_empty(), ..shown }
 }
 
 struct Replay<'a> {

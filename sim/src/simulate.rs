@@ -16,6 +16,7 @@ use crate::{
     number::Number,
     objective,
     plan::Plan,
+    replay,
     report::Reporter,
     statistics::mser5,
 };
@@ -58,6 +59,7 @@ const FIRST_REPLICATIONS: u32 = 4;
 /// # Errors
 /// If the mesh's behaviour or the scenario asks for what cannot be, or a proxy would refuse its configuration.
 pub fn simulate(mesh: &Mesh, scenario: &Scenario, options: &SimOptions) -> Result<Run, SetupError> {
+    let mesh = &*replay::staged(mesh, scenario);
     let experiment = Experiment::new(mesh, scenario, options)?;
     let outcomes = experiment.run(options)?;
     Ok(experiment.report(mesh, scenario, options, outcomes))
@@ -72,9 +74,12 @@ pub(crate) struct Experiment {
     /// The figures whose precision is asked for.
     judged: Vec<(ObjectiveSubject, Figure)>,
     warnings: Vec<String>,
+    /// Whether a witness is replayed.
+    is_replay: bool,
 }
 
 impl Experiment {
+    /// `mesh`: as [`replay::staged`] makes it for the scenario.
     pub(crate) fn new(mesh: &Mesh, scenario: &Scenario, options: &SimOptions) -> Result<Self, SetupError> {
         let mut plan = Plan::new(mesh, scenario, options)?;
         let mut warnings = std::mem::take(&mut plan.warnings);
@@ -101,13 +106,18 @@ impl Experiment {
             replications,
             judged,
             warnings,
+            is_replay: scenario.shows.is_some(),
         })
     }
 
     /// Every replication, in seed order.
     pub(crate) fn run(&self, options: &SimOptions) -> Result<Vec<Outcome>, SetupError> {
-        let observes = options.bounds.is_some();
-        let run = |replication: u32| run_one(&self.plan, &self.kept, Keys::new(self.seed, replication), observes);
+        let observes = options.bounds.is_some() || self.is_replay;
+        let keys = |replication: u32| {
+            let keys = Keys::new(self.seed, replication);
+            if self.is_replay { keys.hasty() } else { keys }
+        };
+        let run = |replication: u32| run_one(&self.plan, &self.kept, keys(replication), observes);
         if self.replications == 1 {
             return Ok(vec![run(0)]);
         }
@@ -144,10 +154,13 @@ impl Experiment {
     fn report(&self, mesh: &Mesh, scenario: &Scenario, options: &SimOptions, outcomes: Vec<Outcome>) -> Run {
         let mut internal_errors = Vec::new();
         let mut warnings = self.warnings.clone();
-        let (mut events, mut digests, mut measures) = (0, Vec::new(), Vec::new());
+        let (mut events, mut digests, mut measures, mut shown) = (0, Vec::new(), Vec::new(), Vec::new());
         for (replication, mut outcome) in (0_u32..).zip(outcomes) {
             if let (Some(bounds), Some(observer)) = (&options.bounds, &outcome.observer) {
                 bounds::check(bounds, &self.plan, observer, &outcome.measure, &mut outcome.checker);
+            }
+            if let (Some(expectation), Some(observer)) = (&scenario.shows, &outcome.observer) {
+                shown.push(replay::shown(mesh, &self.plan, observer, expectation));
             }
             let violations = outcome.checker.violations();
             internal_errors.extend(violations.into_iter().map(|what| format!("replication {replication}: {what}")));
@@ -178,7 +191,10 @@ impl Experiment {
             queues: reporter.queues(),
             calls: reporter.calls(),
             timeline: reporter.timeline(),
-            objectives: objective::judge(mesh, scenario, &self.plan, &runs),
+            objectives: objective::judge(mesh, scenario, &self.plan, &runs)
+                .into_iter()
+                .chain(scenario.shows.as_ref().map(|expectation| objective::of_replay(expectation, &shown)))
+                .collect(),
             recovery: aftermath::report(&self.plan, &runs),
             rollout: reporter.rollout(),
             warnings,

@@ -79,7 +79,8 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let started = Instant::now();
     // What is proved holds for these manifests, not for those that a rollout makes of them.
     if options.stages.is_empty() {
-        options.bounds = Some(proved_bounds(&project.imported.mesh, args.run.threads)?);
+        let mesh = project.imported.mesh.with_clients(&scenario.clients);
+        options.bounds = Some(proved_bounds(&mesh, args.run.threads)?);
     }
     let result = meshproof_sim::simulate(&project.imported.mesh, &scenario, &options)
         .map_err(|error| Failure::Usage(project.why_not(&args.scenario, &error)))?;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use meshproof_import::Profile;
-use meshproof_model::{Mesh, RULES, Severity, UNREADABLE_INTENT};
+use meshproof_model::{Mesh, RULES, Scenario, Severity, UNREADABLE_INTENT};
 use meshproof_verifier::{Intents, VerifyOptions};
 
 use super::{
@@ -255,9 +255,10 @@ fn write_queries(folder: &str, queries: &[String]) -> Result<(), Failure> {
 fn write_witnesses(folder: &str, verification: &Verification<'_>) -> Result<(), Failure> {
     make_folder(folder)?;
     for (finding, name) in verification.findings.iter().zip(witness_names(&verification.findings)) {
-        let scenario = finding.witness.as_ref().and_then(|witness| witness.scenario.as_ref());
-        if let (Some(scenario), Some(name)) = (scenario, name) {
-            let text = meshproof_model::write_scenario(scenario).map_err(|error| Failure::Usage(error.to_string()))?;
+        let Some(witness) = &finding.witness else { continue };
+        if let (Some(scenario), Some(name)) = (&witness.scenario, name) {
+            let scenario = Scenario { shows: witness.expectation.clone(), ..scenario.clone() };
+            let text = meshproof_model::write_scenario(&scenario).map_err(|error| Failure::Usage(error.to_string()))?;
             write_file(
                 &format!("{folder}/{name}"),
                 &format!("// Replays {}: {}\n{text}", finding.rule.code, finding.message),

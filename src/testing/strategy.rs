@@ -135,9 +135,7 @@ pub fn scenarios(mesh: &MeshSpec) -> impl Strategy<Value = Scenario> + use<> {
         replications: 1,
         load: vec![load],
         faults,
-        rollout: Vec::new(),
-        objectives: Vec::new(),
-        script: Vec::new(),
+        ..Scenario::default()
     })
 }
 

@@ -112,7 +112,8 @@ impl Extraction<'_> {
                     }];
                     direct(arms)
                 });
-                let call = Call { times: 1, own_tries: 1, inferred: true, optional: false, ways: ways.collect() };
+                let ways = ways.collect();
+                let call = Call { dials: None, times: 1, own_tries: 1, inferred: true, optional: false, ways };
                 ("entry".to_owned(), NodeKind::Entry, vec![vec![call]])
             }
             Entry::Service(service) => {
@@ -124,8 +125,8 @@ impl Extraction<'_> {
                     ..KnownRequest::default()
                 };
                 let arm = self.service_arm(service, port, &request);
-                let call =
-                    Call { times: 1, own_tries: 1, inferred: true, optional: false, ways: vec![direct(vec![arm])] };
+                let (dials, ways) = (Some((service.index(), port)), vec![direct(vec![arm])]);
+                let call = Call { dials, times: 1, own_tries: 1, inferred: true, optional: false, ways };
                 ("entry".to_owned(), NodeKind::Entry, vec![vec![call]])
             }
         };
@@ -163,7 +164,8 @@ impl Extraction<'_> {
                             headers: call.headers.clone(),
                         };
                         let ways = self.ways(lowered.as_ref(), call.to, call.port, &request);
-                        Call { times: call.times.into(), own_tries, inferred, optional: call.optional, ways }
+                        let dials = Some((call.to.index(), call.port));
+                        Call { dials, times: call.times.into(), own_tries, inferred, optional: call.optional, ways }
                     })
                     .collect()
             })
@@ -304,8 +306,8 @@ impl Extraction<'_> {
         let lowered = self.gateway(workload);
         let listener = lowered.provenance.listeners.iter().position(|listener| listener.port == port);
         let ways = listener.map_or_else(Vec::new, |listener| self.listener_ways(&lowered, listener, request));
-        self.graph.nodes[node].stages =
-            vec![vec![Call { times: 1, own_tries: 1, inferred: request.open, optional: false, ways }]];
+        let call = Call { dials: None, times: 1, own_tries: 1, inferred: request.open, optional: false, ways };
+        self.graph.nodes[node].stages = vec![vec![call]];
         node
     }
 }
@@ -345,7 +347,8 @@ fn limit(value: Option<Nanos>, origin: &Origin) -> Limit {
     Limit { value: value.filter(|value| !value.is_zero()), origin: origin.clone() }
 }
 
-fn route_subject(origin: &RouteOrigin) -> Option<Subject> {
+/// A route as findings name it; `None`: the default one.
+pub(crate) fn route_subject(origin: &RouteOrigin) -> Option<Subject> {
     let resource = origin.resource.clone()?;
     let route = origin.name.clone().unwrap_or_else(|| format!("http[{}]", origin.rule));
     Some(Subject::Route { resource, route })

@@ -55,6 +55,8 @@ pub(crate) enum OwnTime {
 /// A call that a node makes for each request.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
+    /// What is dialled: one of [`Graph::services`] and its port; `None`: nothing that has a name.
+    pub dials: Option<(usize, u16)>,
     /// How often, one after the other.
     pub times: u64,
     /// Tries of the application itself, the first included.

@@ -22,6 +22,7 @@ mod report;
 mod route_formula;
 mod route_match;
 mod smt;
+mod staging;
 mod term;
 #[cfg(test)]
 mod testing;
@@ -45,7 +46,13 @@ pub use z3::z3_version;
 /// the number of threads.
 pub fn verify(mesh: &Mesh, options: &VerifyOptions) -> Report {
     let graph = extract::extract(mesh);
-    let judge = property::Judge { mesh, graph: &graph, options, asked: property::Asked::default() };
+    let judge = property::Judge {
+        mesh,
+        graph: &graph,
+        options,
+        asked: property::Asked::default(),
+        staging: staging::Staging::default(),
+    };
     let selected: Vec<_> =
         property::PROPERTIES.iter().filter(|(rules, _)| rules.iter().any(|rule| options.selects(rule))).collect();
     let run = || selected.par_iter().map(|(_, check)| check(&judge)).collect::<Vec<Report>>();

@@ -23,7 +23,8 @@ pub(crate) fn graph(nodes: usize) -> Graph {
 
 /// A call to the service of one node, over a route with these retries.
 pub(crate) fn call(to: usize, retry: Retry) -> Call {
-    Call { times: 1, own_tries: 1, inferred: false, optional: false, ways: vec![way(vec![arm(to)], retry)] }
+    let ways = vec![way(vec![arm(to)], retry)];
+    Call { dials: None, times: 1, own_tries: 1, inferred: false, optional: false, ways }
 }
 
 /// A route.

@@ -25,6 +25,8 @@ fn verdicts(yaml: &str, behaviour: &str, codes: &[&str]) -> (String, String) {
     let (sources, mesh) = common::mesh(yaml, behaviour);
     let report = common::judge(&mesh);
     assert_eq!(report.disagreements, [""; 0]);
+    let (_, failed) = common::replay_all(&mesh, &report);
+    assert_eq!(failed, [""; 0]);
     (common::findings(&sources, &report, codes), common::proofs(&report, codes))
 }
 
@@ -57,15 +59,15 @@ fn defaults_on_a_grpc_port_are_after_work() {
 #[test]
 fn retries_at_every_hop_multiply() {
     let (findings, proofs) = verdicts(&chain("http", RETRIES), "", &["MP0401"]);
-    assert_snapshot!(findings, @r"
+    assert_snapshot!(findings, @r#"
     MP0401 Error mesh.yaml:100 one request at the entry can become 9 requests at `default/c` (limit 4) over default/a -> default/b -> default/c
         mesh.yaml:89 `default/a` tries up to 3 times
-        witness: default/a -> default/b -> default/c [not replayable]
+        witness: default/a -> default/b -> default/c [RequestsAt { service: "default/c", count: 9 }]
     MP0401 Error mesh.yaml:111 one request at the entry can become 27 requests at `default/d` (limit 4) over default/a -> default/b -> default/c -> default/d
         mesh.yaml:100 `default/b` tries up to 3 times
         mesh.yaml:89 `default/a` tries up to 3 times
-        witness: default/a -> default/b -> default/c -> default/d [not replayable]
-    ");
+        witness: default/a -> default/b -> default/c -> default/d [RequestsAt { service: "default/d", count: 27 }]
+    "#);
     assert_snapshot!(proofs, @r"
     MP0401 service default/a bound=1 connects=3 exact=true limit=4
     MP0401 service default/b bound=3 connects=9 exact=true limit=4
@@ -132,7 +134,7 @@ fn a_callee_with_a_longer_timeout_is_an_inversion() {
     assert_snapshot!(findings, @r#"
     MP0402 Error mesh.yaml:88 timeout inversion: `default/a` gives up on `default/b` after 1s, but the call of `default/b` to `default/c` may last 2s
         mesh.yaml:97 timeout 2s towards `default/c`
-        witness: default/a -> default/b [not replayable]
+        witness: default/a -> default/b [CallerLeavesFirst { caller: "default/a", callee: "default/b" }]
     MP0402 Warning mesh.yaml:97 `default/b` gives up on `default/c` after 2s, but the call of `default/c` to `default/d` has no timeout
     "#);
     assert_snapshot!(proofs, @r#"

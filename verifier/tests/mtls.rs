@@ -10,6 +10,8 @@ fn verdicts(yaml: &str) -> (String, String) {
     let (sources, mesh) = common::mesh(yaml, "");
     let report = common::judge(&mesh);
     assert_eq!(report.disagreements, [""; 0]);
+    let (_, failed) = common::replay_all(&mesh, &report);
+    assert_eq!(failed, [""; 0]);
     let codes = ["MP0601", "MP0602"];
     (common::findings(&sources, &report, &codes), common::proofs(&report, &codes))
 }
@@ -65,7 +67,7 @@ fn exceptions_from_strict_are_found_at_their_line() {
     assert_snapshot!(findings, @r#"
     MP0601 Error mesh.yaml:56 clients outside of the mesh can speak plaintext to `default/b` on port 8080: mode PERMISSIVE
         mesh.yaml:47 STRICT is asked for here
-        witness: default/b [not replayable]
+        witness: default/b [Plaintext { from: "", to: "default/b" }]
     "#);
 }
 
@@ -75,10 +77,10 @@ fn a_server_without_a_sidecar_falls_outside_of_strict() {
     assert_snapshot!(findings, @r#"
     MP0601 Error mesh.yaml:38 clients outside of the mesh can speak plaintext to `default/b` on port 8080: it has no sidecar, and `default/a` does so
         mesh.yaml:47 STRICT is asked for here
-        witness: default/a -> default/b [not replayable]
+        witness: default/a -> default/b [Plaintext { from: "default/a", to: "default/b" }]
     MP0602 Info mesh.yaml:38 `default/b` has no sidecar and speaks plaintext, but `default/a` accepts only Istio's mutual TLS (STRICT): every connection fails if it calls it
         mesh.yaml:47 what the server accepts is decided here
-        witness: default/b -> default/a [not replayable]
+        witness: default/b -> default/a [HandshakeFails { from: "default/b", to: "default/a" }]
     "#);
 }
 
@@ -88,10 +90,10 @@ fn a_client_without_a_sidecar_cannot_call_a_strict_server() {
     assert_snapshot!(findings, @r#"
     MP0601 Error mesh.yaml:19 clients outside of the mesh can speak plaintext to `default/a` on port 8080: it has no sidecar, and `default/b` does so
         mesh.yaml:47 STRICT is asked for here
-        witness: default/b -> default/a [not replayable]
+        witness: default/b -> default/a [Plaintext { from: "default/b", to: "default/a" }]
     MP0602 Error mesh.yaml:19 `default/a` has no sidecar and speaks plaintext, but `default/b` accepts only Istio's mutual TLS (STRICT): every connection fails
         mesh.yaml:47 what the server accepts is decided here
-        witness: default/a -> default/b [not replayable]
+        witness: default/a -> default/b [HandshakeFails { from: "default/a", to: "default/b" }]
     "#);
 }
 
@@ -117,7 +119,7 @@ fn destination_rules_that_do_not_fit_the_server_are_outages() {
     MP0601 Info mesh.yaml:1 `default/a` and `default/b` accept plaintext: nobody asks for STRICT
     MP0602 Error mesh.yaml:48 `default/a` insists on Istio's mutual TLS, but `default/b` has no sidecar to accept it: every connection fails
         mesh.yaml:38 what the server accepts is decided here
-        witness: default/a -> default/b [not replayable]
+        witness: default/a -> default/b [HandshakeFails { from: "default/a", to: "default/b" }]
     "#);
     let (findings, _) = verdicts(&(pair() + &peers("default", "DISABLE") + &rule("b", "{tls: {mode: ISTIO_MUTUAL}}")));
     assert!(findings.contains("MP0602 Error"), "{findings}");

@@ -33,21 +33,63 @@ impl Plan {
         build.specs()?;
         build.calls();
         build.clients();
-        build.script(scenario);
         let faults = build.faults(scenario);
-        let loads = build.loads(scenario, &options.recorded)?;
         let changes = build.changes(scenario, &options.stages)?;
         build.name_identities(&changes);
         let mut plan = build.plan;
         plan.edges = build.lowering.edges.into_list();
         plan.identities = build.lowering.identities.0;
-        (plan.faults, plan.loads, plan.changes) = (faults, loads, changes);
+        (plan.faults, plan.changes) = (faults, changes);
+        plan.loads = plan.loads(scenario, &options.recorded)?;
+        plan.script(mesh, scenario);
         plan.horizon = scenario.horizon.get();
         plan.warm_up = match scenario.warm_up {
             meshproof_model::WarmUp::Fixed(time) => time.get(),
             meshproof_model::WarmUp::Off | meshproof_model::WarmUp::Mser5 => 0,
         };
         Ok(plan)
+    }
+
+    /// Takes over the load, the answers and the horizon of another scenario, which has neither faults nor changes nor a
+    /// warm-up, and no recorded arrivals.
+    ///
+    /// # Errors
+    /// If it asks for what cannot be.
+    pub(crate) fn restage(&mut self, mesh: &Mesh, scenario: &Scenario) -> Result<(), SetupError> {
+        let errors = mesh.check_scenario(scenario);
+        if !errors.is_empty() {
+            return Err(SetupError::Invalid(errors));
+        }
+        self.loads = self.loads(scenario, &BTreeMap::new())?;
+        self.script(mesh, scenario);
+        self.horizon = scenario.horizon.get();
+        Ok(())
+    }
+
+    fn script(&mut self, mesh: &Mesh, scenario: &Scenario) {
+        self.script.clear();
+        self.workloads.iter_mut().for_each(|workload| workload.script.clear());
+        for answer in &scenario.script {
+            let Some(at) = mesh.named_workload(&answer.at) else { continue };
+            let index = u32::try_from(self.script.len()).unwrap_or(u32::MAX);
+            self.workloads[at.index()].script.push(index);
+            let from = answer.from.as_deref().map(|name| caller(mesh, name));
+            self.script.push(super::Scripted {
+                from,
+                fail_attempts: answer.fail_attempts,
+                status: answer.status,
+                takes: answer.takes.map(meshproof_proxy::Nanos::get),
+            });
+        }
+    }
+}
+
+/// The workload or client of a name; one that does not exist is nobody.
+fn caller(mesh: &Mesh, name: &str) -> Caller {
+    match (mesh.named_workload(name), mesh.behaviour.clients.get_index_of(name)) {
+        (Some(workload), _) => Caller::Workload(workload.0),
+        (None, Some(client)) => Caller::Client(u32::try_from(client).unwrap_or(u32::MAX)),
+        (None, None) => Caller::Client(u32::MAX),
     }
 }
 
@@ -317,30 +359,6 @@ impl<'m> Build<'m> {
             }
         }
         doors
-    }
-
-    fn script(&mut self, scenario: &Scenario) {
-        for answer in &scenario.script {
-            let Some(at) = self.mesh.named_workload(&answer.at) else { continue };
-            let index = u32::try_from(self.plan.script.len()).unwrap_or(u32::MAX);
-            self.plan.workloads[at.index()].script.push(index);
-            let from = answer.from.as_deref().map(|name| self.caller(name));
-            self.plan.script.push(super::Scripted {
-                from,
-                fail_attempts: answer.fail_attempts,
-                status: answer.status,
-                takes: answer.takes.map(meshproof_proxy::Nanos::get),
-            });
-        }
-    }
-
-    /// The workload or client of a name; one that does not exist is nobody.
-    fn caller(&self, name: &str) -> Caller {
-        match (self.mesh.named_workload(name), self.mesh.behaviour.clients.get_index_of(name)) {
-            (Some(workload), _) => Caller::Workload(workload.0),
-            (None, Some(client)) => Caller::Client(u32::try_from(client).unwrap_or(u32::MAX)),
-            (None, None) => Caller::Client(u32::MAX),
-        }
     }
 }
 

@@ -4,16 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use meshproof_model::{Arrivals, Load as ModelLoad, Scenario};
 
-use super::{
-    Load, LoadKind,
-    build::{Build, sampler},
-};
+use super::{Load, LoadKind, Plan, build::sampler};
 use crate::{
     SetupError,
     load::{Curve, Spacing},
 };
 
-impl Build<'_> {
+impl Plan {
     pub(super) fn loads(
         &self,
         scenario: &Scenario,
@@ -23,7 +20,7 @@ impl Build<'_> {
         for load in &scenario.load {
             let (ModelLoad::Open { client, .. } | ModelLoad::Closed { client, .. } | ModelLoad::Burst { client, .. }) =
                 load;
-            let Some(client) = self.plan.clients.iter().position(|known| known.name == *client) else { continue };
+            let Some(client) = self.clients.iter().position(|known| known.name == *client) else { continue };
             let kind = match load {
                 ModelLoad::Open { arrivals: Arrivals::Recorded(name), .. } => {
                     let times = recorded.get(name).ok_or_else(|| SetupError::NoRecording(name.clone()))?;

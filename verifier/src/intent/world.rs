@@ -19,7 +19,7 @@ use crate::{
     graph::Graph,
     orders,
     property::{
-        retry_amplification::{Hop, Over, certificate, hops},
+        retry_amplification::{Hop, Over, Tries, certificate, hops},
         timeout_inversion::{BusyTimes, Longest},
     },
 };
@@ -68,9 +68,9 @@ impl<'a> World<'a> {
     /// By service: requests and connections for one request at the worst entry; `None`: without bound.
     fn bounds(&self) -> &[(Option<u64>, Option<u64>)] {
         self.bounds.get_or_init(|| {
-            let components = self.graph.components();
+            let tries = Tries::of(self.graph, &self.graph.components());
             let of = |service| {
-                let found = certificate(self.graph, &components, service, Over::All);
+                let found = tries.certificate(service, Over::All);
                 let worst = |values: &[Option<u64>]| {
                     let at_entries = self.graph.entries.iter().map(|entry| values[*entry]);
                     at_entries.collect::<Option<Vec<u64>>>().map(|all| all.into_iter().max().unwrap_or(0))

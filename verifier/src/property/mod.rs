@@ -22,6 +22,7 @@ use meshproof_model::{Finding, FindingVerdict, Mesh, Nanos, Rule, Severity, Subj
 use crate::{
     Report, VerifyOptions,
     graph::Graph,
+    staging::Staging,
     term::Query,
     z3::{Answer, check_all},
 };
@@ -36,6 +37,8 @@ pub(crate) struct Judge<'a> {
     pub options: &'a VerifyOptions,
     /// Queries that were put to Z3, where they are wanted.
     pub asked: Asked,
+    /// The mesh with what witnesses bring along.
+    pub staging: Staging,
 }
 
 /// Queries that were put to Z3, each once.
@@ -76,7 +79,7 @@ pub(crate) static PROPERTIES: &[Property] = &[
 ];
 
 /// What Z3 says of a claim that no query of a group is satisfiable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Check {
     /// The same.
     Confirmed,

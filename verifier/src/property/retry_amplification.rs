@@ -10,10 +10,10 @@
 //! tries but the last; the back-off can be zero, so every try fits into any timeout. One pass from the callees to the
 //! callers suffices; a cycle of calls has no bound and is reported as undecided.
 //!
-//! **Checked by** Z3 on the certificate `M`: for no node can its calls cause more than `M` of it, given that each try
-//! at a callee causes at most the callee's `M` (one local query of linear arithmetic for each node).
-
-use std::collections::BTreeMap;
+//! **Checked by** Z3 on a certificate, one local query of linear arithmetic for each step that differs. Where counting
+//! from the entry on (each node's requests are at most what its callers' allow) gives the same number for a service,
+//! that is the certificate, one for all services. Else it is `M`: for no node can its calls cause more than `M` of it,
+//! given that each try at a callee causes at most the callee's `M`.
 
 use crate::{
     graph::{Arm, Call, Graph, Target, Way},
@@ -63,8 +63,8 @@ impl Hop<'_> {
 /// The bounds of every service.
 #[cfg(test)]
 pub(crate) fn certificates(graph: &Graph) -> Vec<Certificate> {
-    let components = graph.components();
-    (0..graph.services.len()).map(|service| certificate(graph, &components, service, Over::All)).collect()
+    let tries = Tries::of(graph, &graph.components());
+    (0..graph.services.len()).map(|service| tries.certificate(service, Over::All)).collect()
 }
 
 /// The cycles of calls.
@@ -85,55 +85,22 @@ pub(crate) enum Over {
     Sure,
 }
 
+/// What one request at each node can cause at a service.
 pub(crate) fn certificate(graph: &Graph, components: &[Vec<usize>], service: usize, over: Over) -> Certificate {
-    let nobody = vec![Some(0); graph.nodes.len()];
-    let mut result = Certificate { service, requests: nobody.clone(), connects: nobody };
-    for members in components {
-        if graph.is_cycle(members) {
-            // Without a bound if the service can be reached from the cycle.
-            let reaches =
-                members.iter().flat_map(|node| graph.calls(*node).flat_map(|call| hops(*node, call))).any(|hop| {
-                    hop.arm.service == Some(service) || hop.target.is_some_and(|t| result.requests[t.node] != Some(0))
-                });
-            for node in members.iter().filter(|_| reaches) {
-                (result.requests[*node], result.connects[*node]) = (None, None);
-            }
-            continue;
-        }
-        let node = members[0];
-        result.requests[node] = total(graph, node, over, |hop| {
-            Some(hop.factor().saturating_mul(result.below(hop, &result.requests, 1)?))
-        });
-        result.connects[node] = total(graph, node, over, |hop| {
-            let here = if hop.arm.service == Some(service) { hop.connects() } else { 0 };
-            let further = result.below(hop, &result.connects, 0)?;
-            Some(here.saturating_add(hop.factor().saturating_mul(further)))
-        });
-    }
-    result
-}
-
-/// The sum over a node's calls of what each causes.
-fn total(graph: &Graph, node: usize, over: Over, one: impl Fn(&Hop<'_>) -> Option<u64>) -> Option<u64> {
-    graph.calls(node).try_fold(0_u64, |sum, call| {
-        let counted = hops(node, call).filter(|hop| over == Over::All || hop.way.taken);
-        let values: Vec<u64> = counted.map(|hop| one(&hop)).collect::<Option<_>>()?;
-        let most = if over == Over::Sure { values.into_iter().min() } else { values.into_iter().max() };
-        Some(sum.saturating_add(call.times.saturating_mul(most.unwrap_or(0))))
-    })
+    Tries::of(graph, components).certificate(service, over)
 }
 
 impl Certificate {
-    /// What one request that a hop's endpoint handles causes at the service; `here` for the endpoint itself.
-    fn below(&self, hop: &Hop<'_>, values: &[Option<u64>], here: u64) -> Option<u64> {
-        let own = if hop.arm.service == Some(self.service) { here } else { 0 };
-        let further = hop.target.map_or(Some(0), |target| values[target.node])?;
+    /// What one request that an endpoint handles causes at the service; `here` for the endpoint itself.
+    fn below(&self, to: Option<usize>, node: Option<usize>, values: &[Option<u64>], here: u64) -> Option<u64> {
+        let own = if to == Some(self.service) { here } else { 0 };
+        let further = node.map_or(Some(0), |node| values[node])?;
         Some(own.saturating_add(further))
     }
 
     /// The same for requests, for nodes that have a bound.
-    fn caused(&self, hop: &Hop<'_>) -> u64 {
-        self.below(hop, &self.requests, 1).unwrap_or(u64::MAX)
+    fn caused(&self, to: Option<usize>, node: Option<usize>) -> u64 {
+        self.below(to, node, &self.requests, 1).unwrap_or(u64::MAX)
     }
 
     /// The worst path from a node: of its calls the one that causes the most, and so on until the service.
@@ -155,7 +122,8 @@ impl Certificate {
         let mut worst: Option<(u64, Hop<'a>)> = None;
         for call in graph.calls(node) {
             for hop in hops(node, call) {
-                let one = hop.factor().saturating_mul(self.caused(&hop));
+                let one =
+                    hop.factor().saturating_mul(self.caused(hop.arm.service, hop.target.map(|target| target.node)));
                 let all = call.times.saturating_mul(one);
                 let known = worst.as_ref().map_or((0, false), |(most, hop)| (*most, hop.way.taken));
                 if all > 0 && (all, hop.way.taken) > known {
@@ -166,41 +134,49 @@ impl Certificate {
         worst
     }
 
-    /// One query for each node that can reach the service: can its calls cause more than the certificate says, if
-    /// those of its callees cause no more than it says? All must be unsatisfiable.
-    pub(crate) fn queries(&self, graph: &Graph) -> Vec<Query> {
-        (0..graph.nodes.len())
-            .filter_map(|node| {
-                let claimed = self.requests[node].filter(|claimed| *claimed > 0)?;
-                let mut query = Query::default();
-                // Calls that cause nothing are left out, so that like nodes ask like queries.
-                let counts = |call: &&Call| hops(node, call).any(|hop| self.caused(&hop) > 0);
-                let calls = graph.calls(node).filter(counts).enumerate();
-                let total: Vec<Int> =
-                    calls.map(|(index, call)| self.call_term(&mut query, node, index, call)).collect();
-                query.assert(Int::Sum(total).gt(Int::Const(claimed)));
-                Some(query)
-            })
-            .collect()
-    }
-
-    /// What all tries of one call cause at the service: the product of what multiplies it with a free number that is
-    /// at most what one try at one of its endpoints causes.
-    fn call_term(&self, query: &mut Query, node: usize, index: usize, call: &Call) -> Int {
-        let caused = query.int(format!("call{index}"));
-        let mut alternatives: BTreeMap<(u64, u64), Bool> = BTreeMap::new();
-        for (number, hop) in hops(node, call).enumerate() {
-            let (factor, most) = (call.times.saturating_mul(hop.factor()), self.caused(&hop));
-            alternatives.entry((factor, most)).or_insert_with(|| {
-                let one = query.int(format!("call{index}try{number}"));
-                let fits = one.clone().le(Int::Const(most));
-                Bool::And(vec![fits, caused.clone().le(one.times(factor))])
+    /// One claim for each node that can reach the service: its calls cause no more than the certificate says, if those
+    /// of its callees cause no more than it says.
+    pub(crate) fn claims(&self, tries: &Tries) -> impl Iterator<Item = Claim> {
+        self.requests.iter().zip(&tries.calls).filter_map(|(claimed, calls)| {
+            let claimed = claimed.filter(|claimed| *claimed > 0)?;
+            let parts = calls.iter().map(|branch| {
+                let part =
+                    |one: &Alternative| (branch.times.saturating_mul(one.factor), self.caused(one.service, one.node));
+                branch.alternatives.iter().map(part).collect::<Vec<_>>()
             });
-        }
-        let choices: Vec<Bool> = alternatives.into_values().collect();
-        query.assert(if choices.is_empty() { caused.clone().le(Int::Const(0)) } else { Bool::Or(choices) });
-        caused
+            // Calls that cause nothing are left out, so that more nodes are alike.
+            let matters = |parts: &Vec<(u64, u64)>| parts.iter().any(|(_, most)| *most > 0);
+            Some(Claim::new(claimed, parts.filter(matters).collect()))
+        })
     }
+}
+
+impl Claim {
+    /// Can the calls cause more than is claimed? It must be unsatisfiable.
+    pub(crate) fn query(&self) -> Query {
+        let mut query = Query::default();
+        let calls = self.calls.iter().enumerate();
+        let total: Vec<Int> = calls.map(|(index, parts)| call_term(&mut query, index, parts)).collect();
+        query.assert(Int::Sum(total).gt(Int::Const(self.most)));
+        query
+    }
+}
+
+/// What all tries of one call cause: the product of what multiplies it with a free number that is at most what one try
+/// at one of its endpoints causes.
+fn call_term(query: &mut Query, index: usize, parts: &[(u64, u64)]) -> Int {
+    let caused = query.int(format!("call{index}"));
+    let choices: Vec<Bool> = parts
+        .iter()
+        .enumerate()
+        .map(|(number, (factor, most))| {
+            let one = query.int(format!("call{index}try{number}"));
+            let fits = one.clone().le(Int::Const(*most));
+            Bool::And(vec![fits, caused.clone().le(one.times(*factor))])
+        })
+        .collect();
+    query.assert(if choices.is_empty() { caused.clone().le(Int::Const(0)) } else { Bool::Or(choices) });
+    caused
 }
 
 /// Every way to every endpoint of a call.
@@ -217,5 +193,9 @@ pub(crate) fn hops(from: usize, call: &Call) -> impl Iterator<Item = Hop<'_>> {
 mod judge;
 #[cfg(test)]
 mod tests;
+mod tries;
 
 pub(crate) use judge::check;
+pub(crate) use tries::{Claim, Tries};
+
+use tries::Alternative;

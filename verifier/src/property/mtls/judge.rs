@@ -9,8 +9,8 @@ use meshproof_model::{
 
 use super::{
     Facts, Outcome,
-    links::{ClientKinds, Link, Server, known_calls, servers},
-    outcome, proposition,
+    links::{ClientKinds, Link, Server, known_calls, servers, speaks},
+    outcome, proposition, speaks_http,
 };
 use crate::{
     Engine, Proof, Report,
@@ -322,22 +322,15 @@ impl<'a> Verdicts<'a> {
     fn show(&self, clients: &BTreeSet<WorkloadId>, servers: &BTreeSet<WorkloadId>, shown: Outcome) -> Witness {
         let mesh = self.judge.mesh;
         let name = |id: WorkloadId| mesh.workload(id).full_name();
-        let pairs = || clients.iter().flat_map(|from| servers.iter().map(move |to| (*from, *to)));
-        let replay = pairs().find_map(|(from, to)| {
-            let (scenario, from, to) = witness::link(self.judge.graph, from.index(), to.index())?;
-            Some((scenario, witness::expect_link(from, to, shown)))
-        });
-        let outside = || {
-            let to = *servers.first()?;
-            let (scenario, to) = witness::from_outside(mesh, self.judge.graph, to.index())?;
-            Some((scenario, witness::expect_link(String::new(), to, shown)))
-        };
-        let replay = replay.or_else(|| if shown == Outcome::Plaintext { outside() } else { None });
-        let (from, to) = pairs()
-            .next()
-            .map_or((String::new(), servers.first().map_or(String::new(), |to| name(*to))), |(from, to)| {
-                (name(from), name(to))
-            });
+        let pairs = clients.iter().flat_map(|from| servers.iter().map(move |to| (Some(*from), *to)));
+        let outside = servers.first().filter(|_| shown == Outcome::Plaintext).map(|to| (None, *to));
+        let links: Vec<(Option<WorkloadId>, WorkloadId)> =
+            pairs.filter(|(from, to)| *from != Some(*to)).chain(outside).collect();
+        let lowering = Lowering::new(mesh);
+        let found = witness::link(self.judge, &links, |from, to| ports(mesh, &lowering, (from, to), shown));
+        let replay = found.map(|(scenario, from, to)| (scenario, witness::expect_link(from, to, shown)));
+        let (from, to) = links.first().map_or((None, servers.first().copied()), |(from, to)| (*from, Some(*to)));
+        let (from, to) = (from.map_or_else(String::new, name), to.map_or_else(String::new, name));
         let who = if from.is_empty() { "a client outside of the mesh".to_owned() } else { format!("`{from}`") };
         let step = match shown {
             Outcome::Fails => format!("{who} connects to `{to}`, and the handshake fails"),
@@ -348,6 +341,28 @@ impl<'a> Verdicts<'a> {
         let (scenario, expectation) = replay.unzip();
         Witness { kind, path, steps: vec![step], scenario, expectation, replayed: None, request: None }
     }
+}
+
+/// Services and their ports over which a link comes to this, for requests of HTTP.
+fn ports(
+    mesh: &Mesh,
+    lowering: &Lowering<'_>,
+    (from, to): (Option<WorkloadId>, WorkloadId),
+    shown: Outcome,
+) -> Vec<(usize, u16)> {
+    let mut ports = Vec::new();
+    for server in servers(mesh, lowering).into_iter().filter(|server| server.workload == to) {
+        for (service, port, protocol) in server.services.iter().filter(|(_, _, protocol)| protocol.is_http()) {
+            let transport = match from {
+                Some(from) => speaks(mesh, lowering, from, (*service, *port), to).0,
+                None => Transport::Plaintext,
+            };
+            if outcome(Facts { transport, mode: server.mode, is_http: speaks_http(*protocol) }) == shown {
+                ports.push((service.index(), *port));
+            }
+        }
+    }
+    ports
 }
 
 /// Nobody asks for STRICT: one remark for each namespace.

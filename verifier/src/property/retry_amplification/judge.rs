@@ -1,10 +1,15 @@
 //! From bounds to verdicts: who is over the limit, over which path, because of which lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_model::{Finding, FindingVerdict, Origin, RETRY_AMPLIFICATION, Severity, Subject, Witness, WitnessKind};
 
-use super::{Certificate, Hop, Over, certificate, cycles};
+use rayon::prelude::*;
+
+use super::{
+    Certificate, Hop, Over, cycles,
+    tries::{Claim, Flow, Tries},
+};
 use crate::{
     Engine, Proof, Report,
     assumption::{
@@ -19,12 +24,16 @@ use crate::{
 /// Judges every service that requests can reach.
 pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let graph = judge.graph;
+    let tries = Tries::of(graph, &components_from(graph, &graph.entries));
+    let flows = flows(&tries, &graph.entries);
+    let judged: Vec<Judged> = (0..graph.services.len())
+        .into_par_iter()
+        .filter_map(|service| judge_service(judge, &tries, flows.as_deref(), service))
+        .collect();
+    let answers = ask(judge, flows.as_deref(), &judged);
     let mut report = Report::default();
-    let components = components_from(graph, &graph.entries);
-    let mut asked = Asked { judge, answers: BTreeMap::new() };
-    for service in 0..graph.services.len() {
-        let certificate = certificate(graph, &components, service, Over::All);
-        judge_service(&mut asked, &components, &certificate, &mut report);
+    for one in judged {
+        one.report(&answers, &mut report);
     }
     report.findings.extend(cycles(graph).into_iter().map(|members| cycle(graph, &members)));
     report
@@ -43,33 +52,32 @@ fn components_from(graph: &Graph, entries: &[usize]) -> Vec<Vec<usize>> {
     components
 }
 
-// BOUND: queries to Z3 about bounds that are within the limit. Large meshes have a bound for each service and node; those
-// beyond rest on the fixpoint alone, and their proofs say so.
-const QUERIES_MAX: usize = 1000;
+// BOUND: claims that Z3 is asked about bounds within the limit. Bounds beyond it rest on the fixpoint alone, and their
+// proofs say so.
+const CLAIMS_MAX: usize = 10_000;
 
-/// Z3's answers; nodes that are alike ask the same.
-struct Asked<'a> {
-    judge: &'a Judge<'a>,
-    answers: BTreeMap<Query, Check>,
+/// What each entry's requests come to, counted from the entry on; `None`: not for all entries, or that is too much to ask.
+fn flows(tries: &Tries, entries: &[usize]) -> Option<Vec<Flow>> {
+    let mut claims = 0;
+    let flow = |entry: &usize| {
+        let flow = tries.flow(*entry)?;
+        claims += flow.claims.len();
+        (claims <= 10 * CLAIMS_MAX).then_some(flow)
+    };
+    entries.iter().map(flow).collect()
 }
 
-impl Asked<'_> {
-    /// `None`: enough has been asked, and this need not be.
-    fn none_satisfiable(&mut self, queries: &[Query], is_needed: bool) -> Option<Check> {
-        let mut new: Vec<Query> = queries.iter().filter(|query| !self.answers.contains_key(query)).cloned().collect();
-        new.sort();
-        new.dedup();
-        if !is_needed && self.answers.len() + new.len() > QUERIES_MAX {
-            return None;
-        }
-        for (query, answer) in new.iter().zip(self.judge.each_unsatisfiable(&new)) {
-            self.answers.insert(query.clone(), answer);
-        }
-        let answers: Vec<&Check> = queries.iter().filter_map(|query| self.answers.get(query)).collect();
-        let worst = answers.iter().find(|answer| ***answer == Check::Refuted);
-        let undecided = || answers.iter().find(|answer| ***answer != Check::Confirmed);
-        Some(worst.or_else(undecided).map_or(Check::Confirmed, |answer| (*answer).clone()))
-    }
+/// A service that requests reach.
+struct Judged {
+    subject: Subject,
+    /// What no run may exceed, by client.
+    bounds: Vec<(String, u64, u64)>,
+    service: String,
+    /// The violation, or the proof.
+    verdict: Result<Proof, Finding>,
+    /// What makes the bound sound; `None`: the flows do.
+    claims: Option<BTreeSet<Claim>>,
+    is_beyond: bool,
 }
 
 /// The bound of a service, and the entry from which it is reached.
@@ -79,33 +87,102 @@ struct Worst {
     connects: u64,
 }
 
-fn judge_service(asked: &mut Asked<'_>, components: &[Vec<usize>], certificate: &Certificate, report: &mut Report) {
-    let judge = asked.judge;
+/// `None`: nobody reaches the service, or a cycle of calls does.
+fn judge_service(judge: &Judge<'_>, tries: &Tries, flows: Option<&[Flow]>, service: usize) -> Option<Judged> {
     let graph = judge.graph;
-    let subject = Subject::Service(graph.services[certificate.service].clone());
-    let mut worst: Option<Worst> = None;
-    for &entry in &graph.entries {
-        let (Some(bound), Some(connects)) = (certificate.requests[entry], certificate.connects[entry]) else { return };
+    let certificate = tries.certificate(service, Over::All);
+    let subject = Subject::Service(graph.services[service].clone());
+    let (mut worst, mut bounds, mut flows_agree) = (None::<Worst>, Vec::new(), flows.is_some());
+    for (number, &entry) in graph.entries.iter().enumerate() {
+        let (bound, connects) = (certificate.requests[entry]?, certificate.connects[entry]?);
         if graph.nodes[entry].kind == NodeKind::Client && bound > 0 {
-            let key = (graph.nodes[entry].name.clone(), graph.services[certificate.service].clone());
-            report.bounds.requests.insert(key.clone(), bound);
-            report.bounds.connects.insert(key, connects);
+            bounds.push((graph.nodes[entry].name.clone(), bound, connects));
         }
+        let counted = flows.and_then(|flows| flows[number].at_services.get(&service)).copied().unwrap_or(0);
+        flows_agree &= counted == bound;
         if bound > worst.as_ref().map_or(0, |worst| worst.bound) {
             worst = Some(Worst { entry, bound, connects });
         }
     }
-    let Some(worst) = worst else { return };
-    let exact = is_exact(graph, components, certificate, &worst);
-    let is_over = worst.bound > judge.options.limits.retry_amplification;
-    match asked.none_satisfiable(&certificate.queries(graph), is_over) {
-        Some(Check::Confirmed) if is_over => {
-            report.findings.push(finding(judge, certificate, &worst, subject, exact));
+    let worst = worst?;
+    let exact = is_exact(tries, &certificate, &worst);
+    let verdict = if worst.bound > judge.options.limits.retry_amplification {
+        Err(finding(judge, tries, &certificate, &worst, exact))
+    } else {
+        Ok(proof(judge, &certificate, &worst, subject.clone(), exact))
+    };
+    Some(Judged {
+        subject,
+        bounds,
+        service: graph.services[service].clone(),
+        verdict,
+        claims: (!flows_agree).then(|| certificate.claims(tries).collect()),
+        is_beyond: worst.bound == u64::MAX,
+    })
+}
+
+/// Z3's answers on all that is claimed, each claim once.
+struct Answers {
+    /// Claims that are missing were too many to ask.
+    by_claim: BTreeMap<Claim, Check>,
+    /// On all flows together.
+    flows: Option<Check>,
+}
+
+fn ask(judge: &Judge<'_>, flows: Option<&[Flow]>, judged: &[Judged]) -> Answers {
+    let mut claims: BTreeSet<&Claim> = BTreeSet::new();
+    let of_flows = || flows.into_iter().flatten().flat_map(|flow| &flow.claims);
+    if judged.iter().any(|one| one.claims.is_none()) {
+        claims.extend(of_flows());
+    }
+    let open = |one: &&Judged| !one.is_beyond;
+    let violated = judged.iter().filter(open).filter(|one| one.verdict.is_err());
+    claims.extend(violated.filter_map(|one| one.claims.as_ref()).flatten());
+    for own in judged.iter().filter(open).filter_map(|one| one.claims.as_ref()) {
+        let new = own.iter().filter(|claim| !claims.contains(claim)).collect::<BTreeSet<_>>();
+        if claims.len() + new.len() <= CLAIMS_MAX {
+            claims.extend(new);
         }
-        None => report.proofs.push(Proof { checked_by: None, ..proof(judge, certificate, &worst, subject, exact) }),
-        Some(Check::Confirmed) => report.proofs.push(proof(judge, certificate, &worst, subject, exact)),
-        Some(Check::Undecided(reason)) => report.undecided(&RETRY_AMPLIFICATION, subject, &reason),
-        Some(Check::Refuted) => report.disagree(&RETRY_AMPLIFICATION, &subject, "Z3 exceeds the bound of the fixpoint"),
+    }
+    let queries: Vec<Query> = claims.iter().map(|claim| claim.query()).collect();
+    let answers = judge.each_unsatisfiable(&queries);
+    let by_claim: BTreeMap<Claim, Check> = claims.into_iter().cloned().zip(answers).collect();
+    let flows = together(of_flows(), &by_claim);
+    Answers { by_claim, flows }
+}
+
+/// What Z3 says of all these together; `None`: it was not asked about some.
+fn together<'c>(claims: impl Iterator<Item = &'c Claim>, answers: &BTreeMap<Claim, Check>) -> Option<Check> {
+    let checks: BTreeSet<&Check> = claims.map(|claim| answers.get(claim)).collect::<Option<_>>()?;
+    let is_refuted = checks.contains(&Check::Refuted);
+    let undecided = || checks.into_iter().find(|check| **check != Check::Confirmed).cloned();
+    Some(if is_refuted { Check::Refuted } else { undecided().unwrap_or(Check::Confirmed) })
+}
+
+impl Judged {
+    fn report(self, answers: &Answers, report: &mut Report) {
+        if self.is_beyond {
+            report.undecided(&RETRY_AMPLIFICATION, self.subject, "the number of requests does not fit into 64 bits");
+            return;
+        }
+        for (client, bound, connects) in self.bounds {
+            let key = (client, self.service.clone());
+            report.bounds.requests.insert(key.clone(), bound);
+            report.bounds.connects.insert(key, connects);
+        }
+        let check = match &self.claims {
+            Some(own) => together(own.iter(), &answers.by_claim),
+            None => answers.flows.clone(),
+        };
+        match (check, self.verdict) {
+            (Some(Check::Confirmed), Ok(proof)) => report.proofs.push(proof),
+            (Some(Check::Confirmed), Err(finding)) => report.findings.push(finding),
+            (None, verdict) => report.proofs.extend(verdict.ok().map(|proof| Proof { checked_by: None, ..proof })),
+            (Some(Check::Undecided(reason)), _) => report.undecided(&RETRY_AMPLIFICATION, self.subject, &reason),
+            (Some(Check::Refuted), _) => {
+                report.disagree(&RETRY_AMPLIFICATION, &self.subject, "Z3 exceeds the bound of the fixpoint");
+            }
+        }
     }
 }
 
@@ -121,13 +198,14 @@ fn proof(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject: S
 }
 
 /// Whether a single request reaches the bound: the worst routes are those that the known requests take.
-fn is_exact(graph: &Graph, components: &[Vec<usize>], service: &Certificate, worst: &Worst) -> bool {
-    let taken = certificate(graph, components, service.service, Over::Taken);
-    worst.bound < u64::MAX && taken.requests[worst.entry] == Some(worst.bound)
+fn is_exact(tries: &Tries, certificate: &Certificate, worst: &Worst) -> bool {
+    let reached = || tries.certificate(certificate.service, Over::Taken).requests[worst.entry];
+    worst.bound < u64::MAX && (tries.all_taken || reached() == Some(worst.bound))
 }
 
-fn finding(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject: Subject, exact: bool) -> Finding {
+fn finding(judge: &Judge<'_>, tries: &Tries, certificate: &Certificate, worst: &Worst, exact: bool) -> Finding {
     let graph = judge.graph;
+    let subject = Subject::Service(graph.services[certificate.service].clone());
     let path = certificate.worst_path(graph, worst.entry);
     let limit = judge.options.limits.retry_amplification;
     let names = path_names(graph, &path);
@@ -149,7 +227,7 @@ fn finding(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, subject:
         finding.message.push_str("; a retry budget grants that while it is unspent, and bounds retries over time");
     }
     finding = blame(judge, finding, &path);
-    finding.witness = Some(show(judge, certificate, worst, &path, names));
+    finding.witness = Some(show(judge, tries, certificate, worst, &path, names));
     finding
 }
 
@@ -193,7 +271,14 @@ fn blame(judge: &Judge<'_>, mut finding: Finding, path: &[Hop<'_>]) -> Finding {
     finding
 }
 
-fn show(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, path: &[Hop<'_>], names: Vec<String>) -> Witness {
+fn show(
+    judge: &Judge<'_>,
+    tries: &Tries,
+    certificate: &Certificate,
+    worst: &Worst,
+    path: &[Hop<'_>],
+    names: Vec<String>,
+) -> Witness {
     let graph = judge.graph;
     let mut steps = Vec::new();
     for hop in path {
@@ -209,11 +294,7 @@ fn show(judge: &Judge<'_>, certificate: &Certificate, worst: &Worst, path: &[Hop
         steps.push(format!("`{from}` sends {times} for each of its requests to `{to}` ({why})"));
     }
     steps.push("every handler makes all of its calls and then fails, on all tries but the last".to_owned());
-    let entry = &graph.nodes[worst.entry];
-    let service = &graph.services[certificate.service];
-    let replay = (entry.kind == NodeKind::Client)
-        .then(|| witness::retries(judge.mesh, &entry.name, service, path, judge.options.limits.retry_amplification));
-    let (scenario, expectation) = replay.flatten().unzip();
+    let (scenario, expectation) = witness::retries(judge, tries, worst.entry, path, certificate.service).unzip();
     Witness { kind: WitnessKind::Scenario, path: names, steps, scenario, expectation, replayed: None, request: None }
 }
 

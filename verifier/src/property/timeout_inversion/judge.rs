@@ -141,10 +141,10 @@ impl Verdicts {
             inferred: graph.calls(tried.callee).filter(|call| call.inferred).count() > 1,
             witness: None,
         });
-        // Of several callers, one whose call can be replayed shows it.
-        if kind != Kind::Open && broken.witness.as_ref().is_none_or(|witness| witness.scenario.is_none()) {
+        // Of several callers, one whose call can be replayed shows it, best with a client that is known.
+        if kind != Kind::Open && broken.witness.as_ref().is_none_or(|witness| replays(witness) < Replays::Known) {
             let witness = show(judge, busy, tried, inner);
-            if broken.witness.is_none() || witness.scenario.is_some() {
+            if broken.witness.as_ref().is_none_or(|known| replays(known) < replays(&witness)) {
                 broken.witness = Some(witness);
             }
         }
@@ -162,6 +162,25 @@ impl Verdicts {
                 .assuming(inferred.then_some(CALLS_INFERRED))
         };
         holds.map(proof).collect()
+    }
+}
+
+/// How well a witness can be replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Replays {
+    /// Not at all.
+    No,
+    /// With a client of its own.
+    Own,
+    /// With a client of the mesh.
+    Known,
+}
+
+fn replays(witness: &Witness) -> Replays {
+    match &witness.scenario {
+        None => Replays::No,
+        Some(scenario) if scenario.clients.is_empty() => Replays::Known,
+        Some(_) => Replays::Own,
     }
 }
 
@@ -314,7 +333,8 @@ fn show(judge: &Judge<'_>, busy: &BusyTimes, tried: &Try<'_>, inner: Option<(&Ca
     }
     steps.push(format!("`{caller}` leaves after {}; `{}` goes on", tried.limit, callee.name));
     let path = vec![caller.clone(), graph.services[tried.service].clone()];
-    let hang = Hang { caller: tried.from, callee: tried.callee, own: inner.is_none(), hanging };
-    let (scenario, expectation) = witness::timeouts(graph, &hang).unzip();
+    let (caller, callee, own) = (tried.from, tried.callee, inner.is_none());
+    let hang = Hang { caller, call: tried.call, way: tried.way, callee, own, hanging };
+    let (scenario, expectation) = witness::timeouts(judge, &hang).unzip();
     Witness { kind: WitnessKind::Scenario, path, steps, scenario, expectation, replayed: None, request: None }
 }
