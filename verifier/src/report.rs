@@ -156,7 +156,7 @@ impl Report {
     /// Puts everything into its order, and keeps the assumptions that are used.
     pub(crate) fn finish(&mut self) {
         self.findings.sort_by(|a, b| order(a).cmp(&order(b)));
-        self.proofs.sort_by(|a, b| (a.rule.code, a.subject.to_string()).cmp(&(b.rule.code, b.subject.to_string())));
+        self.proofs.sort_by_cached_key(|proof| (proof.rule.code, proof.subject.to_string()));
         self.assumptions = crate::assumption::ALL
             .iter()
             .filter(|assumption| self.proofs.iter().any(|proof| proof.assumptions.contains(&assumption.id)))

@@ -3,6 +3,8 @@
 //! Limits are counted in Z3's own steps (`rlimit`), so that a verdict does not depend on the machine; the seed is
 //! fixed. Every model that Z3 gives is evaluated on the query before anybody believes it.
 
+use std::borrow::Borrow;
+
 use ::z3 as api;
 use api::{
     Config, Params, SatResult, Solver, ast,
@@ -28,13 +30,14 @@ pub fn z3_version() -> String {
 }
 
 /// Answers a group of queries, in order, in a context of its own: what was asked before never matters.
-pub(crate) fn check_all(queries: &[Query], rlimit: u32) -> Vec<Answer> {
+pub(crate) fn check_all<Q: Borrow<Query> + Sync>(queries: &[Q], rlimit: u32) -> Vec<Answer> {
     // `auto_config` stays on: without it, QF_FD of Z3 4.8.12 calls unsatisfiable queries satisfiable.
     api::with_z3_config(&Config::new(), || {
         let (mut finite, mut linear) = (None, None);
         queries
             .iter()
             .map(|query| {
+                let query = query.borrow();
                 let slot = if query.is_arithmetic() { &mut linear } else { &mut finite };
                 check(slot.get_or_insert_with(|| solver(query, rlimit)), query)
             })
@@ -43,9 +46,8 @@ pub(crate) fn check_all(queries: &[Query], rlimit: u32) -> Vec<Answer> {
 }
 
 /// Answers one query in a context of its own.
-#[cfg(test)]
 pub(crate) fn check_one(query: &Query, rlimit: u32) -> Answer {
-    check_all(std::slice::from_ref(query), rlimit).pop().unwrap_or_else(|| Answer::Unknown("not asked".to_owned()))
+    check_all(&[query], rlimit).pop().unwrap_or_else(|| Answer::Unknown("not asked".to_owned()))
 }
 
 fn solver(query: &Query, rlimit: u32) -> Solver {

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     patterns::{Attribute, Patterns},
     term::Bool,
-    z3::{Answer, check_all},
+    z3::{Answer, check_one},
 };
 
 // BOUND: combinations of patterns without a common value that are found out one after the other.
@@ -44,11 +44,10 @@ pub(crate) fn recheck(formula: &Bool, atoms: &Atoms, rlimit: u32) -> Recheck {
     attributes.sort();
     attributes.dedup();
     for _ in 0..ROUNDS_MAX {
-        let assignment = match check_all(std::slice::from_ref(&query), rlimit).pop() {
-            Some(Answer::Sat(assignment)) => assignment,
-            Some(Answer::Unsat) => return Recheck::None,
-            Some(Answer::Unknown(reason)) => return Recheck::Undecided(reason),
-            None => return Recheck::Undecided("not asked".to_owned()),
+        let assignment = match check_one(&query, rlimit) {
+            Answer::Sat(assignment) => assignment,
+            Answer::Unsat => return Recheck::None,
+            Answer::Unknown(reason) => return Recheck::Undecided(reason),
         };
         let conflicts: Vec<_> =
             attributes.iter().filter_map(|attribute| conflict(atoms, attribute, &assignment.bools)).collect();

@@ -13,18 +13,19 @@ pub(crate) mod timeout_inversion;
 pub(crate) mod unretried_timeout;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
 use meshproof_model::{Finding, FindingVerdict, Mesh, Nanos, Rule, Severity, Subject, Value, istio::VirtualService};
+use rayon::prelude::*;
 
 use crate::{
     Report, VerifyOptions,
     graph::Graph,
     staging::Staging,
     term::Query,
-    z3::{Answer, check_all},
+    z3::{Answer, check_all, check_one},
 };
 
 /// What every property reads.
@@ -43,18 +44,49 @@ pub(crate) struct Judge<'a> {
 
 /// Queries that were put to Z3, each once.
 #[derive(Default)]
-pub(crate) struct Asked(Mutex<BTreeSet<Query>>);
+pub(crate) struct Asked {
+    /// All of them, where they are wanted.
+    kept: Mutex<BTreeSet<Query>>,
+    /// Answers to queries that were asked alone, in a context of their own, so that they depend on the query only.
+    alone: Mutex<BTreeMap<Query, Answer>>,
+}
 
 impl Asked {
     fn add(&self, queries: &[Query]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(queries.iter().cloned());
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).extend(queries.iter().cloned());
     }
 
     /// As SMT-LIB, in the order of their contents.
     pub(crate) fn scripts(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(crate::smt::script).collect()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().map(crate::smt::script).collect()
+    }
+
+    /// Z3's answer to one query.
+    fn alone(&self, query: &Query, rlimit: u32) -> Answer {
+        let known = || self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = known().get(query) {
+            return answer.clone();
+        }
+        let answer = check_one(query, rlimit);
+        known().insert(query.clone(), answer.clone());
+        answer
+    }
+
+    /// Z3's answers to several queries, in order. Like queries are asked once, in groups that are made by their contents.
+    fn together(&self, queries: &[Query], rlimit: u32) -> Vec<Answer> {
+        if let [one] = queries {
+            return vec![self.alone(one, rlimit)];
+        }
+        let distinct: Vec<&Query> = queries.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let groups: Vec<&[&Query]> = distinct.chunks(GROUP).collect();
+        let answers: Vec<Vec<Answer>> = groups.par_iter().map(|group| check_all(group, rlimit)).collect();
+        let answers: BTreeMap<&Query, Answer> = distinct.into_iter().zip(answers.into_iter().flatten()).collect();
+        queries.iter().filter_map(|query| answers.get(query).cloned()).collect()
     }
 }
+
+/// Queries that share a context of Z3: a context costs as much as some of them.
+const GROUP: usize = 64;
 
 /// A property, with the rules that it judges.
 pub(crate) type Property = (&'static [&'static Rule], fn(&Judge<'_>) -> Report);
@@ -110,7 +142,7 @@ impl Judge<'_> {
         if self.options.keep_queries {
             self.asked.add(queries);
         }
-        check_all(queries, self.options.rlimit).into_iter().map(check).collect()
+        self.asked.together(queries, self.options.rlimit).into_iter().map(check).collect()
     }
 }
 

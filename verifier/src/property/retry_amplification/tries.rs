@@ -148,8 +148,12 @@ impl Tries {
                     one.node.into_iter().for_each(|node| nodes.entry(node).or_default().push(part));
                     one.service.into_iter().for_each(|service| services.entry(service).or_default().push(part));
                 }
-                nodes.into_iter().for_each(|(node, parts)| into.entry(node).or_default().push(parts));
-                services.into_iter().for_each(|(to, parts)| into_services.entry(to).or_default().push(parts));
+                for (node, parts) in nodes {
+                    into.entry(node).or_default().push(parts);
+                }
+                for (service, parts) in services {
+                    into_services.entry(service).or_default().push(parts);
+                }
             }
         }
         for (service, parts) in into_services {

@@ -7,7 +7,7 @@ use crate::{
     patterns::{Attribute, Pattern, Patterns},
     term::{Assignment, Bool, Query},
     value::{Found, Literal, find},
-    z3::{Answer, check_all},
+    z3::{Answer, check_one},
 };
 
 // BOUND: combinations of patterns without a common value that are found out one after the other.
@@ -35,12 +35,10 @@ pub(super) fn reach(earlier: &[&Block], rule: &[Block], rlimit: u32) -> Reach {
     }
     let (mut query, terms) = takes(earlier, rule);
     for _ in 0..ROUNDS_MAX {
-        let answer = check_all(std::slice::from_ref(&query), rlimit).pop();
-        let assignment = match answer {
-            Some(Answer::Sat(assignment)) => assignment,
-            Some(Answer::Unsat) => return Reach::Never,
-            Some(Answer::Unknown(reason)) => return Reach::Undecided(reason),
-            None => return Reach::Possible,
+        let assignment = match check_one(&query, rlimit) {
+            Answer::Sat(assignment) => assignment,
+            Answer::Unsat => return Reach::Never,
+            Answer::Unknown(reason) => return Reach::Undecided(reason),
         };
         match request_of(&terms, &assignment) {
             Ok(Some(request)) if is_taken(earlier, rule, &request) == Some(true) => {
