@@ -1,6 +1,6 @@
 //! Who calls whom: from `mesh.ron` where it says so, else as the manifests suggest.
 
-use crate::{Bytes, Location, Mesh, ServiceId, Share, TargetError, WorkloadId, behaviour::ClientFrom};
+use crate::{Bytes, Location, Mesh, ServiceId, Share, TargetError, WorkloadId, behaviour::ClientFrom, names::Names};
 
 /// Every call of every client and workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,12 +113,12 @@ impl Mesh {
     /// Every call of every client and workload: from `mesh.ron`, else inferred. A call whose target does not exist is
     /// left out; [`Mesh::check_behaviour`] reports it.
     pub fn calls(&self) -> Calls {
-        let mut calls = Vec::new();
+        let (mut calls, names) = (Vec::new(), Names::of(self));
         for client in 0..self.behaviour.clients.len() {
             self.client_calls(client, &mut calls);
         }
         for workload in self.workload_ids() {
-            self.workload_calls(workload, &mut calls);
+            self.workload_calls(&names, workload, &mut calls);
         }
         let entries = self.entries(&calls);
         Calls { calls, entries }
@@ -171,7 +171,7 @@ impl Mesh {
         }
     }
 
-    fn workload_calls(&self, workload: WorkloadId, calls: &mut Vec<Call>) {
+    fn workload_calls(&self, names: &Names<'_>, workload: WorkloadId, calls: &mut Vec<Call>) {
         let name = self.workload(workload).full_name();
         let Some(stages) = self.behaviour.workloads.get(&name).map(|behaviour| &behaviour.calls) else {
             self.guessed_calls(workload, calls);
@@ -180,7 +180,7 @@ impl Mesh {
         let namespace = self.workload(workload).meta.namespace();
         for (stage, behaviours) in stages.iter().enumerate() {
             for (number, behaviour) in behaviours.iter().enumerate() {
-                let Ok((to, port)) = self.find_target(Some(namespace), &behaviour.to) else { continue };
+                let Ok((to, port)) = self.find_target_by(names, Some(namespace), &behaviour.to) else { continue };
                 calls.push(Call {
                     from: Caller::Workload(workload),
                     to,

@@ -1,5 +1,7 @@
 //! Names of hosts: how short ones are completed, which wildcard is nearest, what a caller means by a name.
 
+use std::collections::BTreeMap;
+
 use crate::{Mesh, ServiceId, did_you_mean};
 
 /// Completes a host of a resource in `namespace`: a name without a dot gets the namespace's domain, any other stays
@@ -96,6 +98,53 @@ fn list(ports: &[u16]) -> String {
     ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// Finds services by name.
+pub(crate) trait Find {
+    /// The service `namespace/name`.
+    fn service(&self, namespace: &str, name: &str) -> Option<ServiceId>;
+    /// The service of a full host name.
+    fn host(&self, host: &str) -> Option<ServiceId>;
+}
+
+impl Find for Mesh {
+    fn service(&self, namespace: &str, name: &str) -> Option<ServiceId> {
+        self.find_service(namespace, name)
+    }
+
+    fn host(&self, host: &str) -> Option<ServiceId> {
+        self.find_host(host)
+    }
+}
+
+/// The services of a mesh in the order of their names, for many questions.
+pub(crate) struct Names<'m> {
+    services: BTreeMap<(&'m str, &'m str), ServiceId>,
+    hosts: BTreeMap<&'m str, ServiceId>,
+}
+
+impl<'m> Names<'m> {
+    /// Of a mesh.
+    pub(crate) fn of(mesh: &'m Mesh) -> Self {
+        let (mut services, mut hosts) = (BTreeMap::new(), BTreeMap::new());
+        for id in mesh.service_ids() {
+            let service = mesh.service(id);
+            services.entry((service.meta.namespace(), service.meta.name())).or_insert(id);
+            hosts.entry(service.host.as_str()).or_insert(id);
+        }
+        Self { services, hosts }
+    }
+}
+
+impl Find for Names<'_> {
+    fn service(&self, namespace: &str, name: &str) -> Option<ServiceId> {
+        self.services.get(&(namespace, name)).copied()
+    }
+
+    fn host(&self, host: &str) -> Option<ServiceId> {
+        self.hosts.get(host).copied()
+    }
+}
+
 impl Mesh {
     /// The domain that completes short host names.
     pub fn domain(&self) -> &str {
@@ -109,8 +158,18 @@ impl Mesh {
     /// # Errors
     /// If there is no such service or port, or several services are meant.
     pub fn find_target(&self, namespace: Option<&str>, target: &str) -> Result<(ServiceId, u16), TargetError> {
+        self.find_target_by(self, namespace, target)
+    }
+
+    /// The same with services looked up by `find`.
+    pub(crate) fn find_target_by(
+        &self,
+        find: &impl Find,
+        namespace: Option<&str>,
+        target: &str,
+    ) -> Result<(ServiceId, u16), TargetError> {
         let (name, port) = target.rsplit_once(':').map_or((target, None), |(name, port)| (name, Some(port)));
-        let id = self.find_dialled(namespace, name)?;
+        let id = self.find_dialled(find, namespace, name)?;
         // An alias has its target's ports (`EN-1`).
         let service = self.service(self.aliased(id).unwrap_or(id));
         let number = match port {
@@ -144,18 +203,18 @@ impl Mesh {
         Some(target)
     }
 
-    fn find_dialled(&self, namespace: Option<&str>, name: &str) -> Result<ServiceId, TargetError> {
+    fn find_dialled(&self, find: &impl Find, namespace: Option<&str>, name: &str) -> Result<ServiceId, TargetError> {
         let unknown = || TargetError::UnknownService { name: name.to_owned(), suggestion: self.similar_service(name) };
         if let Some((namespace, name)) = name.split_once('/') {
-            return self.find_service(namespace, name).ok_or_else(unknown);
+            return find.service(namespace, name).ok_or_else(unknown);
         }
         if name.contains('.') {
             let domain = self.domain();
             let forms = [name.to_owned(), format!("{name}.{domain}"), format!("{name}.svc.{domain}")];
-            return forms.iter().find_map(|host| self.find_host(&host.to_ascii_lowercase())).ok_or_else(unknown);
+            return forms.iter().find_map(|host| find.host(&host.to_ascii_lowercase())).ok_or_else(unknown);
         }
         if let Some(namespace) = namespace {
-            return self.find_service(namespace, name).ok_or_else(unknown);
+            return find.service(namespace, name).ok_or_else(unknown);
         }
         let named: Vec<ServiceId> = self.service_ids().filter(|id| self.service(*id).meta.name() == name).collect();
         match named.as_slice() {

@@ -19,21 +19,22 @@ use super::{
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 pub(super) fn check(world: &World<'_>, report: &mut Report) {
+    let of_gateway: Vec<&Pod<'_>> = world.selectable().filter(|pod| pod.labels.contains_key(GATEWAY_NAME)).collect();
     for policy in
         [AUTHORIZATION_POLICY, REQUEST_AUTHENTICATION, TELEMETRY, WASM_PLUGIN].into_iter().flat_map(|k| world.all(k))
     {
-        of_gateways(world, policy, report);
+        of_gateways(&of_gateway, policy, report);
     }
     sidecars(world, report);
 }
 
-fn of_gateways(world: &World<'_>, policy: &Resource<'_>, report: &mut Report) {
+fn of_gateways(pods: &[&Pod<'_>], policy: &Resource<'_>, report: &mut Report) {
     let spec = policy.spec;
     if spec.get("targetRef").is_set() || spec.count("targetRefs") > 0 || !spec.get("selector").is_set() {
         return;
     }
     let selector = spec.at("selector.matchLabels").labels();
-    for pod in world.selectable().filter(|pod| pod.namespace() == policy.namespace()) {
+    for pod in pods.iter().filter(|pod| pod.namespace() == policy.namespace()) {
         if let Some(gateway) = pod.labels.get(GATEWAY_NAME).filter(|_| is_subset(&selector, &pod.labels)) {
             let text = format!("the pods of the Gateway `{gateway}` do not read policies by labels");
             let help = format!(

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meshproof_model::is_subset;
+use meshproof_model::{Labels, is_subset};
 
 use super::{
     message::{CONFLICTING_TARGETS, EXTERNAL_NAME_PORT, SERVICES_OF_TWO_PROTOCOLS, UNDECLARED_PROTOCOL},
@@ -23,8 +23,40 @@ pub(super) fn check(world: &World<'_>, report: &mut Report) {
             port_names(service, report);
         }
     }
+    let selecting = Selecting::of(world);
     for pod in world.pods.iter().filter(|pod| pod.template && world.in_mesh_as_deployment(pod)) {
-        disagreements(world, pod, report);
+        disagreements(&selecting.of_pod(pod), pod, report);
+    }
+}
+
+/// Services that select pods, with their places in the order of the manifests, by namespace and the first label that
+/// they ask for.
+struct Selecting<'w, 'a>(BTreeMap<(&'w str, String, String), Vec<(usize, &'w Resource<'a>, Labels)>>);
+
+impl<'w, 'a> Selecting<'w, 'a> {
+    fn of(world: &'w World<'a>) -> Self {
+        let mut by_label: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (place, service) in world.all(SERVICE).iter().enumerate() {
+            let selector = service.spec.get("selector").labels();
+            if let Some((key, value)) = selector.iter().next() {
+                let first = (service.namespace(), key.clone(), value.clone());
+                by_label.entry(first).or_default().push((place, service, selector));
+            }
+        }
+        Self(by_label)
+    }
+
+    /// The services that select a pod, in order.
+    fn of_pod(&self, pod: &Pod<'_>) -> Vec<&'w Resource<'a>> {
+        let namespace = pod.namespace();
+        let of_label = |(key, value): (&String, &String)| self.0.get(&(namespace, key.clone(), value.clone()));
+        let candidates = pod.labels.iter().filter_map(of_label).flatten();
+        let mut found: Vec<(usize, &'w Resource<'a>)> = candidates
+            .filter(|(_, _, selector)| is_subset(selector, &pod.labels))
+            .map(|(place, service, _)| (*place, *service))
+            .collect();
+        found.sort_unstable_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, service)| service).collect()
     }
 }
 
@@ -98,14 +130,10 @@ pub(super) fn is_protocol(name: &str) -> bool {
     PROTOCOLS.contains(&name.to_ascii_lowercase().as_str())
 }
 
-fn disagreements(world: &World<'_>, pod: &Pod<'_>, report: &mut Report) {
+fn disagreements(services: &[&Resource<'_>], pod: &Pod<'_>, report: &mut Report) {
     let mut protocols: BTreeMap<i64, BTreeMap<&str, Vec<String>>> = BTreeMap::new();
     let mut targets: BTreeMap<String, BTreeMap<i64, String>> = BTreeMap::new();
-    for service in world.all(SERVICE) {
-        let selector = service.spec.get("selector").labels();
-        if selector.is_empty() || service.namespace() != pod.namespace() || !is_subset(&selector, &pod.labels) {
-            continue;
-        }
+    for service in services {
         for port in service.spec.list("ports") {
             let number = port.get("port").int();
             let protocol = match port.get("protocol").text() {

@@ -80,6 +80,11 @@ impl<'m> Attachment<'m> {
         }
     }
 
+    /// The labels of its pods; `None`: a waypoint's, which nothing selects.
+    pub(super) const fn labels(&self) -> Option<&'m Labels> {
+        self.labels
+    }
+
     /// Namespaces whose policies may hold, the root namespace first.
     pub(super) fn namespaces(&self) -> Vec<&'m str> {
         let of_service = self.waypoint.service().map(|service| service.meta.namespace());

@@ -11,7 +11,7 @@ use super::{
     scope,
 };
 use crate::{
-    Located, Mesh, Meta, Service, ServiceId, ServicePort, TargetPort, Workload, WorkloadId, host_covers,
+    Labels, Located, Mesh, Meta, Service, ServiceId, ServicePort, TargetPort, Workload, WorkloadId, host_covers,
     host_intersection,
     istio::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication},
 };
@@ -26,7 +26,7 @@ pub struct Lowering<'m> {
     served: Vec<Vec<ServiceId>>,
     first_pod: Vec<u32>,
     peers: BTreeMap<&'m str, Vec<&'m PeerAuthentication>>,
-    authorizations: BTreeMap<&'m str, Vec<&'m AuthorizationPolicy>>,
+    authorizations: BTreeMap<&'m str, Authorizations<'m>>,
     authentications: BTreeMap<&'m str, Vec<&'m RequestAuthentication>>,
     pub(super) rules: Rules<'m>,
     pub(super) routes: Vec<Resolved<'m>>,
@@ -74,6 +74,10 @@ impl<'m> Lowering<'m> {
         wildcard_hosts.sort_by_key(|(host, _)| std::cmp::Reverse(host.len()));
         let peers = by_age(&mesh.peer_authentications, |policy| &policy.meta);
         let authorizations = by_age(&mesh.authorization_policies, |policy| &policy.meta);
+        let authorizations = authorizations
+            .into_iter()
+            .map(|(namespace, policies)| (namespace, Authorizations::of(&policies)))
+            .collect();
         let authentications = by_age(&mesh.request_authentications, |policy| &policy.meta);
         let rules = Rules::new(mesh);
         Self {
@@ -125,9 +129,22 @@ impl<'m> Lowering<'m> {
         self.peers.get(namespace).into_iter().flatten().copied()
     }
 
-    /// AuthorizationPolicies of a namespace, the oldest first.
-    pub(super) fn authorization_policies(&self, namespace: &str) -> impl Iterator<Item = &'m AuthorizationPolicy> {
-        self.authorizations.get(namespace).into_iter().flatten().copied()
+    /// AuthorizationPolicies of a namespace that may hold for pods of these labels (`None`: a waypoint's), the oldest
+    /// first: none is left out that selects them or has targets.
+    pub(super) fn authorization_policies(
+        &self,
+        namespace: &str,
+        labels: Option<&Labels>,
+    ) -> Vec<&'m AuthorizationPolicy> {
+        let Some(known) = self.authorizations.get(namespace) else { return Vec::new() };
+        let selecting = labels
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| known.selecting.get(&(key.as_str(), value.as_str())).map(Vec::as_slice));
+        let mut found: Vec<(usize, &AuthorizationPolicy)> =
+            selecting.chain([known.others.as_slice()]).flatten().copied().collect();
+        found.sort_unstable_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, policy)| policy).collect()
     }
 
     /// RequestAuthentications of a namespace, the oldest first.
@@ -192,6 +209,27 @@ fn serving(mesh: &Mesh) -> Vec<Vec<WorkloadId>> {
         candidates.into_iter().flatten().copied().filter(serves).collect()
     };
     mesh.services.iter().map(of).collect()
+}
+
+/// Policies of a namespace with their places by age: those that select pods under the first label that they ask for, so
+/// that a pod's policies are found without a look at all others.
+#[derive(Debug, Default)]
+struct Authorizations<'m> {
+    selecting: BTreeMap<(&'m str, &'m str), Vec<(usize, &'m AuthorizationPolicy)>>,
+    others: Vec<(usize, &'m AuthorizationPolicy)>,
+}
+
+impl<'m> Authorizations<'m> {
+    fn of(policies: &[&'m AuthorizationPolicy]) -> Self {
+        let mut all = Self::default();
+        for (place, policy) in policies.iter().enumerate() {
+            match policy.selector.iter().next().filter(|_| policy.target_refs.is_empty()) {
+                Some((key, value)) => all.selecting.entry((key, value)).or_default().push((place, policy)),
+                None => all.others.push((place, policy)),
+            }
+        }
+        all
+    }
 }
 
 fn by_age<T>(objects: &[T], meta: fn(&T) -> &Meta) -> BTreeMap<&str, Vec<&T>> {

@@ -125,7 +125,7 @@ fn attached<'m>(lowering: &Lowering<'m>, attachment: &Attachment<'m>) -> Vec<&'m
     attachment
         .namespaces()
         .into_iter()
-        .flat_map(|namespace| lowering.authorization_policies(namespace))
+        .flat_map(|namespace| lowering.authorization_policies(namespace, attachment.labels()))
         .filter(|policy| {
             let (selector, target_refs) = (&policy.selector, policy.target_refs.as_slice());
             !policy.dry_run && attachment.admits(&Reach { meta: &policy.meta, selector, target_refs })
