@@ -13,10 +13,12 @@ use meshproof_verifier::{Assumption, Intents, Limits, Proof, Report, VerifyOptio
 use crate::{Project, Settings, decide::Replays, suppression};
 
 mod order;
+mod storm;
 mod variant;
 
 /// Which findings are wanted, beside what `meshproof.toml` says.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Choice {
     /// Only these codes or families; empty: all.
     pub select: Vec<String>,
@@ -34,6 +36,8 @@ pub struct Choice {
     pub bases: BTreeMap<String, Arc<Mesh>>,
     /// Whether the queries to Z3 are kept as SMT-LIB.
     pub keep_queries: bool,
+    /// Whether a second engine decides every verdict again, and runs under random failures are held to what is proved.
+    pub paranoid: bool,
     /// The day that suppressions are judged by, as `YYYY-MM-DD`; absent: none has expired.
     pub today: Option<String>,
 }
@@ -86,7 +90,12 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
             options.demand = demand(project);
             options.bases.clone_from(&choice.bases);
             options.keep_queries = choice.keep_queries;
-            prove_with(&project.imported.mesh, &options)?
+            options.paranoid = choice.paranoid;
+            let report = prove_with(&project.imported.mesh, &options)?;
+            if choice.paranoid {
+                storm::weather(&project.imported.mesh, report.bounds.clone())?;
+            }
+            report
         }
         // Istio's analysis proves nothing.
         Profile::IstioAnalyze => Report::default(),

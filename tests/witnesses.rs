@@ -83,3 +83,23 @@ fn a_witness_is_a_file_that_simulate_judges() {
     let missed = run(&more);
     assert_eq!(missed.code, 1, "a number that is not reached: {}", missed.err);
 }
+
+#[test]
+fn a_second_engine_decides_every_verdict_alike() {
+    let twice = ["MP0301", "MP0401", "MP0402", "MP0403", "MP0501", "MP0601", "MP0602", "MP0609", "MP0610"];
+    let mut decided = 0;
+    for (name, project) in meshes() {
+        let usual = verify(&project, &Choice::default()).unwrap();
+        let paranoid = verify(&project, &Choice { paranoid: true, ..Choice::default() }).unwrap();
+        assert_eq!(usual.findings, paranoid.findings, "{name}");
+        assert_eq!(usual.proofs.len(), paranoid.proofs.len(), "{name}");
+        for (usual, proof) in usual.proofs.iter().zip(&paranoid.proofs) {
+            assert_eq!((&usual.subject, &usual.values), (&proof.subject, &proof.values), "{name}");
+            if twice.contains(&proof.rule.code) {
+                assert!(proof.checked_by.is_some(), "{name}: {} {}", proof.rule.code, proof.subject);
+                decided += 1;
+            }
+        }
+    }
+    assert!(decided > 200, "{decided} verdicts were decided twice");
+}

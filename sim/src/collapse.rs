@@ -111,6 +111,7 @@ pub struct TriggerCell {
 /// # Errors
 /// As [`simulate`](crate::simulate).
 pub fn collapse(mesh: &Mesh, scenario: &Scenario, options: &SimOptions) -> Result<Collapse, SetupError> {
+    let mesh = &*mesh.with_clients(&scenario.clients);
     let seed = options.seed.unwrap_or(scenario.seed);
     let watched = held(scenario, 100, scenario.horizon, None);
     let plan = Plan::new(mesh, &watched, options)?;

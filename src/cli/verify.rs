@@ -60,6 +60,10 @@ pub(super) struct Args {
     /// Write the queries that Z3 answers about certificates into this folder, as SMT-LIB for any solver.
     #[arg(long, value_name = "DIR")]
     emit_smt2: Option<String>,
+    /// Let a second engine decide every verdict again, and hold runs under random failures to what is proved; exit code
+    /// 70 where two disagree.
+    #[arg(long)]
+    paranoid: bool,
     /// An undecided property does not fail.
     #[arg(long)]
     allow_unknown: bool,
@@ -142,6 +146,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         threads: args.threads,
         today: Some(super::today()),
         keep_queries: args.emit_smt2.is_some(),
+        paranoid: args.paranoid,
         profile,
         any_order: args.assume_order == Order::Any,
     };

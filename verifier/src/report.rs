@@ -26,6 +26,8 @@ pub struct VerifyOptions {
     pub bases: BTreeMap<String, Arc<Mesh>>,
     /// Whether the queries that are put to Z3 on certificates are kept as SMT-LIB.
     pub keep_queries: bool,
+    /// Whether a second engine decides every verdict again, those too that have an example or a certificate.
+    pub paranoid: bool,
 }
 
 impl Default for VerifyOptions {
@@ -40,6 +42,7 @@ impl Default for VerifyOptions {
             demand: BTreeMap::new(),
             bases: BTreeMap::new(),
             keep_queries: false,
+            paranoid: false,
         }
     }
 }

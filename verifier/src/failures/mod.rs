@@ -116,6 +116,25 @@ impl Dependencies {
     }
 }
 
+impl Dependencies {
+    /// The same from the other side: what goes down, from what has no pod left. A handler goes down once some need of it
+    /// has nobody that is not down.
+    pub(crate) fn down(&self, failures: &[Failure]) -> Vec<bool> {
+        let mut down: Vec<bool> =
+            self.workloads.iter().map(|id| id.is_some_and(|id| self.left(id, failures) == 0)).collect();
+        for _ in 0..down.len() {
+            let before = down.clone();
+            for node in 0..down.len() {
+                down[node] |= self.needs[node].groups.iter().any(|group| group.iter().all(|other| down[*other]));
+            }
+            if down == before {
+                break;
+            }
+        }
+        down
+    }
+}
+
 /// Calls that a node cannot do without: for each destination that requests can go to, whoever answers there. A
 /// destination outside of the model does not fail.
 fn need(graph: &Graph, node: usize) -> Need {

@@ -16,21 +16,6 @@ fn dependencies(needs: Vec<Vec<Vec<usize>>>, pods: Vec<Vec<u32>>) -> Dependencie
     }
 }
 
-/// The other direction: what goes down, from what has no pod left. A handler goes down once some need of it has nobody
-/// that is not down.
-fn down_by_rounds(dependencies: &Dependencies, failures: &[Failure]) -> Vec<bool> {
-    let count = dependencies.needs.len();
-    let mut down: Vec<bool> =
-        (0..count).map(|node| dependencies.left(WorkloadId(node as u32), failures) == 0).collect();
-    for _ in 0..count {
-        for node in 0..count {
-            let lost = dependencies.needs[node].groups.iter().any(|group| group.iter().all(|other| down[*other]));
-            down[node] |= lost;
-        }
-    }
-    down
-}
-
 #[test]
 fn the_fixpoint_and_the_rounds_agree_and_smallest_cuts_are_smallest() {
     let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 1_000 };
@@ -48,7 +33,7 @@ fn the_fixpoint_and_the_rounds_agree_and_smallest_cuts_are_smallest() {
         let mut smallest = None;
         for failures in up_to(&atoms, 2) {
             let up = dependencies.up(&failures);
-            let down = down_by_rounds(&dependencies, &failures);
+            let down = dependencies.down(&failures);
             assert!(up.iter().zip(&down).all(|(up, down)| up != down), "{failures:?} {dependencies:?}");
             if !up[0] && smallest.is_none() {
                 smallest = Some(failures);
@@ -63,7 +48,7 @@ fn the_fixpoint_and_the_rounds_agree_and_smallest_cuts_are_smallest() {
                     .filter(|(i, _)| bits >> i & 1 == 1)
                     .map(|(_, atom)| atom.clone())
                     .collect();
-                down_by_rounds(&dependencies, &chosen)[0]
+                dependencies.down(&chosen)[0]
             })
             .map(u32::count_ones)
             .min();

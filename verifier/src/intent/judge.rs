@@ -99,7 +99,9 @@ impl Judged<'_, '_> {
             }
         };
         let subject = self.subject();
-        if let Some(what) = found.disagreement {
+        if self.world.disagrees.get() {
+            report.disagree(&INTENT_VIOLATED, &subject, "what stays up is not what does not go down");
+        } else if let Some(what) = found.disagreement {
             report.disagree(&INTENT_VIOLATED, &subject, &what);
         } else if !found.counters.is_empty() {
             report.findings.extend(self.findings(&found.counters));

@@ -1,7 +1,7 @@
 //! A mesh as intents see it: its calls, its access control, and what the other properties have found out about both.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     rc::Rc,
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct World<'a> {
     orders: OnceCell<Orders>,
     /// What was up after the failures that were asked about last.
     last_up: RefCell<Option<(Vec<Failure>, Rc<Vec<bool>>)>>,
+    /// Whether what stays up and what goes down were found not to be all.
+    pub(super) disagrees: Cell<bool>,
 }
 
 impl<'a> World<'a> {
@@ -58,6 +60,7 @@ impl<'a> World<'a> {
             dependencies: OnceCell::new(),
             orders: OnceCell::new(),
             last_up: RefCell::default(),
+            disagrees: Cell::new(false),
         }
     }
 
@@ -156,6 +159,10 @@ impl<'a> World<'a> {
             return up.clone();
         }
         let up = Rc::new(self.dependencies().up(failures));
+        if self.options.paranoid {
+            let down = self.dependencies().down(failures);
+            self.disagrees.set(self.disagrees.get() || up.iter().zip(&down).any(|(up, down)| up == down));
+        }
         *self.last_up.borrow_mut() = Some((failures.to_vec(), up.clone()));
         up
     }

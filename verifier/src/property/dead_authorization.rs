@@ -47,13 +47,17 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
         for (number, rule) in policy.rules.iter().enumerate() {
             match rules.get(&(policy.meta.namespace(), policy.meta.name(), number)) {
                 Some(Known::Matches(request)) => {
-                    let proof = Proof::new(&DEAD_AUTHORIZATION, subject.clone(), Engine::Sat, None);
+                    let proof = Proof::new(&DEAD_AUTHORIZATION, subject.clone(), Engine::Sat, judge.second(Engine::Z3));
                     let proof = proof.value("rule", number as u64).value("request", request.as_str());
                     report.proofs.push(proof.assuming([NO_PATCHES, INJECTED, APPLIED]));
                 }
                 Some(Known::Undecided(reason)) => report.undecided(&DEAD_AUTHORIZATION, subject.clone(), reason),
                 Some(Known::Disagreement) => {
-                    report.disagree(&DEAD_AUTHORIZATION, &subject, "the search finds no request, and Z3 does");
+                    report.disagree(
+                        &DEAD_AUTHORIZATION,
+                        &subject,
+                        "the search for a request and Z3 say different things",
+                    );
                 }
                 never => {
                     let why = if never.is_some() {
@@ -114,22 +118,28 @@ fn known<'m>(judge: &Judge<'m>, access: &Access<'m>) -> (Rules<'m>, BTreeSet<Res
 }
 
 /// What was found for formulas that were asked before: rules often differ in their names only.
-type Answers = BTreeMap<(Bool, Vec<(Attribute, Pattern)>), Outcome>;
+type Answers = BTreeMap<(Bool, Vec<(Attribute, Pattern)>), (Outcome, Recheck)>;
 
 fn matches(judge: &Judge<'_>, policy: &RbacPolicy, port: u16, asked: &mut Answers) -> Known {
     let mut known = Known::Never;
     for peer in [Peer::Anyone, Peer::Plaintext] {
         let mut atoms = Atoms::default();
         let formula = rule_matches(policy, Seen { peer: &peer, port }, &mut atoms);
-        let answer = asked.entry((formula.clone(), atoms.list().to_vec())).or_insert_with(|| search(&formula, &atoms));
-        match answer.clone() {
-            Outcome::Request(fields) => return Known::Matches(request_line(&fields)),
-            Outcome::Unknown(reason) => known = Known::Undecided(reason.to_owned()),
-            Outcome::Nothing => match recheck(&formula, &atoms, judge.options.rlimit) {
-                Recheck::None => {}
-                Recheck::Some => return Known::Disagreement,
-                Recheck::Undecided(reason) => known = Known::Undecided(reason),
-            },
+        let decide = || {
+            let found = search(&formula, &atoms);
+            let again = match found {
+                Outcome::Request(_) if !judge.options.paranoid => Recheck::Some,
+                Outcome::Unknown(_) => Recheck::Some,
+                _ => recheck(&formula, &atoms, judge.options.rlimit),
+            };
+            (found, again)
+        };
+        match asked.entry((formula.clone(), atoms.list().to_vec())).or_insert_with(decide).clone() {
+            (Outcome::Request(_), Recheck::None) | (Outcome::Nothing, Recheck::Some) => return Known::Disagreement,
+            (Outcome::Request(fields), _) => return Known::Matches(request_line(&fields)),
+            (Outcome::Unknown(reason), _) => known = Known::Undecided(reason.to_owned()),
+            (Outcome::Nothing, Recheck::None) => {}
+            (Outcome::Nothing, Recheck::Undecided(reason)) => known = Known::Undecided(reason),
         }
     }
     known

@@ -10,11 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_model::{
-    Finding, FindingVerdict, IDENTITY_IN_PLAINTEXT, Located, Location, ResourceRef, Subject,
+    Finding, FindingVerdict, IDENTITY_IN_PLAINTEXT, Located, Location, ResourceRef, Subject, Transport,
     istio::{AuthorizationAction, AuthorizationPolicy, AuthorizationRule, MtlsMode},
 };
 
-use super::{Judge, listed};
+use super::{
+    Check, Judge, listed,
+    mtls::{Facts, Outcome, proposition},
+};
 use crate::{
     Engine, Proof, Report,
     access::Access,
@@ -27,6 +30,8 @@ struct Ports {
     /// Those that take plaintext, as `workload:port`, with what decides that.
     open: BTreeMap<String, Option<Location>>,
     all: BTreeSet<String>,
+    /// What they accept.
+    modes: BTreeSet<Option<MtlsMode>>,
 }
 
 /// Judges every policy that asks for an identity.
@@ -50,8 +55,12 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
                 &IDENTITY_IN_PLAINTEXT,
                 Subject::Resource(policy.meta.resource.clone()),
                 Engine::Fixpoint,
-                None,
+                judge.second(Engine::Z3),
             );
+            if judge.options.paranoid && ports.modes.iter().any(|mode| !is_strict_for_z3(judge, *mode)) {
+                let subject = Subject::Resource(policy.meta.resource.clone());
+                report.disagree(&IDENTITY_IN_PLAINTEXT, &subject, "Z3 finds plaintext at a port that takes none");
+            }
             let shown: Vec<&str> = ports.all.iter().map(String::as_str).collect();
             report.proofs.push(proof.value("ports", shown.join(", ")).assuming([NO_PATCHES, INJECTED, APPLIED]));
         } else {
@@ -90,6 +99,12 @@ fn asked_by_rule(rule: &AuthorizationRule) -> Option<Asked<'_>> {
     sources.chain(conditions).next()
 }
 
+/// Whether Z3 says the same of a port that takes no plaintext.
+fn is_strict_for_z3(judge: &Judge<'_>, mode: Option<MtlsMode>) -> bool {
+    let link = Facts { transport: Transport::Plaintext, mode, is_http: true };
+    judge.none_satisfiable(&[proposition(&[link], Outcome::Plaintext)]) == Check::Confirmed
+}
+
 fn ports_of_policies(access: &Access<'_>) -> BTreeMap<ResourceRef, Ports> {
     let mut found: BTreeMap<ResourceRef, Ports> = BTreeMap::new();
     for (number, server) in access.servers.iter().enumerate().filter(|(number, _)| access.is_guarded(*number)) {
@@ -98,6 +113,7 @@ fn ports_of_policies(access: &Access<'_>) -> BTreeMap<ResourceRef, Ports> {
         for (policy, _) in lowered.provenance.listeners.iter().flat_map(|listener| &listener.policies) {
             let ports = found.entry(policy.clone()).or_default();
             ports.all.insert(name.clone());
+            ports.modes.insert(server.mode);
             if server.mode != Some(MtlsMode::Strict) {
                 ports.open.insert(name.clone(), server.origin.location().cloned());
             }

@@ -21,7 +21,7 @@ use meshproof_model::{Finding, FindingVerdict, Mesh, Nanos, Rule, Severity, Subj
 use rayon::prelude::*;
 
 use crate::{
-    Report, VerifyOptions,
+    Engine, Report, VerifyOptions,
     graph::Graph,
     staging::Staging,
     term::Query,
@@ -122,6 +122,11 @@ pub(crate) enum Check {
 }
 
 impl Judge<'_> {
+    /// The engine that decides a second time where that is wanted of every verdict.
+    pub(crate) fn second(&self, engine: Engine) -> Option<Engine> {
+        self.options.paranoid.then_some(engine)
+    }
+
     /// Asks Z3 about a group of queries of which none may be satisfiable.
     pub(crate) fn none_satisfiable(&self, queries: &[Query]) -> Check {
         let answers = self.each_unsatisfiable(queries);

@@ -21,7 +21,7 @@ use super::{Judge, listed};
 use crate::{
     Engine, Proof, Report,
     assumption::{APPLIED, NO_PATCHES},
-    patterns::{Attribute, Pattern, Patterns},
+    patterns::{Attribute, Pattern},
     term::Bool,
 };
 
@@ -30,7 +30,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use reach::{Reach, reach};
+use reach::{Reach, by_search, by_solver, reach};
 
 /// Judges every rule of every `VirtualService`.
 pub(crate) fn check(judge: &Judge<'_>) -> Report {
@@ -59,13 +59,35 @@ fn check_service(judge: &Judge<'_>, service: &VirtualService) -> Report {
     for number in 0..rules.len() {
         let subject = super::route_subject(service, number);
         let proof = |engine| Proof::new(&SHADOWED_ROUTE, subject.clone(), engine, None).assuming([NO_PATCHES, APPLIED]);
-        match reach(&earlier(&rules[..number]), &rules[number], judge.options.rlimit) {
+        let rlimit = judge.options.rlimit;
+        match reach(&earlier(&rules[..number]), &rules[number], rlimit) {
             Reach::Takes(request, by_z3) => {
                 let engine = if by_z3 { Engine::Z3 } else { Engine::Sat };
-                report.proofs.push(proof(engine).value("request", request.to_string()));
+                let mut proof = proof(engine).value("request", request.to_string());
+                if judge.options.paranoid {
+                    // A request of Z3's was evaluated; one that was evaluated is put to Z3.
+                    let second = if by_z3 { Some(Engine::Sat) } else { Some(Engine::Z3) };
+                    match if by_z3 { Some(true) } else { by_solver(&earlier(&rules[..number]), &rules[number], rlimit) }
+                    {
+                        Some(true) => proof.checked_by = second,
+                        Some(false) => {
+                            let what = format!("`{request}` takes the rule, and Z3 says that nothing does");
+                            report.disagree(&SHADOWED_ROUTE, &subject, &what);
+                        }
+                        None => {}
+                    }
+                }
+                report.proofs.push(proof);
             }
             Reach::Possible => report.proofs.push(proof(Engine::Z3)),
             Reach::Never => {
+                if judge.options.paranoid && by_search(&earlier(&rules[..number]), &rules[number]) == Some(true) {
+                    report.disagree(
+                        &SHADOWED_ROUTE,
+                        &subject,
+                        "the search finds a request, and Z3 says that nothing takes it",
+                    );
+                }
                 let by = coverers(&rules[..number], &rules[number])
                     .unwrap_or_else(|| smallest_union(judge, &rules[..number], &rules[number]));
                 report.findings.push(finding(service, number, subject, &by));
@@ -189,16 +211,17 @@ fn pattern(matcher: &StringMatch, folded: bool) -> Pattern {
     }
 }
 
-fn block_term(patterns: &mut Patterns, block: &Block) -> Bool {
+/// What a block asks for; `term`: the truth value of an attribute's being in a pattern.
+fn block_term(term: &mut impl FnMut(&Attribute, &Pattern) -> Bool, block: &Block) -> Bool {
     let terms = block.iter().map(|condition| {
         let attribute = &condition.attribute;
-        let mut any: Vec<Bool> = condition.any.iter().map(|pattern| patterns.term(attribute, pattern)).collect();
+        let mut any: Vec<Bool> = condition.any.iter().map(|pattern| term(attribute, pattern)).collect();
         if !condition.negated {
             return Bool::Or(any);
         }
         // A header that is absent counts as empty, but for the mere question whether it is there (`RT-3`).
         if condition.any.iter().any(|p| *p != Pattern::Present && p.contains("") == Some(true)) {
-            any.push(!patterns.term(attribute, &Pattern::Present));
+            any.push(!term(attribute, &Pattern::Present));
         }
         !Bool::Or(any)
     });

@@ -35,8 +35,13 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let mut report = Report::default();
     let default = judge.mesh.settings.default_http_retry_policy.as_ref().and_then(|retries| retries.retry_on.as_ref());
     for route in judge.mesh.virtual_services.iter().flat_map(|service| routes(service, default)) {
-        if route.conditions.is_some_and(|conditions| retries_timeouts(&conditions.value)) {
-            let proof = Proof::new(&UNRETRIED_TIMEOUT, route.subject, Engine::Fixpoint, None)
+        let retries = route.conditions.is_some_and(|conditions| retries_timeouts(&conditions.value));
+        let lowered = if judge.options.paranoid { retries_when_lowered(judge, &route.subject) } else { None };
+        if lowered.is_some_and(|lowered| lowered != retries) {
+            report.disagree(&UNRETRIED_TIMEOUT, &route.subject, "the proxies' configuration says otherwise");
+        } else if retries {
+            let second = lowered.map(|_| Engine::Fixpoint);
+            let proof = Proof::new(&UNRETRIED_TIMEOUT, route.subject, Engine::Fixpoint, second)
                 .value("per_try_timeout_ms", millis(route.per_try.value))
                 .assuming([NO_HEDGING, NO_PATCHES, APPLIED]);
             report.proofs.push(proof);
@@ -60,6 +65,12 @@ fn routes<'a>(service: &'a VirtualService, default: Option<&'a Located<String>>)
         let conditions = retries.retry_on.as_ref().or(default);
         Some(Route { subject: super::route_subject(service, number), per_try, attempts, conditions })
     })
+}
+
+/// What the configuration of a proxy says that takes the route; `None`: no call is known to take it.
+fn retries_when_lowered(judge: &Judge<'_>, route: &Subject) -> Option<bool> {
+    let ways = judge.graph.nodes.iter().flat_map(|node| node.stages.iter().flatten()).flat_map(|call| &call.ways);
+    ways.filter(|way| way.route.as_ref() == Some(route)).map(|way| way.retry.timeouts).next()
 }
 
 fn retries_timeouts(conditions: &str) -> bool {

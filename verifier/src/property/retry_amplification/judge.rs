@@ -140,13 +140,18 @@ fn ask(judge: &Judge<'_>, flows: Option<&[Flow]>, judged: &[Judged]) -> Answers 
     claims.extend(violated.filter_map(|one| one.claims.as_ref()).flatten());
     for own in judged.iter().filter(open).filter_map(|one| one.claims.as_ref()) {
         let new = own.iter().filter(|claim| !claims.contains(claim)).collect::<BTreeSet<_>>();
-        if claims.len() + new.len() <= CLAIMS_MAX {
+        if judge.options.paranoid || claims.len() + new.len() <= CLAIMS_MAX {
             claims.extend(new);
         }
     }
     let queries: Vec<Query> = claims.iter().map(|claim| claim.query()).collect();
     let answers = judge.each_unsatisfiable(&queries);
-    let by_claim: BTreeMap<Claim, Check> = claims.into_iter().cloned().zip(answers).collect();
+    let by_arithmetic = |claim: &Claim, answer| match answer {
+        Check::Confirmed if judge.options.paranoid && !claim.holds() => Check::Refuted,
+        answer => answer,
+    };
+    let answers = claims.into_iter().zip(answers).map(|(claim, answer)| (claim.clone(), by_arithmetic(claim, answer)));
+    let by_claim: BTreeMap<Claim, Check> = answers.collect();
     let flows = together(of_flows(), &by_claim);
     Answers { by_claim, flows }
 }
@@ -180,7 +185,7 @@ impl Judged {
             (None, verdict) => report.proofs.extend(verdict.ok().map(|proof| Proof { checked_by: None, ..proof })),
             (Some(Check::Undecided(reason)), _) => report.undecided(&RETRY_AMPLIFICATION, self.subject, &reason),
             (Some(Check::Refuted), _) => {
-                report.disagree(&RETRY_AMPLIFICATION, &self.subject, "Z3 exceeds the bound of the fixpoint");
+                report.disagree(&RETRY_AMPLIFICATION, &self.subject, "the bound of the fixpoint is exceeded");
             }
         }
     }

@@ -198,6 +198,14 @@ impl Claim {
         Self { most, calls }
     }
 
+    /// Whether it is true, in exact integers: each call causes as much as it can.
+    pub(super) fn holds(&self) -> bool {
+        let worst = |alternatives: &Vec<(u64, u64)>| {
+            alternatives.iter().map(|(factor, most)| u128::from(*factor) * u128::from(*most)).max().unwrap_or(0)
+        };
+        self.calls.iter().map(worst).fold(0, u128::saturating_add) <= u128::from(self.most)
+    }
+
     /// With the least number that is sound.
     fn tight(calls: Vec<Vec<(u64, u64)>>) -> Self {
         let worst = |alternatives: &Vec<(u64, u64)>| {

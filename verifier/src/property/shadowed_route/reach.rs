@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Block, block_term, request::Request};
 use crate::{
+    access::{Atoms, Outcome, search},
     patterns::{Attribute, Pattern, Patterns},
     term::{Assignment, Bool, Query},
     value::{Found, Literal, find},
@@ -50,6 +51,32 @@ pub(super) fn reach(earlier: &[&Block], rule: &[Block], rlimit: u32) -> Reach {
         }
     }
     Reach::Possible
+}
+
+/// What Z3 alone says of a rule: whether it takes some request; `None`: it met its limit.
+pub(super) fn by_solver(earlier: &[&Block], rule: &[Block], rlimit: u32) -> Option<bool> {
+    match check_one(&takes(earlier, rule).0, rlimit) {
+        Answer::Sat(_) => Some(true),
+        Answer::Unsat => Some(false),
+        Answer::Unknown(_) => None,
+    }
+}
+
+/// What the search for requests alone says; `None`: it does not know, or a path is read in two ways.
+pub(super) fn by_search(earlier: &[&Block], rule: &[Block]) -> Option<bool> {
+    let mut folded = earlier.iter().copied().chain(rule).flatten().map(|condition| &condition.attribute);
+    if folded.any(|attribute| *attribute == Attribute::FoldedPath) {
+        return None;
+    }
+    let mut atoms = Atoms::default();
+    let mut term = |attribute: &Attribute, pattern: &Pattern| atoms.term(attribute.clone(), pattern.clone());
+    let own = rule.iter().map(|block| block_term(&mut term, block)).collect();
+    let before = earlier.iter().map(|block| block_term(&mut term, block)).collect();
+    match search(&Bool::And(vec![Bool::Or(own), !Bool::Or(before)]), &atoms) {
+        Outcome::Request(_) => Some(true),
+        Outcome::Nothing => Some(false),
+        Outcome::Unknown(_) => None,
+    }
 }
 
 /// The request that a block asks for, and as few earlier ones as can be.
@@ -112,8 +139,9 @@ fn is_taken(earlier: &[&Block], rule: &[Block], request: &Request) -> Option<boo
 /// Is there a request that a rule matches and no earlier one does? With the pattern of each truth value.
 fn takes(earlier: &[&Block], rule: &[Block]) -> (Query, BTreeMap<(Attribute, Pattern), Bool>) {
     let mut patterns = Patterns::default();
-    let blocks: Vec<Bool> = rule.iter().map(|block| block_term(&mut patterns, block)).collect();
-    let before: Vec<Bool> = earlier.iter().map(|block| block_term(&mut patterns, block)).collect();
+    let mut term = |attribute: &Attribute, pattern: &Pattern| patterns.term(attribute, pattern);
+    let blocks: Vec<Bool> = rule.iter().map(|block| block_term(&mut term, block)).collect();
+    let before: Vec<Bool> = earlier.iter().map(|block| block_term(&mut term, block)).collect();
     let (mut query, terms) = patterns.into_query();
     query.assert(Bool::Or(blocks));
     query.assert(!Bool::Or(before));
