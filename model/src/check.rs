@@ -5,7 +5,8 @@ use std::fmt::Display;
 use meshproof_proxy::Nanos;
 
 use crate::{
-    Arrivals, Behaviour, CallBehaviour, Distribution, Expectation, Load, Mesh, Objective, ObjectiveError, Phase,
+    Arrivals, Behaviour, CallBehaviour, Distribution, Expectation, Load, Mesh, Objective, ObjectiveError,
+    ObjectiveSubject, Phase,
     RolloutStep, Scenario, Share, TargetError, WorkloadBehaviour, behaviour::ClientFrom, did_you_mean,
 };
 
@@ -189,8 +190,16 @@ impl Mesh {
         if requests > REQUESTS_MAX {
             errors.add("load", ScenarioProblem::TooManyRequests { requests });
         }
+        let released = self.with_releases(scenario).unwrap_or_else(|faults| {
+            for (number, message) in faults {
+                errors.add(format_args!("rollout[{number}]"), ScenarioProblem::Rollout { message });
+            }
+            None
+        });
+        // Faults may hit the pods of a new version.
+        let mesh = released.as_ref().map_or(self, |(mesh, _)| mesh);
         for (number, fault) in scenario.faults.iter().enumerate() {
-            self.check_fault(&format!("faults[{number}]"), fault, &mut errors);
+            mesh.check_fault(&format!("faults[{number}]"), fault, &mut errors);
         }
         let mut is_known = true;
         for (number, step) in scenario.steps() {
@@ -198,16 +207,24 @@ impl Mesh {
             self.check_step(&format!("rollout[{number}]"), step, is_known, &mut errors);
         }
         for (number, text) in scenario.objectives.iter().enumerate() {
-            let judged = text.parse().and_then(|objective: Objective| objective.resolve(self));
-            if let Err(error) = judged {
-                errors.add(format_args!("objectives[{number}]"), error);
+            let path = format!("objectives[{number}]");
+            match text.parse().and_then(|objective: Objective| objective.resolve(mesh)) {
+                Err(error) => errors.add(path, error),
+                Ok(Some(ObjectiveSubject::Release(release))) => {
+                    let names = mesh.releasable();
+                    let is_started = |step: &RolloutStep| matches!(step, RolloutStep::Release { of, .. } if names.get(release) == Some(of));
+                    if !scenario.rollout.iter().any(is_started) {
+                        errors.value(path, "the scenario does not start this release");
+                    }
+                }
+                Ok(_) => {}
             }
         }
         if let Some(Expectation::Allowed(_)) = scenario.shows {
             errors.value("shows", "a proxy decides what is allowed, and not a run");
         }
         for (number, answer) in scenario.script.iter().enumerate() {
-            self.check_workload_name(format_args!("script[{number}].at"), &answer.at, &mut errors);
+            mesh.check_workload_name(format_args!("script[{number}].at"), &answer.at, &mut errors);
         }
         errors.0
     }
@@ -222,6 +239,9 @@ impl Mesh {
             }
             RolloutStep::Apply { files: list, .. } | RolloutStep::Delete { objects: list, .. } if list.is_empty() => {
                 errors.value(path, "nothing is named that changes");
+            }
+            RolloutStep::Release { build: crate::Build { service_time: Some(service_time), .. }, .. } => {
+                errors.distribution(format_args!("{path}.build.service_time"), service_time);
             }
             _ => {}
         }

@@ -11,7 +11,7 @@ use crate::{Mesh, Rate, ServiceId, Share, did_you_mean};
 pub enum Objective {
     /// A figure of the report compared with a bound.
     Figure {
-        /// Whose figure, as written: a client's or service's name, or `svc/NAME`.
+        /// Whose figure, as written: a client's or service's name, `svc/NAME`, or `release/NAME`.
         subject: String,
         /// Which figure.
         figure: Figure,
@@ -91,6 +91,16 @@ pub enum Figure {
     Ejections,
     /// Requests that a rate limit refused.
     RateLimited,
+    /// Whether a release was promoted: 1 or 0, over several runs the share of them.
+    Promoted,
+    /// Whether a release was rolled back: 1 or 0.
+    RolledBack,
+    /// The most that a release's new version got.
+    WeightMax,
+    /// Time in which a release's new version got requests before it was promoted or rolled back.
+    Exposed,
+    /// Time from a release's beginning to its end, or to that of the run.
+    Took,
 }
 
 /// How a figure and its bound are compared.
@@ -128,6 +138,8 @@ pub enum ObjectiveSubject {
     Service(ServiceId),
     /// A queue of messages, by its number in [`Behaviour::queues`](crate::Behaviour::queues).
     Queue(usize),
+    /// A release, by its number among [`Mesh::releasable`].
+    Release(usize),
 }
 
 /// Why a text is not an objective, or not one of this mesh.
@@ -150,6 +162,7 @@ impl Objective {
             ObjectiveSubject::Client(_) => ("client", Figure::is_of_clients),
             ObjectiveSubject::Service(_) => ("service", Figure::is_of_services),
             ObjectiveSubject::Queue(_) => ("queue", Figure::is_of_queues),
+            ObjectiveSubject::Release(_) => ("release", Figure::is_of_releases),
         };
         if has(figure) {
             return Ok(Some(found));
@@ -199,12 +212,18 @@ impl Figure {
         !matches!(self, Self::Ok | Self::Failed | Self::Goodput)
             && !self.is_of_clients_only()
             && !self.is_of_queues_only()
+            && !self.is_of_releases()
+    }
+
+    /// Whether releases have it.
+    pub const fn is_of_releases(&self) -> bool {
+        matches!(self, Self::Promoted | Self::RolledBack | Self::WeightMax | Self::Exposed | Self::Took)
     }
 
     /// Whether a longer run has no more of it: ratios, rates and lengths of time, but no counts and no maxima.
     pub const fn is_intensive(&self) -> bool {
         matches!(self, Self::AttemptsPerRequest | Self::TriesPerRequest | Self::BackingOff)
-            || (!matches!(self.unit(), Unit::Number) && !matches!(self, Self::Max))
+            || (!matches!(self.unit(), Unit::Number) && !matches!(self, Self::Max) && !self.is_of_releases())
     }
 
     /// Whether queues of messages have it.
@@ -224,7 +243,8 @@ impl Figure {
     const fn unit(&self) -> Unit {
         match self {
             Self::Success | Self::Utilisation | Self::FirstTry | Self::Queued | Self::JobsAtLeast(_) => Unit::Share,
-            Self::Quantile(_) | Self::Mean | Self::Max | Self::QueueWait => Unit::Time,
+            Self::WeightMax => Unit::Share,
+            Self::Quantile(_) | Self::Mean | Self::Max | Self::QueueWait | Self::Exposed | Self::Took => Unit::Time,
             Self::Goodput => Unit::Rate,
             _ => Unit::Number,
         }
@@ -240,7 +260,7 @@ enum Unit {
 }
 
 /// Names of figures without a parameter, the report's first.
-const FIGURES: [(&str, Figure); 36] = [
+const FIGURES: [(&str, Figure); 43] = [
     ("success_ratio", Figure::Success),
     ("success", Figure::Success),
     ("ok_ratio", Figure::Success),
@@ -277,6 +297,13 @@ const FIGURES: [(&str, Figure); 36] = [
     ("breaker_overflow", Figure::BreakerOverflow),
     ("ejections", Figure::Ejections),
     ("rate_limited", Figure::RateLimited),
+    ("promoted", Figure::Promoted),
+    ("rolled_back", Figure::RolledBack),
+    ("weight_max", Figure::WeightMax),
+    ("exposed_ms", Figure::Exposed),
+    ("exposed", Figure::Exposed),
+    ("took_ms", Figure::Took),
+    ("took", Figure::Took),
 ];
 
 impl FromStr for Objective {
@@ -366,6 +393,9 @@ fn millionths(text: &str) -> Option<u64> {
 }
 
 fn find_subject(mesh: &Mesh, subject: &str) -> Result<ObjectiveSubject, ObjectiveError> {
+    if let Some(name) = subject.strip_prefix("release/") {
+        return find_release(mesh, name);
+    }
     let clients = &mesh.behaviour.clients;
     let (name, only_service) = subject.strip_prefix("svc/").map_or((subject, false), |name| (name, true));
     if let Some(client) = clients.get_index_of(name).filter(|_| !only_service) {
@@ -392,6 +422,18 @@ fn find_subject(mesh: &Mesh, subject: &str) -> Result<ObjectiveSubject, Objectiv
             let names: Vec<String> = several.iter().map(|id| format!("`{}`", mesh.service(*id).full_name())).collect();
             Err(error(format!("`{name}` is ambiguous: {}", names.join(" or "))))
         }
+    }
+}
+
+/// A Rollout or Canary by its name, with its namespace where two have the same.
+fn find_release(mesh: &Mesh, name: &str) -> Result<ObjectiveSubject, ObjectiveError> {
+    let known = mesh.releasable();
+    let is_named = |full: &String| full == name || full.split_once('/').is_some_and(|(_, short)| short == name);
+    let found: Vec<usize> = known.iter().enumerate().filter(|(_, full)| is_named(full)).map(|(at, _)| at).collect();
+    match found.as_slice() {
+        [one] => Ok(ObjectiveSubject::Release(*one)),
+        [] => Err(error(format!("there is no Rollout and no Canary `{name}`"))),
+        _ => Err(error(format!("`{name}` is ambiguous: write `release/NAMESPACE/NAME`"))),
     }
 }
 

@@ -6,7 +6,9 @@ use indexmap::IndexMap;
 use meshproof_proxy::Nanos;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientBehaviour, Expectation, Fault, Mesh, Rate};
+use crate::{
+    CallBehaviour, ClientBehaviour, Distribution, ErrorBehaviour, Expectation, Fault, Mesh, Rate, WorkloadBehaviour,
+};
 
 /// The contents of a scenario file. Times count from the start of the run; `at` is a point, `during` a length. The
 /// default is empty and no valid file: it has no version, no horizon and no replication.
@@ -144,7 +146,7 @@ pub enum Phase {
 }
 
 /// Something that is done on purpose on the way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum RolloutStep {
     /// New weights of a route's destinations, by subset or, where there is none, by host.
@@ -178,13 +180,35 @@ pub enum RolloutStep {
         /// When.
         at: Nanos,
     },
+    /// A new version that a controller of the manifests brings out step by step, and takes back where its metrics say so:
+    /// Argo's Rollout with canary steps, or Flagger's Canary. Beside it there are no other changes.
+    Release {
+        /// The Rollout or Canary, as `namespace/name`.
+        of: String,
+        /// When the new version comes.
+        at: Nanos,
+        /// How it differs from the old one. Its pods are the workload `namespace/name-canary` of a Rollout, and the target
+        /// of a Canary, for faults and reports.
+        #[serde(default)]
+        build: Build,
+        /// When somebody lets the release go on that waits without a time.
+        #[serde(default)]
+        resume: Vec<Nanos>,
+        /// How often Prometheus reads the proxies' counters: what happens after the last time is not known yet.
+        #[serde(default = "scrape")]
+        scrape: Nanos,
+    },
 }
 
 impl RolloutStep {
     /// When it begins.
     pub const fn at(&self) -> Nanos {
         match self {
-            Self::Weight { at, .. } | Self::Apply { at, .. } | Self::Delete { at, .. } | Self::Set { at, .. } => *at,
+            Self::Weight { at, .. }
+            | Self::Apply { at, .. }
+            | Self::Delete { at, .. }
+            | Self::Set { at, .. }
+            | Self::Release { at, .. } => *at,
         }
     }
 
@@ -202,6 +226,7 @@ impl fmt::Display for RolloutStep {
             Self::Apply { files, .. } => write!(f, "apply {}", files.join(", ")),
             Self::Delete { objects, .. } => write!(f, "delete {}", objects.join(", ")),
             Self::Set { value, .. } => write!(f, "set {value}"),
+            Self::Release { of, .. } => write!(f, "release {of}"),
         }
     }
 }
@@ -212,6 +237,50 @@ impl Scenario {
         let mut steps: Vec<_> = self.rollout.iter().enumerate().collect();
         steps.sort_by_key(|(_, step)| step.at());
         steps
+    }
+}
+
+/// How a new version differs from the old one; what is absent is the same.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// The handler's own time, without its calls.
+    #[serde(default)]
+    pub service_time: Option<Distribution>,
+    /// Answers that are errors.
+    #[serde(default)]
+    pub errors: Option<Vec<ErrorBehaviour>>,
+    /// Its calls, in stages.
+    #[serde(default)]
+    pub calls: Option<Vec<Vec<CallBehaviour>>>,
+    /// Requests that one replica works on at a time.
+    #[serde(default)]
+    pub concurrency: Option<u32>,
+    /// Time from the start of a replica until it is ready.
+    #[serde(default)]
+    pub start_up: Option<Nanos>,
+}
+
+impl Build {
+    /// Whether nothing differs.
+    pub fn is_same(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Changes the old version's behaviour to that of the new one.
+    pub fn change(&self, behaviour: &mut WorkloadBehaviour) {
+        let Self { service_time, errors, calls, concurrency, start_up } = self;
+        if let Some(service_time) = service_time {
+            behaviour.service_time = service_time.clone();
+        }
+        if let Some(errors) = errors {
+            behaviour.errors.clone_from(errors);
+        }
+        if let Some(calls) = calls {
+            behaviour.calls.clone_from(calls);
+        }
+        behaviour.concurrency = concurrency.unwrap_or(behaviour.concurrency);
+        behaviour.start_up = start_up.unwrap_or(behaviour.start_up);
     }
 }
 
@@ -235,4 +304,9 @@ pub struct ScriptedAnswer {
 
 const fn one() -> u32 {
     1
+}
+
+/// Prometheus' usual time between two scrapes with Istio.
+const fn scrape() -> Nanos {
+    Nanos::from_secs(15)
 }

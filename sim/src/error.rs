@@ -23,6 +23,9 @@ pub enum SetupError {
     /// The mesh after a step of the rollout was not handed in.
     #[error("what manifests become is missing: {0}")]
     NoStage(String),
+    /// Releases that can stand at too many points at the same time.
+    #[error("the releases can be at {0} points on the way, which are too many: release fewer in one scenario")]
+    TooManyStages(usize),
     /// A witness names no scenario to replay.
     #[error("the witness has no scenario to replay")]
     NothingToReplay,

@@ -3,6 +3,7 @@
 use meshproof_model::{Figure, ObjectiveSubject};
 
 use crate::{
+    delivery::End,
     histogram::Histogram,
     measure::{ClientTally, Measure, MessageTally, ServiceTally, WorkloadTally},
     number::Number,
@@ -22,6 +23,9 @@ pub(crate) fn figure(plan: &Plan, measure: &Measure, subject: ObjectiveSubject, 
         }
         (ObjectiveSubject::Queue(queue), _) => {
             measure.messages.get(queue).map_or(Number::ABSENT, |tally| of_messages(tally, figure))
+        }
+        (ObjectiveSubject::Release(number), _) => {
+            plan.releases.find(number).map_or(Number::ABSENT, |at| of_release(plan, measure, at, figure))
         }
         (ObjectiveSubject::Service(service), Figure::Utilisation) => utilisation(plan, measure, service.index()),
         (ObjectiveSubject::Service(service), Figure::QueueMax) => queue_max(plan, measure, service.index()),
@@ -50,6 +54,25 @@ pub(crate) fn of_client(tally: &ClientTally, figure: &Figure, seconds: f64) -> N
         Figure::Quantile(thousandths) => Number::millis(tally.latency.quantile(u32::from(*thousandths) * 1000)),
         Figure::Mean => Number::millis(tally.latency.mean()),
         Figure::Max => Number::millis(tally.latency.max()),
+        _ => Number::ABSENT,
+    }
+}
+
+/// A figure of a release, by its number in the plan.
+pub(crate) fn of_release(plan: &Plan, measure: &Measure, at: usize, figure: &Figure) -> Number {
+    let Some((release, record)) = plan.releases.all.get(at).zip(measure.releases.get(at)) else {
+        return Number::ABSENT;
+    };
+    let ended = |wanted: End| u64::from(record.end.is_some_and(|(end, _)| end == wanted));
+    match figure {
+        Figure::Promoted => ended(End::Promoted).into(),
+        Figure::RolledBack => ended(End::RolledBack).into(),
+        Figure::WeightMax => Number::ratio(record.weight_max.into(), 100),
+        Figure::Exposed => Number::millis(record.exposed),
+        Figure::Took => {
+            let until = record.end.map_or(plan.horizon, |(_, at)| at);
+            Number::millis(until.saturating_sub(release.at.get()))
+        }
         _ => Number::ABSENT,
     }
 }
@@ -99,6 +122,7 @@ pub(crate) fn of_service(tally: &ServiceTally, figure: &Figure) -> Number {
         Figure::JobsAtLeast(_) | Figure::TriesPerRequest | Figure::FirstTry | Figure::BackingOff => Number::ABSENT,
         Figure::Published | Figure::Refused | Figure::Received | Figure::Done => Number::ABSENT,
         Figure::DeadLetters | Figure::DepthMax => Number::ABSENT,
+        Figure::Promoted | Figure::RolledBack | Figure::WeightMax | Figure::Exposed | Figure::Took => Number::ABSENT,
         _ if tally.requests == 0 => Number::ABSENT,
         Figure::Quantile(thousandths) => Number::millis(tally.latency.quantile(u32::from(*thousandths) * 1000)),
         Figure::Mean => Number::millis(tally.latency.mean()),

@@ -18,6 +18,7 @@ mod bounds;
 mod checker;
 mod collapse;
 mod compare;
+mod delivery;
 mod digest;
 mod dist;
 mod engine;
@@ -49,7 +50,9 @@ pub use error::SetupError;
 pub use number::Number;
 pub use objective::ObjectiveResult;
 pub use replay::{ReplayOutcome, Replayer, replay};
-pub use report::{CallReport, ClientReport, Latency, QueueReport, RolloutReport, Run, ServiceReport, Timeline};
+pub use report::{
+    CallReport, ClientReport, Latency, QueueReport, ReleaseReport, RolloutReport, Run, ServiceReport, Timeline,
+};
 pub use simulate::{REPLICATIONS_MAX, SimOptions, Stages, simulate};
 pub use splitting::Splitting;
 pub use tipping::{TippedShare, Tipping};

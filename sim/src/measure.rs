@@ -147,6 +147,8 @@ pub(crate) struct Measure {
     pub(crate) client_requests: u64,
     /// Those of them that were answered well by their first try.
     pub(crate) first_tries_ok: u64,
+    /// What has become of each release.
+    pub(crate) releases: Vec<crate::delivery::Record>,
 }
 
 /// Whose figures are kept over time, and how finely.
@@ -198,6 +200,7 @@ impl Measure {
             in_flight: 0,
             client_requests: 0,
             first_tries_ok: 0,
+            releases: Vec::new(),
         }
     }
 

@@ -73,7 +73,7 @@ pub(crate) fn kept(mesh: &Mesh, scenario: &Scenario, plan: &Plan, is_single: boo
         match subject {
             Some(ObjectiveSubject::Client(client)) => kept.clients.push(*client),
             Some(ObjectiveSubject::Service(service)) => kept.services.push(service.index()),
-            Some(ObjectiveSubject::Queue(_)) | None => {}
+            Some(ObjectiveSubject::Queue(_) | ObjectiveSubject::Release(_)) | None => {}
         }
     }
     kept.grid = if recovers {
@@ -102,7 +102,7 @@ fn batched(run: &Measure, warm_up: u64, subject: ObjectiveSubject, wanted: &Figu
             let series = &run.service_series[service.index()];
             series.batches(BATCHES, warm_up).map(|(tally, _)| of_service(&tally, wanted).value()).collect()
         }
-        ObjectiveSubject::Queue(_) => return None,
+        ObjectiveSubject::Queue(_) | ObjectiveSubject::Release(_) => return None,
     };
     let found = batch_means(&batches)?;
     wanted.is_intensive().then_some([found.mean - found.half, found.mean + found.half])
@@ -195,8 +195,8 @@ fn holds(run: &Measure, objective: &Judged, bins: std::ops::Range<usize>) -> boo
             run.service_series[service.index()].tallies[bins].iter().for_each(|tally| sum.merge(tally));
             of_service(&sum, &objective.figure)
         }
-        // Messages are judged over the whole run.
-        ObjectiveSubject::Queue(_) => return true,
+        // Messages and releases are judged over the whole run.
+        ObjectiveSubject::Queue(_) | ObjectiveSubject::Release(_) => return true,
     };
     observed.value().is_none_or(|value| objective.comparison.holds(value, objective.bound))
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use meshproof_model::delivery::Release;
 use serde::Serialize;
 
 use crate::{
     aftermath::RecoveryReport,
+    delivery::{Entry, Record},
     digest::Digest,
-    figure::{measured_s, of_client, of_messages, of_service, queue_max, queue_wait, queued, utilisation},
+    figure::{measured_s, of_client, of_messages, of_release, of_service, queue_max, queue_wait, queued, utilisation},
     measure::{BIN, Bin, ClientTally, Measure, ServiceTally},
     number::Number,
     objective::ObjectiveResult,
@@ -49,8 +51,11 @@ pub struct Run {
     pub objectives: Vec<ObjectiveResult>,
     /// How long it took after each fault.
     pub recovery: Vec<RecoveryReport>,
-    /// Changes of configuration.
+    /// Changes of configuration, and of the first run what controllers did and saw.
     pub rollout: Vec<RolloutReport>,
+    /// What has become of the releases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<ReleaseReport>,
     /// What to know before trusting the figures.
     pub warnings: Vec<String>,
     /// Violations of what must always hold: faults of the simulator, never findings about the mesh.
@@ -173,6 +178,26 @@ pub struct RolloutReport {
     pub gate: Option<String>,
     /// Why.
     pub reason: String,
+    /// The release that it belongs to, as `namespace/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+}
+
+/// What has become of a release.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReleaseReport {
+    /// The Rollout or Canary, as `namespace/name`.
+    pub name: String,
+    /// Whether it was promoted: 1 or 0, over several runs the share of them.
+    pub promoted: Number,
+    /// Whether it was rolled back.
+    pub rolled_back: Number,
+    /// The most that the new version got.
+    pub weight_max: Number,
+    /// How long the new version had requests before it was promoted or rolled back, in milliseconds.
+    pub exposed_ms: Number,
+    /// From its beginning to its end, or to that of the run, in milliseconds.
+    pub took_ms: Number,
 }
 
 /// A figure of one bin.
@@ -420,7 +445,37 @@ impl<'a> Reporter<'a> {
             weight: change.weights.iter().cloned().collect(),
             gate: None,
             reason: change.reason.clone(),
+            release: None,
         };
-        self.plan.changes.iter().map(report).collect()
+        let planned = self.plan.changes.iter().map(report);
+        let records = self.runs.first().map_or(&[][..], |run| run.releases.as_slice());
+        let of_release = |(release, record): (&Release, &Record)| {
+            let [old, new] = release.destinations().map(str::to_owned);
+            let line = |entry: &Entry| RolloutReport {
+                at_s: entry.at as f64 / 1e9,
+                weight: BTreeMap::from([(old.clone(), 100 - entry.weight), (new.clone(), entry.weight)]),
+                gate: entry.gate.clone(),
+                reason: entry.reason.clone(),
+                release: Some(release.name.clone()),
+            };
+            record.entries.iter().map(line).collect::<Vec<_>>()
+        };
+        planned.chain(self.plan.releases.all.iter().zip(records).flat_map(of_release)).collect()
+    }
+
+    pub(crate) fn releases(&self) -> Vec<ReleaseReport> {
+        use meshproof_model::Figure::{Exposed, Promoted, RolledBack, Took, WeightMax};
+        let report = |(at, release): (usize, &Release)| {
+            let number = |figure| self.number(|run| of_release(self.plan, run, at, &figure));
+            ReleaseReport {
+                name: release.name.clone(),
+                promoted: number(Promoted),
+                rolled_back: number(RolledBack),
+                weight_max: number(WeightMax),
+                exposed_ms: number(Exposed),
+                took_ms: number(Took),
+            }
+        };
+        self.plan.releases.all.iter().enumerate().map(report).collect()
     }
 }

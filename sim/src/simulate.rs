@@ -197,6 +197,7 @@ impl Experiment {
                 .collect(),
             recovery: aftermath::report(&self.plan, &runs),
             rollout: reporter.rollout(),
+            releases: reporter.releases(),
             warnings,
             internal_errors,
         }

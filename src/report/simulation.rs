@@ -20,6 +20,8 @@ enum Unit {
     Share,
     /// Milliseconds.
     Millis,
+    /// Milliseconds, as seconds.
+    Seconds,
     /// A name.
     Text,
     /// A map of counts.
@@ -67,6 +69,9 @@ pub fn run_table(run: &Json) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{}", table(CLIENTS, &run["clients"]));
     let _ = writeln!(out, "{}", table(SERVICES, &run["services"]));
+    for release in list(&run["releases"]) {
+        let _ = writeln!(out, "{}", course(release, &run["rollout"]));
+    }
     for objective in list(&run["objectives"]) {
         let mark = if objective["met"] == true { "met   " } else { "MISSED" };
         let observed = match &objective["observed"] {
@@ -132,6 +137,29 @@ pub fn comparison_table(comparison: &Json) -> String {
     out
 }
 
+/// What has become of a release, and its course in the first run: checks that were good are left out.
+fn course(release: &Json, rollout: &Json) -> String {
+    let name = &release["name"];
+    let figure = |name: &str, unit: Unit| shown(&release[name], unit);
+    let mut out = format!(
+        "release {}: promoted {}, rolled back {}, at most {}, exposed {}, took {}",
+        text(name),
+        figure("promoted", Unit::Plain),
+        figure("rolled_back", Unit::Plain),
+        figure("weight_max", Unit::Share),
+        figure("exposed_ms", Unit::Seconds),
+        figure("took_ms", Unit::Seconds),
+    );
+    for entry in
+        list(rollout).filter(|entry| &entry["release"] == name && !text(&entry["reason"]).ends_with(" is good"))
+    {
+        let gate = entry["gate"].as_str().map_or_else(String::new, |gate| format!("{gate}: "));
+        let at = entry["at_s"].as_f64().unwrap_or_default();
+        let _ = write!(out, "\n{at:10.1} s  {gate}{}", text(&entry["reason"]));
+    }
+    out
+}
+
 fn table(columns: Figures, rows: &Json) -> String {
     let mut builder = Builder::default();
     builder.push_record(columns.iter().map(|(heading, _, _)| *heading));
@@ -183,6 +211,7 @@ fn number(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Share => format!("{:.3} %", value * 100.0),
         Unit::Millis => format!("{value:.1} ms"),
+        Unit::Seconds => format!("{:.1} s", value / 1000.0),
         _ => format!("{value:.3}"),
     }
 }

@@ -12,8 +12,20 @@ pub(super) fn read(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> Analys
         meta: object.meta.clone(),
         metrics: spec.list("metrics").map(|entry| metric(&entry, cx)).collect(),
         dry_run: spec.list("dryRun").filter_map(|entry| entry.text_at("metricName")).collect(),
+        args: spec.list("args").filter_map(|arg| Some((arg.text_at("name")?, arg.text_at("value")))).collect(),
     }
 }
+
+/// Fields that may be arguments beside the query and the conditions.
+const LIMITS: [&str; 7] = [
+    "count",
+    "interval",
+    "initialDelay",
+    "failureLimit",
+    "inconclusiveLimit",
+    "consecutiveErrorLimit",
+    "consecutiveSuccessLimit",
+];
 
 fn metric(field: &Field<'_>, cx: &mut Cx) -> AnalysisMetric {
     // Limits may be arguments, `{{args.x}}`, which are not known.
@@ -32,6 +44,15 @@ fn metric(field: &Field<'_>, cx: &mut Cx) -> AnalysisMetric {
         consecutive_success_limit: limit("consecutiveSuccessLimit"),
         success_condition: field.located_text("successCondition"),
         failure_condition: field.located_text("failureCondition"),
+        query: field
+            .get("provider")
+            .and_then(|provider| provider.get("prometheus"))
+            .and_then(|prometheus| prometheus.located_text("query")),
+        arguments: LIMITS
+            .iter()
+            .filter(|key| field.text_at(key).is_some_and(|text| text.contains("{{")))
+            .map(|key| (*key).to_owned())
+            .collect(),
         interval: time(field, "interval", cx),
         initial_delay: time(field, "initialDelay", cx),
     }

@@ -2,7 +2,7 @@
 
 use meshproof_model::{
     TargetPort,
-    delivery::{Canary, CanaryAnalysis, CanaryService},
+    delivery::{Canary, CanaryAnalysis, CanaryMetric, CanaryService, MetricTemplate},
 };
 
 use super::duration;
@@ -60,6 +60,35 @@ fn analysis(field: &Field<'_>, cx: &mut Cx) -> CanaryAnalysis {
         step_weight_promotion: cx.count(field, "stepWeightPromotion"),
         iterations: cx.count(field, "iterations"),
         mirror: field.bool_at("mirror").unwrap_or(false),
-        metrics: field.list("metrics").filter_map(|metric| metric.located_text("name")).collect(),
+        metrics: field.list("metrics").filter_map(|entry| metric(&entry, cx)).collect(),
+        has_match: field.has("match"),
     }
+}
+
+fn metric(field: &Field<'_>, cx: &mut Cx) -> Option<CanaryMetric> {
+    let range = field.get("thresholdRange");
+    let of = |key: &str| range.as_ref().and_then(|range| number(range, key));
+    let template = field.get("templateRef");
+    Some(CanaryMetric {
+        name: field.located_text("name")?,
+        interval: duration(field, "interval", cx),
+        min: of("min"),
+        max: of("max"),
+        threshold: number(field, "threshold"),
+        template: template.and_then(|template| Some((template.text_at("namespace"), template.text_at("name")?))),
+        query: field.text_at("query"),
+    })
+}
+
+fn number(field: &Field<'_>, key: &str) -> Option<f64> {
+    field.text_at(key)?.parse().ok()
+}
+
+/// A query of the user's own.
+pub(super) fn template(object: &Object<'_>, spec: &Field<'_>) -> Option<MetricTemplate> {
+    Some(MetricTemplate {
+        meta: object.meta.clone(),
+        provider: spec.get("provider").and_then(|provider| provider.text_at("type")).unwrap_or_default(),
+        query: spec.located_text("query")?,
+    })
 }

@@ -26,6 +26,7 @@ pub(crate) fn read(object: &Object<'_>, mesh: &mut Mesh, cx: &mut Cx) {
             delivery.analyses.push(analysis::read(object, &spec, cx));
         }
         ("flagger.app", "Canary") => delivery.canaries.extend(canary::read(object, &spec, cx)),
+        ("flagger.app", "MetricTemplate") => delivery.templates.extend(canary::template(object, &spec)),
         ("keda.sh", "ScaledObject") => delivery.scalers.extend(keda::read(object, &spec, cx)),
         _ => {}
     }

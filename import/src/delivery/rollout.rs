@@ -2,7 +2,10 @@
 
 use meshproof_model::{
     Located,
-    delivery::{CanaryStep, CanaryStrategy, ManagedRoute, Rollout, RolloutStrategy, StepAction, TrafficRouting},
+    delivery::{
+        CanaryStep, CanaryStrategy, ManagedRoute, NEW_PODS, OLD_PODS, Rollout, RolloutStrategy, StepAction,
+        TrafficRouting,
+    },
 };
 
 use crate::{cx::Cx, field::Field, kubernetes::int_or_percent, object::Object};
@@ -35,7 +38,8 @@ fn canary(field: &Field<'_>, cx: &mut Cx) -> CanaryStrategy {
         max_unavailable: int_or_percent(field, "maxUnavailable", cx),
         dynamic_stable_scale: field.bool_at("dynamicStableScale").unwrap_or(false),
         background: analysis.as_ref().map(templates).unwrap_or_default(),
-        starting_step: analysis.and_then(|analysis| cx.count(&analysis, "startingStep")),
+        starting_step: analysis.as_ref().and_then(|analysis| cx.count(analysis, "startingStep")),
+        background_args: analysis.as_ref().map(args).unwrap_or_default(),
     }
 }
 
@@ -43,18 +47,33 @@ fn templates(analysis: &Field<'_>) -> Vec<Located<String>> {
     analysis.list("templates").filter_map(|entry| entry.located_text("templateName")).collect()
 }
 
+/// Arguments with the values that they have in a run; those from fields and secrets have none.
+fn args(analysis: &Field<'_>) -> Vec<(String, String)> {
+    let value = |arg: &Field<'_>| {
+        let hash = || match arg.get("valueFrom")?.text_at("podTemplateHashValue")?.as_str() {
+            "Latest" => Some(NEW_PODS.to_owned()),
+            "Stable" => Some(OLD_PODS.to_owned()),
+            _ => None,
+        };
+        arg.text_at("value").or_else(hash)
+    };
+    analysis.list("args").filter_map(|arg| Some((arg.text_at("name")?, value(&arg)?))).collect()
+}
+
 fn step(field: &Field<'_>, cx: &mut Cx) -> CanaryStep {
+    let mut own = Vec::new();
     let action = if let Some(weight) = cx.percent(field, "setWeight") {
         StepAction::Weight(weight.value)
     } else if field.has("pause") {
         let pause = field.get("pause");
         StepAction::Pause(pause.and_then(|pause| super::duration(&pause, "duration", cx)).map(|time| time.value))
     } else if let Some(analysis) = field.get("analysis") {
+        own = args(&analysis);
         StepAction::Analysis(templates(&analysis).into_iter().map(|template| template.value).collect())
     } else {
         StepAction::Other(field.fields().map(|(key, _)| key.to_owned()).next().unwrap_or_default())
     };
-    CanaryStep { at: field.at(), action }
+    CanaryStep { at: field.at(), action, args: own }
 }
 
 fn traffic_routing(field: &Field<'_>) -> Option<TrafficRouting> {

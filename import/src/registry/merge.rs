@@ -64,5 +64,5 @@ fn join(into: &mut Mesh, mut from: Mesh) {
         }
     );
     extend!(into.kubernetes, kubernetes, Kubernetes { network_policies, autoscalers, disruption_budgets, endpoints });
-    extend!(into.delivery, delivery, Delivery { rollouts, analyses, canaries, scalers, waves });
+    extend!(into.delivery, delivery, Delivery { rollouts, analyses, canaries, templates, scalers, waves });
 }

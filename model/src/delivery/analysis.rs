@@ -11,6 +11,8 @@ pub struct AnalysisTemplate {
     pub metrics: Vec<AnalysisMetric>,
     /// `dryRun`: metrics that never decide.
     pub dry_run: Vec<String>,
+    /// `args`, with their values where they have one.
+    pub args: Vec<(String, Option<String>)>,
 }
 
 /// What is measured.
@@ -38,6 +40,10 @@ pub struct AnalysisMetric {
     pub success_condition: Option<Located<String>>,
     /// `failureCondition`.
     pub failure_condition: Option<Located<String>>,
+    /// `provider.prometheus.query`.
+    pub query: Option<Located<String>>,
+    /// Fields beside the query and the conditions whose values are arguments, such as `{{args.count}}`.
+    pub arguments: Vec<String>,
 }
 
 /// What one measurement says.
@@ -146,6 +152,8 @@ mod tests {
             consecutive_success_limit: None,
             success_condition: None,
             failure_condition: None,
+            query: None,
+            arguments: Vec::new(),
         }
     }
 

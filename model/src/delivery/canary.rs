@@ -69,8 +69,40 @@ pub struct CanaryAnalysis {
     pub iterations: Option<Located<u32>>,
     /// `mirror`.
     pub mirror: bool,
-    /// Names of its metrics.
-    pub metrics: Vec<Located<String>>,
+    /// What it is judged by.
+    pub metrics: Vec<CanaryMetric>,
+    /// `match`: whose requests go to it (A/B testing).
+    pub has_match: bool,
+}
+
+/// What a canary is judged by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CanaryMetric {
+    /// Its name; `request-success-rate` and `request-duration` are built in (`FL-4`).
+    pub name: Located<String>,
+    /// `interval`: the window; absent: 1 m.
+    pub interval: Option<Located<Nanos>>,
+    /// `thresholdRange.min`.
+    pub min: Option<f64>,
+    /// `thresholdRange.max`.
+    pub max: Option<f64>,
+    /// `threshold`, where there is no range: the least of the success rate, the most of anything else.
+    pub threshold: Option<f64>,
+    /// `templateRef`: namespace, where it is written, and name.
+    pub template: Option<(Option<String>, String)>,
+    /// `query`.
+    pub query: Option<String>,
+}
+
+/// Flagger: a query of the user's own (`flagger.app/v1beta1.MetricTemplate`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricTemplate {
+    /// Its name and place.
+    pub meta: Meta,
+    /// `provider.type`, such as `prometheus`.
+    pub provider: String,
+    /// `query`, with `{{ namespace }}`, `{{ target }}` and `{{ interval }}` in it.
+    pub query: Located<String>,
 }
 
 /// What happens at a tick of a canary's clock.
@@ -114,8 +146,9 @@ impl CanaryAnalysis {
         }
         let mut weights = Vec::new();
         let mut weight: u32 = 0;
+        // The last step may go beyond the greatest weight, but not beyond everything (F: `runCanary`).
         while weight < most {
-            weight = weight.saturating_add(step).min(most);
+            weight = weight.saturating_add(step).min(100);
             weights.push(weight);
         }
         weights
@@ -131,7 +164,8 @@ impl CanaryAnalysis {
         ticks.push(Tick::Copy);
         match self.step_weight_promotion.as_ref().map(|step| step.value).filter(|step| *step > 0) {
             Some(step) => {
-                let mut weight: u32 = 0;
+                // The primary goes on from what it has left (F: `runPromotionTrafficShift`).
+                let mut weight = 100 - self.weights().last().copied().unwrap_or(0);
                 while weight < 100 {
                     weight = weight.saturating_add(step).min(100);
                     ticks.push(Tick::Promote(weight));
@@ -211,6 +245,8 @@ mod tests {
         let blue_green = CanaryAnalysis { iterations: Some(located(3)), ..analysis() };
         assert_eq!(blue_green.ticks().iter().filter(|tick| **tick == Tick::Iterate).count(), 3);
         let slow = CanaryAnalysis { step_weight_promotion: Some(located(40)), ..analysis() };
-        assert_eq!(slow.ticks()[7..10], [Tick::Promote(40), Tick::Promote(80), Tick::Promote(100)]);
+        assert_eq!(slow.ticks()[7..], [Tick::Promote(90), Tick::Promote(100), Tick::Finish]);
+        let uneven = CanaryAnalysis { step_weight: Some(located(20)), ..analysis() };
+        assert_eq!(uneven.weights(), [20, 40, 60], "FL-3 the last step may go beyond the greatest weight");
     }
 }

@@ -2,14 +2,21 @@
 
 mod analysis;
 mod canary;
+mod condition;
 mod keda;
+mod query;
+mod release;
 mod rollout;
+mod token;
 mod variant;
 mod wave;
 
 pub use analysis::*;
 pub use canary::*;
+pub use condition::*;
 pub use keda::*;
+pub use query::*;
+pub use release::*;
 pub use rollout::*;
 pub use wave::*;
 
@@ -22,6 +29,8 @@ pub struct Delivery {
     pub analyses: Vec<AnalysisTemplate>,
     /// Flagger's canaries (`FL-1`).
     pub canaries: Vec<Canary>,
+    /// Queries of Flagger's users.
+    pub templates: Vec<MetricTemplate>,
     /// KEDA's scalers (`KD-1`).
     pub scalers: Vec<ScaledObject>,
     /// Objects and when Argo CD applies them (`GO-2`), in the order of the manifests.

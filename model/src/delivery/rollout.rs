@@ -54,6 +54,8 @@ pub struct CanaryStrategy {
     pub background: Vec<Located<String>>,
     /// `analysis.startingStep`.
     pub starting_step: Option<Located<u32>>,
+    /// `analysis.args`.
+    pub background_args: Vec<(String, String)>,
 }
 
 /// One step.
@@ -63,7 +65,14 @@ pub struct CanaryStep {
     pub at: Location,
     /// What it does.
     pub action: StepAction,
+    /// Of an analysis: `args`.
+    pub args: Vec<(String, String)>,
 }
+
+/// What stands for the hash of the new pods in arguments: `valueFrom.podTemplateHashValue: Latest`.
+pub const NEW_PODS: &str = "new";
+/// The same of the old pods: `valueFrom.podTemplateHashValue: Stable`.
+pub const OLD_PODS: &str = "stable";
 
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,7 +249,7 @@ mod tests {
     use crate::delivery::tests::here;
 
     fn steps(actions: Vec<StepAction>) -> CanaryStrategy {
-        let step = |action| CanaryStep { at: here(), action };
+        let step = |action| CanaryStep { at: here(), action, args: Vec::new() };
         CanaryStrategy { steps: actions.into_iter().map(step).collect(), ..CanaryStrategy::default() }
     }
 

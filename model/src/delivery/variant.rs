@@ -19,20 +19,31 @@ impl Mesh {
     }
 
     fn of_rollout(&self, rollout: &Rollout, canary: &CanaryStrategy) -> Vec<(String, Self)> {
+        let own = rollout.meta.namespace();
+        let mut variants = Vec::new();
+        for (route, stable, new) in self.managed(rollout, canary) {
+            for weight in reached(&canary.weights()) {
+                let what = format!("while Rollout {own}/{} gives its canary {weight} %", rollout.meta.name());
+                let weights = IndexMap::from([(stable.clone(), 100 - weight), (new.clone(), weight)]);
+                variants.extend(self.with_weights(&route, &weights).ok().map(|mesh| (what, mesh)));
+            }
+        }
+        variants
+    }
+
+    /// The VirtualServices whose weights a Rollout sets (`AR-4`), as `namespace/name`, each with its name of the stable
+    /// destination and of the canary.
+    pub(super) fn managed(&self, rollout: &Rollout, canary: &CanaryStrategy) -> Vec<(String, String, String)> {
         let Some(traffic) = canary.traffic.as_ref().filter(|traffic| traffic.kind == "istio") else {
             return Vec::new();
         };
         let own = rollout.meta.namespace();
-        let mut variants = Vec::new();
+        let mut found = Vec::new();
         for managed in traffic.routes.iter().filter(|managed| managed.kind == "VirtualService") {
             let (name, namespace) = managed.name.value.split_once('.').unwrap_or((&managed.name.value, own));
-            let Some(service) = self
-                .virtual_services
-                .iter()
-                .find(|service| service.meta.name() == name && service.meta.namespace() == namespace)
-            else {
-                continue;
-            };
+            let is_meant =
+                |service: &&VirtualService| service.meta.name() == name && service.meta.namespace() == namespace;
+            let Some(service) = self.virtual_services.iter().find(is_meant) else { continue };
             let ends = match &traffic.subsets {
                 Some((_, canary, stable)) => Some((stable.clone(), canary.clone())),
                 None => {
@@ -41,15 +52,9 @@ impl Mesh {
                     })
                 }
             };
-            let Some((stable, new)) = ends else { continue };
-            for weight in reached(&canary.weights()) {
-                let what = format!("while Rollout {own}/{} gives its canary {weight} %", rollout.meta.name());
-                let weights = IndexMap::from([(stable.clone(), 100 - weight), (new.clone(), weight)]);
-                variants
-                    .extend(self.with_weights(&format!("{namespace}/{name}"), &weights).ok().map(|mesh| (what, mesh)));
-            }
+            found.extend(ends.map(|(stable, new)| (format!("{namespace}/{name}"), stable, new)));
         }
-        variants
+        found
     }
 
     fn of_canary(&self, canary: &Canary) -> Vec<(String, Self)> {

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use super::{Engine, Event};
-use crate::entropy::Purpose;
+use crate::{entropy::Purpose, plan::Change};
 
 impl Engine<'_> {
     /// The control plane sends a change to every proxy that it concerns; each gets it in its time.
     pub(super) fn on_change(&mut self, change: u32) -> bool {
         let plan = self.plan;
         let sent_at = plan.control_plane.there_from(self.now);
-        for (index, _) in &plan.changes[change as usize].specs {
+        let Some(specs) = self.change(change).map(|change| &change.specs) else { return false };
+        let indices: Vec<u32> = specs.iter().map(|(index, _)| *index).collect();
+        for index in indices {
             for number in 0..self.instances.len() as u32 {
                 let entry = &self.instances[number as usize];
-                if entry.spec_index != *index {
+                if entry.spec_index != index {
                     continue;
                 }
                 let lag = plan.control_plane.push.sample(self.keys.draw(Purpose::Push, entry.salt, change.into()));
@@ -36,14 +38,17 @@ impl Engine<'_> {
             self.queue.push(there_from, Event::Push { change, instance });
             return true;
         }
-        let entry = &mut self.instances[instance as usize];
+        let entry = &self.instances[instance as usize];
         if entry.change > change || !self.nodes[entry.node as usize].is_up {
             return false;
         }
-        let specs = &plan.changes[change as usize].specs;
-        let Some((_, spec)) = specs.iter().find(|(index, _)| *index == entry.spec_index) else { return false };
+        let index = entry.spec_index;
+        let Some(spec) = self.change(change).and_then(|change| change.spec(index)).map(Arc::clone) else {
+            return false;
+        };
+        let entry = &mut self.instances[instance as usize];
         entry.change = change + 1;
-        entry.spec = Arc::clone(spec);
+        entry.spec = Arc::clone(&spec);
         self.configurations += 1;
         let table = Arc::clone(&spec.table);
         self.with_proxy(instance, |proxy, cx| proxy.install(cx, table));
@@ -53,10 +58,18 @@ impl Engine<'_> {
 
     /// A proxy that starts takes over whatever has been sent by now.
     pub(super) fn catch_up(&mut self, instance: u32) {
-        for (number, change) in (0..).zip(&self.plan.changes) {
-            if change.at <= self.now && self.instances[instance as usize].change <= number {
+        let times: Vec<u64> = self.plan.changes.iter().chain(&self.issued).map(|change| change.at).collect();
+        for (number, at) in (0..).zip(times) {
+            if at <= self.now && self.instances[instance as usize].change <= number {
                 self.on_push(number, instance);
             }
         }
+    }
+
+    /// A change of the plan, or one that a controller has made.
+    fn change(&self, number: u32) -> Option<&Change> {
+        let planned = &self.plan.changes;
+        let number = number as usize;
+        planned.get(number).or_else(|| self.issued.get(number - planned.len()))
     }
 }

@@ -169,6 +169,7 @@ impl Engine<'_> {
             number: 1,
             caller: Caller::Client(request.client),
             deadline,
+            arrived: 0,
             status: 0,
             overloaded: false,
             service,

@@ -15,6 +15,7 @@ mod messages;
 mod observe;
 mod prepared;
 mod proxies;
+mod releases;
 mod sharing;
 mod state;
 #[cfg(test)]
@@ -38,7 +39,7 @@ use crate::{
     entropy::Keys,
     load::Arrivals,
     measure::Measure,
-    plan::{LoadKind, Plan},
+    plan::{Change, LoadKind, Plan},
     queue::Queue,
     slab::{Ref, Slab},
 };
@@ -92,6 +93,8 @@ pub(crate) enum Event {
     Change { change: u32 },
     /// It reaches one proxy.
     Push { change: u32, instance: u32 },
+    /// A release's controller wakes.
+    Release { release: u32 },
 }
 
 /// Something to do before the next event, in order.
@@ -146,6 +149,9 @@ pub(crate) struct Engine<'p> {
     bad_links: Vec<u32>,
     /// Faults of name resolution that are active, by their index.
     unresolved: Vec<u32>,
+    releases: Vec<releases::Delivery<'p>>,
+    /// Changes of configuration that controllers have made, numbered after those of the plan.
+    issued: Vec<Change>,
     pub(crate) measure: Measure,
     digest: Digester,
     pub(crate) checker: Checker,
@@ -190,6 +196,8 @@ impl<'p> Engine<'p> {
             hit: Vec::new(),
             bad_links: Vec::new(),
             unresolved: Vec::new(),
+            releases: plan.releases.all.iter().map(releases::Delivery::new).collect(),
+            issued: Vec::new(),
             measure,
             digest: Digester::new(),
             checker,
@@ -198,6 +206,7 @@ impl<'p> Engine<'p> {
         engine.start_proxies();
         engine.start_loads();
         engine.start_faults();
+        engine.start_releases();
         engine
     }
 
@@ -251,6 +260,8 @@ impl<'p> Engine<'p> {
         for (node, plan) in self.nodes.iter().zip(&self.plan.nodes) {
             self.measure.workload(plan.workload, node);
         }
+        let releases = std::mem::take(&mut self.releases).into_iter();
+        self.measure.releases = releases.map(|release| release.finish(self.plan.horizon)).collect();
         if self.is_at_rest() {
             self.checker.at_rest(&self.instances, &self.nodes);
         }
@@ -300,6 +311,7 @@ impl<'p> Engine<'p> {
             Event::Ready { node, epoch } => self.on_ready(node, epoch),
             Event::Change { change } => self.on_change(change),
             Event::Push { change, instance } => self.on_push(change, instance),
+            Event::Release { release } => self.on_release(release),
         }
     }
 
@@ -360,6 +372,7 @@ impl<'p> Engine<'p> {
             Event::Visible { message } => (20, message.slot(), 0),
             Event::Push { change, instance } => (21, instance, change),
             Event::Goaway { at, connection } => (22, at.instance, slot(connection.slot())),
+            Event::Release { release } => (40, release, 0),
         };
         self.digest.record(self.now, kind, who, what);
     }

@@ -10,6 +10,7 @@ use meshproof_proxy::{
 use super::prepared::with_head;
 use super::{Connection, Down, Engine, Event, Home, Instance, Leg, NONE, Node, Sender, Server, Side, Todo};
 use crate::{
+    delivery::Side as CountedBy,
     dist::reduce,
     entropy::{Purpose, mix},
     measure::Sent,
@@ -136,6 +137,7 @@ impl Engine<'_> {
             body: asked.body,
             answer: 0,
             deadline: asked.deadline,
+            target: NONE,
             legs: None,
             sibling: None,
         };
@@ -228,10 +230,12 @@ impl Engine<'_> {
         let rewrites = entry.spec.rewrites;
         let direction = entry.spec.direction;
         let workload = entry.spec.workload;
+        let target = known.target.node().map(|node| self.plan.nodes[node as usize].workload);
         let Some(side) = entry.side(&mut self.sides, attempt.stream) else { return };
         side.service = service.unwrap_or(side.service);
         side.edge = edge.unwrap_or(side.edge);
         side.attempts += 1;
+        side.target = target.unwrap_or(NONE);
         let mut leg = Leg {
             client: Sender::Proxy { at, attempt, connection },
             server: Server::OnItsWay,
@@ -244,6 +248,7 @@ impl Engine<'_> {
             number: side.number,
             caller: side.caller,
             deadline: side.deadline,
+            arrived: 0,
             status: 0,
             overloaded: false,
             service: side.service,
@@ -307,6 +312,7 @@ impl Engine<'_> {
             self.observer.is_some() && entry.proxy.access_log(stream).is_some_and(|log| is_access_denied(log.details));
         if entry.spec.direction != Direction::Inbound {
             self.measure.stream(self.now, &side, status, flags, how);
+            self.count(CountedBy::Source, (side.target, side.service), status, side.started);
         }
         if is_denied {
             self.observe_obstacle();
@@ -355,6 +361,7 @@ impl Engine<'_> {
             body: original.body,
             answer: 0,
             deadline: u64::MAX,
+            target: NONE,
             legs: None,
             sibling: None,
         };

@@ -110,6 +110,8 @@ pub(crate) struct Side {
     pub(crate) answer: u64,
     /// Nobody waits for the answer then.
     pub(crate) deadline: u64,
+    /// The workload that its last attempt went to; [`NONE`]: nowhere yet.
+    pub(crate) target: u32,
     /// The first of the attempts in flight.
     pub(crate) legs: Option<Ref<Leg>>,
     /// The next call of the same handler.
@@ -158,6 +160,8 @@ pub(crate) struct Leg {
     pub(crate) caller: Caller,
     /// Nobody waits for the answer then.
     pub(crate) deadline: u64,
+    /// When it came to its server.
+    pub(crate) arrived: u64,
     pub(crate) status: u16,
     pub(crate) overloaded: bool,
     pub(crate) service: u32,

@@ -83,6 +83,7 @@ impl Engine<'_> {
 
     pub(super) fn on_arrive(&mut self, at: Ref<Leg>) -> bool {
         let Some(leg) = self.legs.get_mut(at) else { return false };
+        leg.arrived = self.now;
         let is_doomed = leg.link == Link::Doomed;
         let Some(node) = leg.target.node().filter(|node| !is_doomed && self.nodes[*node as usize].is_up) else {
             leg.server = Server::Lost;
@@ -193,6 +194,9 @@ impl Engine<'_> {
         leg.status = status;
         leg.overloaded = overloaded;
         let (key, target) = (leg.key, leg.target);
+        let (service, arrived) = (leg.service, leg.arrived);
+        self.count_at_server(target, service, status, arrived);
+        let Some(leg) = self.legs.get(at) else { return };
         let (takes_time, client) = match leg.client {
             Sender::Gone => {
                 self.drop_leg(at);
@@ -286,6 +290,9 @@ impl Engine<'_> {
     /// The server hears that its client has left.
     pub(super) fn on_reset(&mut self, at: Ref<Leg>) -> bool {
         let Some(leg) = self.drop_leg(at) else { return false };
+        if matches!(leg.server, Server::Stream { .. } | Server::Visit(_)) {
+            self.count_at_server(leg.target, leg.service, 0, leg.arrived);
+        }
         match leg.server {
             Server::Stream { at: home, stream } if self.is_current(home) => {
                 self.with_proxy(home.instance, |proxy, cx| proxy.on_downstream_reset(cx, stream));

@@ -26,22 +26,29 @@ impl Plan {
         if !errors.is_empty() {
             return Err(SetupError::Invalid(errors));
         }
-        let calls = mesh.calls();
-        let mut build = Build::new(mesh, &calls);
-        build.plan.mixes = scenario.rollout.iter().any(RolloutStep::changes_manifests);
+        // `check_scenario` has told what is wrong with its releases.
+        let released = mesh.with_releases(scenario).ok().flatten();
+        let start = released.as_ref().map(|(widest, all)| widest.at_stages(all, &vec![0; all.len()]));
+        let (widest, all) = released.as_ref().map_or((mesh, &[][..]), |(widest, all)| (widest, all.as_slice()));
+        let start = start.as_ref().unwrap_or(mesh);
+        let calls = start.calls();
+        let mut build = Build::new(start, widest, &calls);
+        let changes_manifests = scenario.rollout.iter().any(RolloutStep::changes_manifests);
+        build.plan.mixes = changes_manifests || !all.is_empty();
         build.nodes();
         build.specs()?;
         build.calls();
         build.clients();
         let faults = build.faults(scenario);
         let changes = build.changes(scenario, &options.stages)?;
+        let releases = build.releases(widest, all)?;
         build.name_identities(&changes);
         let mut plan = build.plan;
         plan.edges = build.lowering.edges.into_list();
         plan.identities = build.lowering.identities.0;
-        (plan.faults, plan.changes) = (faults, changes);
+        (plan.faults, plan.changes, plan.releases) = (faults, changes, releases);
         plan.loads = plan.loads(scenario, &options.recorded)?;
-        plan.script(mesh, scenario);
+        plan.script(widest, scenario);
         plan.horizon = scenario.horizon.get();
         plan.warm_up = match scenario.warm_up {
             meshproof_model::WarmUp::Fixed(time) => time.get(),
@@ -118,6 +125,8 @@ impl<T: Ord + Clone> Interned<T> {
 
 pub(super) struct Build<'m> {
     pub(super) mesh: &'m Mesh,
+    /// With all replicas that there can be on the way.
+    widest: &'m Mesh,
     pub(super) model_calls: &'m Calls,
     pub(super) plan: Plan,
     pub(super) lowering: Lowering,
@@ -129,7 +138,7 @@ pub(super) struct Build<'m> {
 }
 
 impl<'m> Build<'m> {
-    fn new(mesh: &'m Mesh, model_calls: &'m Calls) -> Self {
+    fn new(mesh: &'m Mesh, widest: &'m Mesh, model_calls: &'m Calls) -> Self {
         let index = Index::new(mesh);
         let servers: Vec<_> = mesh.service_ids().map(|id| index.workloads_of(id)).collect();
         let services = mesh.service_ids().zip(&servers).map(|(id, servers)| Service {
@@ -159,6 +168,7 @@ impl<'m> Build<'m> {
             has_deadlines: mesh.behaviour.workloads.values().any(|workload| workload.obeys_deadlines),
             changes: Vec::new(),
             mixes: false,
+            releases: super::Releases::default(),
             script: Vec::new(),
             warnings: Vec::new(),
             network: Network {
@@ -175,14 +185,14 @@ impl<'m> Build<'m> {
         let lowering =
             Lowering { lowered: Vec::new(), compiled: 0, edges: Interned::new(), identities: Identities::default() };
         let dialled = dialled(mesh, model_calls);
-        Self { mesh, model_calls, plan, lowering, dialled, heads: BTreeMap::new(), servers }
+        Self { mesh, widest, model_calls, plan, lowering, dialled, heads: BTreeMap::new(), servers }
     }
 
     fn nodes(&mut self) {
         let default = WorkloadBehaviour::default();
         let placement = &self.mesh.behaviour.placement;
         let zones = u32::try_from(placement.zones.len()).unwrap_or(u32::MAX).max(1);
-        for (workload, number) in self.mesh.workloads.iter().zip(0..) {
+        for (workload, number) in self.widest.workloads.iter().zip(0..) {
             let name = workload.full_name();
             let behaviour = self.mesh.behaviour.workloads.get(&name).unwrap_or(&default);
             let replicas = workload.replicas.value;
@@ -209,11 +219,14 @@ impl<'m> Build<'m> {
     /// Lowers and compiles every proxy: servers first, because a client's handshakes depend on them.
     fn specs(&mut self) -> Result<(), SetupError> {
         let index = Index::new(self.mesh);
+        // Servers listen whether they have pods yet or not.
+        let widest = if std::ptr::eq(self.mesh, self.widest) { None } else { Some(Index::new(self.widest)) };
+        let servers = widest.as_ref().unwrap_or(&index);
         for id in self.mesh.workload_ids() {
             let workload = &mut self.plan.workloads[id.index()];
             match self.mesh.workload(id).proxy {
                 ProxyMode::Sidecar | ProxyMode::Linkerd => {
-                    workload.inbound = Some(self.lowering.add(&index, id, Direction::Inbound, 1, &[]));
+                    workload.inbound = Some(self.lowering.add(servers, id, Direction::Inbound, 1, &[]));
                 }
                 ProxyMode::Gateway => {
                     let zones = workload.zones;

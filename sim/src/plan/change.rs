@@ -17,7 +17,8 @@ impl Build<'_> {
         let mut weights: Vec<&RolloutStep> = Vec::new();
         let mut current = self.plan.specs.clone();
         let mut changes = Vec::new();
-        for (number, step) in scenario.steps() {
+        let is_release = |step: &RolloutStep| matches!(step, RolloutStep::Release { .. });
+        for (number, step) in scenario.steps().into_iter().filter(|(_, step)| !is_release(step)) {
             if step.changes_manifests() {
                 let stage = stages.get(&number).ok_or_else(|| SetupError::NoStage(step.to_string()))?;
                 manifests = &stage.mesh;

@@ -6,6 +6,7 @@ mod change;
 mod fault;
 mod link;
 mod load;
+mod release;
 mod spec;
 mod workload;
 
@@ -19,6 +20,7 @@ use meshproof_proxy::{
     config::{Config, Identity},
 };
 
+pub(crate) use release::Releases;
 pub(crate) use workload::{Cache, MessageQueue, Workload};
 
 use crate::{dist::Sampler, load::Spacing};
@@ -49,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) changes: Vec<Change>,
     /// Whether manifests change, so that what a connection becomes is found out when it is opened.
     pub(crate) mixes: bool,
+    /// What controllers change on the way.
+    pub(crate) releases: Releases,
     pub(crate) script: Vec<Scripted>,
     /// What the run leaves out, for people.
     pub(crate) warnings: Vec<String>,
@@ -258,7 +262,7 @@ pub(crate) enum LoadKind {
 }
 
 /// A change of configuration on the way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) at: u64,
     /// The specs that differ from before, by their index.
@@ -267,6 +271,13 @@ pub(crate) struct Change {
     pub(crate) weights: Vec<(String, u32)>,
     /// For the report.
     pub(crate) reason: String,
+}
+
+impl Change {
+    /// What a spec becomes, if it differs from before.
+    pub(crate) fn spec(&self, index: u32) -> Option<&Arc<Spec>> {
+        self.specs.iter().find(|(known, _)| *known == index).map(|(_, spec)| spec)
+    }
 }
 
 /// An answer that is forced on a handler.
