@@ -44,7 +44,7 @@ pub(crate) fn stages(
                 sources = set(&sources, options, value).map_err(|error| wrong(error.to_string()))?;
                 objects.extend(named(value));
             }
-            RolloutStep::Weight { .. } => {}
+            RolloutStep::Weight { .. } | RolloutStep::Release { .. } => {}
         }
         let imported = import(&sources, options);
         if imported.unreadable {

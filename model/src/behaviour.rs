@@ -308,6 +308,8 @@ pub struct Network {
     pub same_zone: Distribution,
     /// One way between zones.
     pub cross_zone: Distribution,
+    /// One way between clusters; absent: as between zones.
+    pub cross_cluster: Option<Distribution>,
     /// Opening a connection, beyond the way there and back.
     pub connect: Nanos,
     /// A TLS handshake.
@@ -323,6 +325,7 @@ impl Network {
     pub const FREE: Self = Self {
         same_zone: Distribution::Constant(Nanos::ZERO),
         cross_zone: Distribution::Constant(Nanos::ZERO),
+        cross_cluster: None,
         connect: Nanos::ZERO,
         tls_handshake: Nanos::ZERO,
         proxy: Distribution::Constant(Nanos::ZERO),
@@ -336,6 +339,7 @@ impl Default for Network {
         Self {
             same_zone: Distribution::Constant(Nanos::new(200_000)),
             cross_zone: Distribution::Constant(Nanos::new(800_000)),
+            cross_cluster: None,
             connect: Nanos::new(500_000),
             tls_handshake: Nanos::new(1_500_000),
             proxy: Distribution::Constant(Nanos::new(300_000)),
@@ -366,16 +370,42 @@ impl Default for ControlPlane {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Placement {
-    /// Names of zones.
+    /// Names of zones: `region/zone`, or one name that stands for a region of its own.
     pub zones: Vec<String>,
     /// How replicas are spread over them.
     pub spread: Spread,
+    /// Zones of clusters, by the cluster's name. All clusters are one mesh: a service has the pods of all of them
+    /// (`MCU-1`), and pods reach each other directly.
+    #[serde(deserialize_with = "crate::unique::map")]
+    pub clusters: IndexMap<String, Vec<String>>,
+    /// Workloads that run in some of the zones only, by `namespace/name`: replica `i` in the one of number `i` modulo how
+    /// many these are.
+    #[serde(deserialize_with = "crate::unique::map")]
+    pub only: IndexMap<String, Vec<String>>,
 }
 
 impl Default for Placement {
     /// One zone, `a`.
     fn default() -> Self {
-        Self { zones: vec!["a".to_owned()], spread: Spread::Even }
+        Self { zones: vec!["a".to_owned()], spread: Spread::Even, clusters: IndexMap::new(), only: IndexMap::new() }
+    }
+}
+
+impl Placement {
+    /// The zones in which a workload runs, by their numbers: its replicas in turn.
+    pub fn zones_of(&self, workload: &str) -> Vec<usize> {
+        let number = |zone: &String| self.zones.iter().position(|known| known == zone);
+        match (self.only.get(workload), self.spread) {
+            (Some(only), _) => only.iter().filter_map(number).collect(),
+            (None, Spread::Even) => (0..self.zones.len()).collect(),
+            (None, Spread::First) => vec![0],
+        }
+    }
+
+    /// The number of the cluster that a zone belongs to, if it belongs to one.
+    pub fn cluster_of(&self, zone: usize) -> Option<usize> {
+        let zone = self.zones.get(zone)?;
+        self.clusters.values().position(|zones| zones.contains(zone))
     }
 }
 

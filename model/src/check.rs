@@ -6,8 +6,8 @@ use meshproof_proxy::Nanos;
 
 use crate::{
     Arrivals, Behaviour, CallBehaviour, Distribution, Expectation, Load, Mesh, Objective, ObjectiveError,
-    ObjectiveSubject, Phase,
-    RolloutStep, Scenario, Share, TargetError, WorkloadBehaviour, behaviour::ClientFrom, did_you_mean,
+    ObjectiveSubject, Phase, RolloutStep, Scenario, Share, TargetError, WorkloadBehaviour, behaviour::ClientFrom,
+    did_you_mean,
 };
 
 /// The most requests that one run of a scenario may start.
@@ -154,9 +154,10 @@ impl Mesh {
         {
             errors.distribution(format_args!("network.{field}"), distribution);
         }
-        if placement.zones.is_empty() {
-            errors.value("placement.zones", "at least one zone is needed");
+        if let Some(cross_cluster) = &network.cross_cluster {
+            errors.distribution("network.cross_cluster", cross_cluster);
         }
+        self.check_placement(placement, &mut errors);
         errors.distribution("control_plane.push", &control_plane.push);
         if network.bandwidth.is_some_and(|bandwidth| bandwidth.get() == 0) {
             errors.add("network.bandwidth", ScenarioProblem::ZeroCapacity);
@@ -207,18 +208,7 @@ impl Mesh {
             self.check_step(&format!("rollout[{number}]"), step, is_known, &mut errors);
         }
         for (number, text) in scenario.objectives.iter().enumerate() {
-            let path = format!("objectives[{number}]");
-            match text.parse().and_then(|objective: Objective| objective.resolve(mesh)) {
-                Err(error) => errors.add(path, error),
-                Ok(Some(ObjectiveSubject::Release(release))) => {
-                    let names = mesh.releasable();
-                    let is_started = |step: &RolloutStep| matches!(step, RolloutStep::Release { of, .. } if names.get(release) == Some(of));
-                    if !scenario.rollout.iter().any(is_started) {
-                        errors.value(path, "the scenario does not start this release");
-                    }
-                }
-                Ok(_) => {}
-            }
+            mesh.check_objective(&format!("objectives[{number}]"), text, scenario, &mut errors);
         }
         if let Some(Expectation::Allowed(_)) = scenario.shows {
             errors.value("shows", "a proxy decides what is allowed, and not a run");
@@ -227,6 +217,22 @@ impl Mesh {
             mesh.check_workload_name(format_args!("script[{number}].at"), &answer.at, &mut errors);
         }
         errors.0
+    }
+
+    fn check_objective(&self, path: &str, text: &str, scenario: &Scenario, errors: &mut Errors) {
+        match text.parse().and_then(|objective: Objective| objective.resolve(self)) {
+            Err(error) => errors.add(path, error),
+            Ok(Some(ObjectiveSubject::Release(release))) => {
+                let names = self.releasable();
+                let name = names.get(release);
+                let is_started =
+                    |step: &RolloutStep| matches!(step, RolloutStep::Release { of, .. } if Some(of) == name);
+                if !scenario.rollout.iter().any(is_started) {
+                    errors.value(path, "the scenario does not start this release");
+                }
+            }
+            Ok(_) => {}
+        }
     }
 
     /// `is_known`: the manifests are still those of this mesh.

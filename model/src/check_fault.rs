@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::{
-    Fault, Mesh, Place, Replicas, ScenarioProblem, Share, WorkloadBehaviour,
+    Fault, Mesh, Place, Placement, Replicas, ScenarioProblem, Share, WorkloadBehaviour,
     check::{Errors, check_status},
 };
 
@@ -27,6 +27,7 @@ impl Mesh {
                 errors.value(format_args!("{path}.factor"), "the factor is a number from zero on");
             }
             Fault::Errors { status, .. } => check_status(format_args!("{path}.status"), *status, errors),
+            Fault::ClusterLoss { cluster, .. } => self.check_cluster(format_args!("{path}.cluster"), cluster, errors),
             Fault::ZoneLoss { zone, .. } => self.check_zone(format_args!("{path}.zone"), zone, errors),
             Fault::Partition { from, to, .. } => {
                 self.check_place(format_args!("{path}.from"), from, errors);
@@ -62,6 +63,7 @@ impl Mesh {
         match place {
             Place::Anywhere | Place::Outside => {}
             Place::Zone(zone) => self.check_zone(path, zone, errors),
+            Place::Cluster(cluster) => self.check_cluster(path, cluster, errors),
             Place::Workload(workload) => self.check_workload_name(path, workload, errors),
         }
     }
@@ -70,6 +72,40 @@ impl Mesh {
         let zones = &self.behaviour.placement.zones;
         if !zones.iter().any(|known| known == zone) {
             errors.unknown(path, "zone", zone, zones.iter().map(String::as_str));
+        }
+    }
+
+    fn check_cluster(&self, path: impl Display, cluster: &str, errors: &mut Errors) {
+        let clusters = &self.behaviour.placement.clusters;
+        if !clusters.contains_key(cluster) {
+            errors.unknown(path, "cluster", cluster, clusters.keys().map(String::as_str));
+        }
+    }
+
+    /// Zones, clusters, and what runs where.
+    pub(crate) fn check_placement(&self, placement: &Placement, errors: &mut Errors) {
+        if placement.zones.is_empty() {
+            errors.value("placement.zones", "at least one zone is needed");
+        }
+        let lists = [("clusters", &placement.clusters), ("only", &placement.only)];
+        for (field, name, zones) in
+            lists.into_iter().flat_map(|(field, list)| list.iter().map(move |(name, zones)| (field, name, zones)))
+        {
+            let path = format!("placement.{field}.{name}");
+            if zones.is_empty() {
+                errors.value(&path, "at least one zone is needed");
+            }
+            for zone in zones {
+                self.check_zone(&path, zone, errors);
+            }
+            if field == "only" {
+                self.check_workload_name(&path, name, errors);
+            }
+        }
+        for zone in &placement.zones {
+            if placement.clusters.values().filter(|zones| zones.contains(zone)).count() > 1 {
+                errors.value("placement.clusters", format!("zone `{zone}` belongs to several clusters"));
+            }
         }
     }
 

@@ -101,6 +101,15 @@ pub enum Fault {
         /// For how long.
         during: Nanos,
     },
+    /// Every replica of a cluster crashes.
+    ClusterLoss {
+        /// One of the placement's clusters.
+        cluster: String,
+        /// From when.
+        at: Nanos,
+        /// For how long.
+        during: Nanos,
+    },
     /// Nothing gets through between two places, in either direction; what is under way arrives, what is sent arrives
     /// when it is over, as TCP sends it again.
     Partition {
@@ -183,6 +192,8 @@ pub enum Place {
     Outside,
     /// The replicas of one of the placement's zones.
     Zone(String),
+    /// The replicas of one of the placement's clusters.
+    Cluster(String),
     /// The replicas of a workload, `namespace/name`.
     Workload(String),
 }
@@ -197,6 +208,7 @@ impl Fault {
             | Self::Freeze { at, during, .. }
             | Self::Capacity { at, during, .. }
             | Self::ZoneLoss { at, during, .. }
+            | Self::ClusterLoss { at, during, .. }
             | Self::Partition { at, during, .. }
             | Self::Link { at, during, .. }
             | Self::Dns { at, during, .. }
@@ -218,6 +230,7 @@ impl Fault {
             | Self::CacheLoss { workload, replicas, .. }
             | Self::CertificateExpiry { workload, replicas, .. } => Some((workload, *replicas)),
             Self::ZoneLoss { .. }
+            | Self::ClusterLoss { .. }
             | Self::Partition { .. }
             | Self::Link { .. }
             | Self::Dns { .. }
@@ -238,6 +251,7 @@ impl fmt::Display for Fault {
             Self::CacheLoss { .. } => "CacheLoss",
             Self::CertificateExpiry { .. } => "CertificateExpiry",
             Self::ZoneLoss { zone, .. } => return write!(f, "ZoneLoss {zone}"),
+            Self::ClusterLoss { cluster, .. } => return write!(f, "ClusterLoss {cluster}"),
             Self::Partition { from, to, .. } => return write!(f, "Partition {from} {to}"),
             Self::Link { from, to, .. } => return write!(f, "Link {from} {to}"),
             Self::Dns { service, .. } => return write!(f, "Dns {}", service.as_deref().unwrap_or("of all services")),
@@ -252,7 +266,7 @@ impl fmt::Display for Place {
         match self {
             Self::Anywhere => f.write_str("anywhere"),
             Self::Outside => f.write_str("outside"),
-            Self::Zone(name) | Self::Workload(name) => f.write_str(name),
+            Self::Zone(name) | Self::Cluster(name) | Self::Workload(name) => f.write_str(name),
         }
     }
 }

@@ -56,6 +56,9 @@ pub struct Mesh {
     pub inferred_calls: Vec<InferredCall>,
     /// What exists in the manifests and is not part of the model.
     pub unmodelled: Vec<Unmodelled>,
+    /// Addresses that are set aside for the pods of each workload, where there can be more pods in the course of a run than
+    /// there are now: a pod keeps its address. Absent: as many as there are pods.
+    pub pod_blocks: Vec<u32>,
 }
 
 /// One of a mesh's services.

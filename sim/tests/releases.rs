@@ -1,5 +1,7 @@
 //! Releases in whole runs: what a controller decides reaches the proxies, and what they count reaches the controller.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
 mod support;
 
 use meshproof_sim::{Number, Run, SimOptions, simulate};

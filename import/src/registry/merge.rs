@@ -40,7 +40,7 @@ fn join(into: &mut Mesh, mut from: Mesh) {
         namespaces, services, workloads, virtual_services, destination_rules, gateways, peer_authentications, sidecars,
         request_authentications, authorization_policies, envoy_filters, rate_limit_services, proxy_configs,
         telemetries, envoy_dumps, inferred_calls, unmodelled;
-        not settings, behaviour, gateway_api, linkerd, kubernetes, delivery
+        not settings, behaviour, gateway_api, linkerd, kubernetes, delivery, pod_blocks
     });
     extend!(into.gateway_api, gateway_api, GatewayApi {
         classes, gateways, listener_sets, http_routes, connection_routes, grants, backend_tls, backend_traffic,

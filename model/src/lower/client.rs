@@ -18,7 +18,7 @@ pub(super) struct Client<'m> {
 impl<'m> Client<'m> {
     /// One replica of a workload.
     pub(super) fn new(mesh: &'m Mesh, id: WorkloadId, replica: u32) -> Self {
-        Self { id, workload: mesh.workload(id), zone: mesh.zone_of(replica), waypoint: None, is_past: false }
+        Self { id, workload: mesh.workload(id), zone: mesh.zone_of(id, replica), waypoint: None, is_past: false }
     }
 
     /// The waypoint that its requests pass: what happens there happens in the waypoint's namespace and name (`AB-5`).

@@ -136,7 +136,7 @@ impl Lowering<'_> {
                 let address = format!("{}:{number}", self.pod_address(workload, replica));
                 let mut host = Host::new(format!("{}#{replica}", pods.full_name()), address);
                 let locality = pods.endpoint.locality.as_ref().map(|locality| locality.value.as_str());
-                locality.unwrap_or_else(|| self.mesh.zone_of(replica)).clone_into(&mut host.locality);
+                locality.unwrap_or_else(|| self.mesh.zone_of(workload, replica)).clone_into(&mut host.locality);
                 // Envoy's weights begin at 1, which is also the one of endpoints that name none.
                 host.weight = pods.endpoint.weight.as_ref().map_or(1, |weight| weight.value.max(1));
                 if is_istio {
@@ -387,14 +387,17 @@ fn originated(tls: &ClientTls, mode: ClientTlsMode) -> UpstreamTls {
 }
 
 impl crate::Mesh {
-    /// The zone in which a replica runs; empty where the placement names none.
-    pub fn zone_of(&self, replica: u32) -> &str {
+    /// The zone in which a replica of a workload runs; empty where the placement names none.
+    pub fn zone_of(&self, workload: crate::WorkloadId, replica: u32) -> &str {
         let placement = &self.behaviour.placement;
-        let zones = placement.zones.len();
-        let index = match placement.spread {
-            crate::Spread::Even => (replica as usize).checked_rem(zones).unwrap_or(0),
-            crate::Spread::First => 0,
+        let zone = |zones: usize| (replica as usize).checked_rem(zones).unwrap_or(0);
+        let only =
+            if placement.only.is_empty() { None } else { placement.only.get(&self.workload(workload).full_name()) };
+        let name = match (only, placement.spread) {
+            (Some(only), _) => only.get(zone(only.len())),
+            (None, crate::Spread::Even) => placement.zones.get(zone(placement.zones.len())),
+            (None, crate::Spread::First) => placement.zones.first(),
         };
-        placement.zones.get(index).map_or("", String::as_str)
+        name.map_or("", String::as_str)
     }
 }

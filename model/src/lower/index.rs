@@ -52,9 +52,10 @@ impl<'m> Lowering<'m> {
         }
         let mut pods = 0_u32;
         let mut first_pod = Vec::with_capacity(mesh.workloads.len());
-        for workload in &mesh.workloads {
+        for (number, workload) in mesh.workloads.iter().enumerate() {
             first_pod.push(pods);
-            pods = pods.saturating_add(workload.replicas.value);
+            let block = mesh.pod_blocks.get(number).copied().unwrap_or(0).max(workload.replicas.value);
+            pods = pods.saturating_add(block);
         }
         let mut routes = delegate::resolve(mesh);
         routes.extend(gateway_api::resolve(mesh));

@@ -31,6 +31,10 @@ impl Engine<'_> {
                 let nodes = (0_u32..).zip(&self.plan.nodes);
                 return nodes.filter(|(_, node)| node.zone == zone).map(|(number, _)| number).collect();
             }
+            Hits::Cluster(cluster) => {
+                let nodes = (0_u32..).zip(&self.plan.nodes);
+                return nodes.filter(|(_, node)| node.cluster == Some(cluster)).map(|(number, _)| number).collect();
+            }
             Hits::Workload(workload, replicas) => (&self.plan.workloads[workload as usize], replicas),
         };
         let mut nodes: Vec<u32> = (workload.first_node..workload.first_node + workload.replicas).collect();

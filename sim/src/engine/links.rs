@@ -20,9 +20,13 @@ const RESENT_MAX: u32 = 10;
 impl Engine<'_> {
     /// One way between two replicas; `None`: a client outside the mesh, or nobody, as near as the other end.
     pub(super) fn link_delay(&self, from: Option<u32>, to: Option<u32>, key: u64, n: u64) -> u64 {
-        let zone = |node: Option<u32>| node.map(|node| self.plan.nodes[node as usize].zone);
-        let crosses = matches!((zone(from), zone(to)), (Some(a), Some(b)) if a != b);
-        let sampler = if crosses { &self.plan.network.cross_zone } else { &self.plan.network.same_zone };
+        let place = |node: Option<u32>| node.map(|node| &self.plan.nodes[node as usize]);
+        let network = &self.plan.network;
+        let sampler = match (place(from), place(to), &network.cross_cluster) {
+            (Some(a), Some(b), Some(cross_cluster)) if a.cluster != b.cluster => cross_cluster,
+            (Some(a), Some(b), _) if a.zone != b.zone => &network.cross_zone,
+            _ => &network.same_zone,
+        };
         let delay = sampler.constant().unwrap_or_else(|| sampler.sample(self.keys.draw(Purpose::Link, key, n)));
         if self.bad_links.is_empty() { delay } else { self.bad_delay(from, to, key, n, delay) }
     }
@@ -56,9 +60,12 @@ impl Engine<'_> {
         let [a, b] = self.plan.bad_links[link as usize].sides;
         let is_at = |side: LinkSide, node: Option<u32>| match (side, node) {
             (LinkSide::Anywhere, _) | (LinkSide::Outside, None) => true,
+            (LinkSide::Cluster(cluster), Some(node)) => self.plan.nodes[node as usize].cluster == Some(cluster),
             (LinkSide::Zone(zone), Some(node)) => self.plan.nodes[node as usize].zone == zone,
             (LinkSide::Workload(workload), Some(node)) => self.plan.nodes[node as usize].workload == workload,
-            (LinkSide::Outside, Some(_)) | (LinkSide::Zone(_) | LinkSide::Workload(_), None) => false,
+            (LinkSide::Outside, Some(_)) | (LinkSide::Zone(_) | LinkSide::Cluster(_) | LinkSide::Workload(_), None) => {
+                false
+            }
         };
         is_at(a, from) && is_at(b, to) || is_at(b, from) && is_at(a, to)
     }

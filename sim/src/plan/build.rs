@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use meshproof_model::{
     CallOrigin, Caller as ModelCaller, Calls, ClientFrom, Lowering as Index, Mesh, ProxyMode, RolloutStep, Scenario,
-    ServiceId, Spread, TargetPort, WorkloadBehaviour, WorkloadId,
+    ServiceId, TargetPort, WorkloadBehaviour, WorkloadId,
 };
 use meshproof_proxy::ListenerId;
 
@@ -174,6 +174,7 @@ impl<'m> Build<'m> {
             network: Network {
                 same_zone: sampler(&network.same_zone),
                 cross_zone: sampler(&network.cross_zone),
+                cross_cluster: network.cross_cluster.as_ref().map(sampler),
                 connect: network.connect.get(),
                 tls_handshake: network.tls_handshake.get(),
                 proxy: sampler(&network.proxy),
@@ -191,22 +192,24 @@ impl<'m> Build<'m> {
     fn nodes(&mut self) {
         let default = WorkloadBehaviour::default();
         let placement = &self.mesh.behaviour.placement;
-        let zones = u32::try_from(placement.zones.len()).unwrap_or(u32::MAX).max(1);
         for (workload, number) in self.widest.workloads.iter().zip(0..) {
             let name = workload.full_name();
             let behaviour = self.mesh.behaviour.workloads.get(&name).unwrap_or(&default);
             let replicas = workload.replicas.value;
             let first = u32::try_from(self.plan.nodes.len()).unwrap_or(u32::MAX);
             let mut compiled = Workload::new(self.mesh, workload, behaviour, first);
-            compiled.zones = if placement.spread == Spread::Even { zones.min(replicas).max(1) } else { 1 };
+            let zones = placement.zones_of(&name);
+            compiled.zones = u32::try_from(zones.len()).unwrap_or(u32::MAX).min(replicas).max(1);
             let queue = compiled.consumes.and_then(|(queue, _)| self.plan.queues.get_mut(queue as usize));
             if let Some(queue) = queue {
                 queue.consumers.push(number);
             }
             self.plan.workloads.push(compiled);
             for replica in 0..replicas {
-                let zone = if placement.spread == Spread::Even { replica % zones } else { 0 };
-                self.plan.nodes.push(NodePlan { workload: number, zone });
+                let zone = zones.get((replica as usize).checked_rem(zones.len()).unwrap_or(0)).copied().unwrap_or(0);
+                let dense = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+                let cluster = placement.cluster_of(zone).map(dense);
+                self.plan.nodes.push(NodePlan { workload: number, zone: dense(zone), cluster });
             }
         }
     }

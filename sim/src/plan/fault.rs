@@ -21,6 +21,7 @@ pub(crate) struct Fault {
 pub(crate) enum Hits {
     Workload(u32, Replicas),
     Zone(u32),
+    Cluster(u32),
     Nothing,
 }
 
@@ -29,7 +30,7 @@ impl Hits {
     pub(crate) const fn workload(self) -> Option<u32> {
         match self {
             Self::Workload(workload, _) => Some(workload),
-            Self::Zone(_) | Self::Nothing => None,
+            Self::Zone(_) | Self::Cluster(_) | Self::Nothing => None,
         }
     }
 }
@@ -74,6 +75,7 @@ pub(crate) enum Side {
     Anywhere,
     Outside,
     Zone(u32),
+    Cluster(u32),
     Workload(u32),
 }
 
@@ -113,6 +115,10 @@ impl Build<'_> {
                 hits = Hits::Zone(self.zone(zone)?);
                 FaultEffect::Crash
             }
+            ModelFault::ClusterLoss { cluster, .. } => {
+                hits = Hits::Cluster(self.cluster(cluster)?);
+                FaultEffect::Crash
+            }
             ModelFault::Partition { from, to, .. } => {
                 let sides = [self.side(from)?, self.side(to)?];
                 let link =
@@ -148,11 +154,16 @@ impl Build<'_> {
         u32::try_from(at).ok()
     }
 
+    fn cluster(&self, name: &str) -> Option<u32> {
+        u32::try_from(self.mesh.behaviour.placement.clusters.get_index_of(name)?).ok()
+    }
+
     fn side(&self, place: &Place) -> Option<Side> {
         Some(match place {
             Place::Anywhere => Side::Anywhere,
             Place::Outside => Side::Outside,
             Place::Zone(zone) => Side::Zone(self.zone(zone)?),
+            Place::Cluster(cluster) => Side::Cluster(self.cluster(cluster)?),
             Place::Workload(workload) => Side::Workload(self.mesh.named_workload(workload)?.0),
         })
     }

@@ -101,6 +101,8 @@ pub(crate) struct Class {
 pub(crate) struct NodePlan {
     pub(crate) workload: u32,
     pub(crate) zone: u32,
+    /// `None`: none is named.
+    pub(crate) cluster: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -294,6 +296,7 @@ pub(crate) struct Scripted {
 pub(crate) struct Network {
     pub(crate) same_zone: Sampler,
     pub(crate) cross_zone: Sampler,
+    pub(crate) cross_cluster: Option<Sampler>,
     pub(crate) connect: u64,
     pub(crate) tls_handshake: u64,
     pub(crate) proxy: Sampler,

@@ -194,6 +194,7 @@ impl Mesh {
                 Err(message) => errors.push((number, message)),
             }
         }
+        mesh.pod_blocks = mesh.workloads.iter().map(|workload| workload.replicas.value).collect();
         if errors.is_empty() { Ok(Some((mesh, releases))) } else { Err(errors) }
     }
 

@@ -52,7 +52,7 @@ impl Lowering<'_> {
             for replica in 0..pods.replicas.value {
                 let address = format!("{}:{container}", self.pod_address(id, replica));
                 let mut host = Host::new(format!("{}#{replica}", pods.full_name()), address);
-                self.mesh.zone_of(replica).clone_into(&mut host.locality);
+                self.mesh.zone_of(id, replica).clone_into(&mut host.locality);
                 if secure {
                     host.transport_metadata.push((IDENTITY.to_owned(), identity.clone()));
                 }

@@ -37,6 +37,8 @@ fn metric(draws: &mut Draws) -> AnalysisMetric {
         consecutive_success_limit: some(15, 3).map(|limit| at(limit.cast_signed())),
         success_condition: some(80, 1).map(|_| at(String::new())),
         failure_condition: some(30, 1).map(|_| at(String::new())),
+        query: None,
+        arguments: Vec::new(),
     }
 }
 
