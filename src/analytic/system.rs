@@ -86,6 +86,9 @@ const NO_LIMIT: u32 = 100_000_000;
 const FOR_EVER: u32 = 1_000_000;
 /// Requests per second where a case leaves the rate open because nobody waits.
 const ANY_RATE: f64 = 1000.0;
+/// The same where ejections are counted: a host that is ejected for the shortest time, a millisecond or two, is asked
+/// in vain until it is back, and those requests should be few.
+const SELDOM: f64 = 250.0;
 /// Requests of one run at least.
 const RUN_REQUESTS: f64 = 200_000.0;
 /// Requests of a run that must come out exactly.
@@ -236,6 +239,7 @@ fn rate(p: &Parameters, replicas: u32, workers: u32, service: Service) -> f64 {
         (Some(rate), _) => rate,
         (None, Some(rho)) => rho * capacity,
         // Tries of one host, one after the other.
+        (None, None) if p.consecutive_5xx.is_some() => SELDOM,
         (None, None) => ANY_RATE,
     }
 }
