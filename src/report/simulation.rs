@@ -77,7 +77,7 @@ pub fn run_table(run: &Json) -> String {
         let observed = match &objective["observed"] {
             Json::Null => String::new(),
             Json::String(text) => format!(" (observed {text})"),
-            value => format!(" (observed {})", shown(value, Unit::Plain)),
+            value => format!(" (observed {})", in_unit_of(text(&objective["expression"]), value)),
         };
         let _ = writeln!(out, "{mark} {}{observed}", text(&objective["expression"]));
     }
@@ -98,6 +98,20 @@ pub fn run_table(run: &Json) -> String {
     }
     let _ = writeln!(out, "\ndigest {}", text(&run["digest"]));
     out
+}
+
+/// What was observed, in the unit of the objective's quantity: `< 300ms` is a time, `> 99.9%` a share.
+fn in_unit_of(expression: &str, observed: &Json) -> String {
+    // How long a recovery took is told in seconds, all other times in milliseconds.
+    if expression.starts_with("recovers") {
+        return format!("{} s", shown(observed, Unit::Plain));
+    }
+    let unit = match expression.rsplit(|c: char| c.is_ascii_digit() || c == '.').next() {
+        Some("%") => Unit::Share,
+        Some("ns" | "us" | "ms" | "s" | "m" | "h") => Unit::Millis,
+        _ => Unit::Plain,
+    };
+    shown(observed, unit)
 }
 
 /// What differs between two meshes under the same draws, for people. Figures that are the same are left out.
