@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 CARGO ?= cargo
 
-.PHONY: build demo test test-all lint setup bench book dist test-z3-wheel envoy-live
+.PHONY: build demo test test-all lint setup bench bench-peers book dist test-z3-wheel envoy-live
 
 build: setup
 	$(CARGO) build --release --bin meshproof
@@ -49,6 +49,10 @@ dist:
 
 bench: setup
 	$(CARGO) bench --workspace
+
+# The same work in NeXosim and SimPy, in turn; both come from their package indexes.
+bench-peers:
+	sh sim/benches/peers.sh
 
 book:
 	@command -v mdbook >/dev/null 2>&1 && mdbook build book || echo "mdbook is not installed; the pages in book/src read well as they are"
