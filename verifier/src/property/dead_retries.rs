@@ -28,7 +28,10 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let mut report = Report::default();
     for route in judge.mesh.virtual_services.iter().flat_map(routes) {
         let first_dead = first_dead(route.timeout.value, route.per_try.value);
-        match (judge.none_satisfiable(&[cut_off(&route)]), first_dead <= route.count) {
+        match (
+            judge.none_satisfiable(&[cut_off(route.count, route.timeout.value, route.per_try.value)]),
+            first_dead <= route.count,
+        ) {
             (Check::Confirmed, false) => report.proofs.push(proof(&route)),
             (Check::Refuted, true) => report.findings.push(finding(&route, first_dead)),
             (Check::Undecided(reason), _) => report.undecided(&DEAD_RETRIES, route.subject, &reason),
@@ -55,12 +58,12 @@ fn first_dead(timeout: Nanos, per_try: Nanos) -> u64 {
 }
 
 /// Is there a retry that the timeout cuts off?
-fn cut_off(route: &Route<'_>) -> Query {
+fn cut_off(count: u64, timeout: Nanos, per_try: Nanos) -> Query {
     let mut query = Query::default();
     let retry = query.int("retry");
     query.assert(Int::Const(1).le(retry.clone()));
-    query.assert(retry.clone().le(Int::Const(route.count)));
-    query.assert(Int::Const(route.timeout.value.get()).le(retry.times(route.per_try.value.get())));
+    query.assert(retry.clone().le(Int::Const(count)));
+    query.assert(Int::Const(timeout.get()).le(retry.times(per_try.get())));
     query
 }
 
@@ -101,6 +104,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::z3::{Answer, check_all};
 
     #[test]
     fn the_first_dead_retry_is_the_first_that_starts_too_late() {
@@ -108,6 +112,18 @@ mod tests {
         for (timeout, per_try) in (1..40).flat_map(|timeout| (1..40).map(move |per_try| (timeout, per_try))) {
             let naive = (1..=40).find(|retry| retry * per_try >= timeout).unwrap();
             assert_eq!(first_dead(ms(timeout), ms(per_try)), naive, "{timeout} {per_try}");
+        }
+    }
+
+    #[test]
+    fn z3_finds_a_retry_that_is_cut_off_where_there_is_one() {
+        let ms = Nanos::from_millis;
+        let pairs = (1..10).flat_map(|timeout| (1..10).map(move |per_try| (timeout, per_try)));
+        let cases: Vec<_> = pairs.flat_map(|(t, p)| (1..6).map(move |count| (count, ms(t), ms(p)))).collect();
+        let queries: Vec<Query> = cases.iter().map(|(count, t, p)| cut_off(*count, *t, *p)).collect();
+        for ((count, timeout, per_try), answer) in cases.into_iter().zip(check_all(&queries, 1_000_000)) {
+            let is_cut_off = first_dead(timeout, per_try) <= count;
+            assert_eq!(answer != Answer::Unsat, is_cut_off, "{count} {timeout} {per_try}");
         }
     }
 }

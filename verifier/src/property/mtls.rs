@@ -66,12 +66,8 @@ pub(crate) fn proposition(facts: &[Facts], bad: Outcome) -> Query {
     let mut query = Query::default();
     let [plain, mutual, tls] = ["plain", "mutual", "tls"].map(|name| query.bool(name));
     let [proxy, strict, disable, http] = ["proxy", "strict", "disable", "http"].map(|name| query.bool(name));
-    let transports = vec![plain.clone(), mutual.clone(), tls.clone()];
-    query.assert(Bool::Or(transports.clone()));
-    query.assert(Bool::AtMost(1, transports));
-    query.assert(Bool::AtMost(1, vec![strict.clone(), disable.clone()]));
-    query.assert(strict.clone().implies(proxy.clone()));
     let is = |variable: &Bool, holds: bool| if holds { variable.clone() } else { !variable.clone() };
+    // A link gives a value to each of them.
     let links = facts.iter().map(|facts| {
         Bool::And(vec![
             is(&plain, facts.transport == Transport::Plaintext),

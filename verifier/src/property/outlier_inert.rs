@@ -127,7 +127,6 @@ fn ejection(hosts: u64, percent: u32) -> Query {
     let mut query = Query::default();
     let ejected = query.int("ejected");
     query.assert(Int::Const(1).le(ejected.clone()));
-    query.assert(ejected.clone().le(Int::Const(hosts)));
     query.assert(ejected.times(100).le(Int::Const(hosts.saturating_mul(percent.into()))));
     query
 }
