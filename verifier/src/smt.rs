@@ -31,12 +31,12 @@ fn symbol(name: &str, number: usize, sort: char) -> String {
     format!("|{name}.{sort}{number}|")
 }
 
-/// Whether a cardinality is in it.
+/// Whether a number is in it.
 fn counts(fact: &Bool) -> bool {
     match fact {
         Bool::Not(inner) => counts(inner),
         Bool::And(parts) | Bool::Or(parts) => parts.iter().any(counts),
-        Bool::AtMost(..) | Bool::Le(..) => true,
+        Bool::Le(..) => true,
         Bool::Const(_) | Bool::Var(_) => false,
     }
 }
@@ -52,14 +52,6 @@ fn truth(query: &Query, fact: &Bool, out: &mut String) {
         }
         Bool::And(parts) => joined(query, "and", "true", parts, out),
         Bool::Or(parts) => joined(query, "or", "false", parts, out),
-        Bool::AtMost(limit, parts) => {
-            let counted = parts.iter().map(|part| {
-                let mut text = "(ite ".to_owned();
-                truth(query, part, &mut text);
-                text + " 1 0)"
-            });
-            let _ = write!(out, "(<= {} {limit})", sum(counted.collect()));
-        }
         Bool::Le(left, right) => {
             let _ = write!(out, "(<= {} {})", number(query, left), number(query, right));
         }
@@ -106,20 +98,17 @@ mod tests {
     fn scripts_are_portable() {
         let mut query = Query::default();
         let (a, b) = (query.bool("a|b"), query.bool("c"));
-        query.assert(Bool::Or(vec![a.clone(), b.clone()]));
+        query.assert(Bool::Or(vec![a, b]));
         let plain = script(&query);
         assert_eq!(
             plain,
             "(set-logic QF_UF)\n(declare-const |a_b.b0| Bool)\n(declare-const |c.b1| Bool)\n(assert (or |a_b.b0| \
              |c.b1|))\n(check-sat)\n"
         );
-        query.assert(Bool::AtMost(1, vec![a, b]));
         let x = query.int("x");
         query.assert(Int::Sum(vec![x.clone()]).gt(x.times(2)));
         let counted = script(&query);
         assert!(counted.starts_with("(set-logic QF_LIA)\n"));
-        assert!(counted.contains("(assert (<= (+ (ite |a_b.b0| 1 0) (ite |c.b1| 1 0)) 1))"), "{counted}");
         assert!(counted.contains("(assert (not (<= |x.i0| (* 2 |x.i0|))))"), "{counted}");
-        assert!(!counted.contains("at-most"), "Z3's own word for it");
     }
 }

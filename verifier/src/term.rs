@@ -18,8 +18,6 @@ pub(crate) enum Bool {
     And(Vec<Bool>),
     /// Some of these.
     Or(Vec<Bool>),
-    /// At most so many of these.
-    AtMost(u32, Vec<Bool>),
     /// The first is at most the second.
     Le(Int, Int),
 }
@@ -95,9 +93,6 @@ impl Bool {
             Self::Not(inner) => !inner.eval(assignment),
             Self::And(parts) => parts.iter().all(|part| part.eval(assignment)),
             Self::Or(parts) => parts.iter().any(|part| part.eval(assignment)),
-            Self::AtMost(limit, parts) => {
-                parts.iter().filter(|part| part.eval(assignment)).count() <= usize::try_from(*limit).unwrap_or(0)
-            }
             Self::Le(left, right) => left.eval(assignment) <= right.eval(assignment),
         }
     }
