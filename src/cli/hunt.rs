@@ -87,3 +87,50 @@ fn table(found: &Collapse) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use meshproof_sim::{Splitting, Spontaneous};
+
+    use super::*;
+
+    fn found(mean_time_s: Option<f64>, interval: (f64, Option<f64>)) -> Collapse {
+        Collapse {
+            schema_version: 1,
+            scenario: "steady".to_owned(),
+            seed: 1,
+            trigger: "default/worker".to_owned(),
+            class: LoadClass::Vulnerable,
+            spontaneous: Spontaneous {
+                runs: 8,
+                collapses: 0,
+                exposure_s: 480.0,
+                mean_time_s: None,
+                interval: (130.1, None),
+            },
+            splitting: Some(Splitting {
+                levels: vec![1.0, 3.0],
+                first_steps_per_s: 2.0,
+                shares: vec![0.25],
+                estimates: 6,
+                simulated_s: 900.0,
+                mean_time_s,
+                interval,
+            }),
+            map: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn falls_that_were_not_seen_are_estimated_on_the_last_line() {
+        let last = |found: &Collapse| table(found).lines().last().unwrap_or_default().to_owned();
+        assert_eq!(
+            last(&found(Some(123_456.0), (60_000.0, Some(250_000.0)))),
+            "by splitting, from 900 simulated seconds: one in 1.235e5 s (95 %: 6.00e4 to 2.50e5 s)"
+        );
+        assert_eq!(
+            last(&found(None, (3e9, None))),
+            "by splitting, from 900 simulated seconds: none; less often than once in 3.0e9 s (95 %)"
+        );
+    }
+}
