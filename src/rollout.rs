@@ -44,7 +44,10 @@ pub(crate) fn stages(
                 sources = set(&sources, options, value).map_err(|error| wrong(error.to_string()))?;
                 objects.extend(named(value));
             }
-            RolloutStep::Weight { .. } | RolloutStep::Release { .. } => {}
+            RolloutStep::Weight { .. }
+            | RolloutStep::Release { .. }
+            | RolloutStep::Restart { .. }
+            | RolloutStep::Drain { .. } => {}
         }
         let imported = import(&sources, options);
         if imported.unreadable {

@@ -44,6 +44,7 @@ impl StandIn {
             env: Vec::new(),
             proxy: ProxyMode::Gateway,
             proxy_at: self.at.clone(),
+            istio_version: None,
             host_network: false,
             life: PodLife::default(),
             linkerd: ProxyOptions::default(),

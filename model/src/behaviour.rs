@@ -120,6 +120,9 @@ pub struct WorkloadBehaviour {
     pub cancels_abandoned_work: bool,
     /// Time from the start of a replica until it is ready.
     pub start_up: Nanos,
+    /// Whether a replica that is told to stop (SIGTERM, after `preStop`) takes no further connections and finishes what it
+    /// has begun, within its grace period; else it is gone at once, with all that it works on.
+    pub finishes_work: bool,
     /// Size of an answer's body.
     pub response: Bytes,
     /// Whether work stops, and calls are not made, once the time is over that the caller waits: its proxy's limit, and
@@ -148,6 +151,7 @@ impl Default for WorkloadBehaviour {
             errors: Vec::new(),
             cancels_abandoned_work: false,
             start_up: Nanos::from_secs(5),
+            finishes_work: false,
             response: Bytes::new(0),
             obeys_deadlines: false,
             warm_up: None,

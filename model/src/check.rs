@@ -246,6 +246,18 @@ impl Mesh {
             RolloutStep::Apply { files: list, .. } | RolloutStep::Delete { objects: list, .. } if list.is_empty() => {
                 errors.value(path, "nothing is named that changes");
             }
+            RolloutStep::Restart { workload, .. } => {
+                self.check_workload_name(format_args!("{path}.workload"), workload, errors);
+            }
+            RolloutStep::Drain { zone, during, .. } => {
+                self.check_zone(format_args!("{path}.zone"), zone, errors);
+                if self.behaviour.placement.zones.len() < 2 {
+                    errors.value(path, "pods of a zone that is drained need another zone");
+                }
+                if during.is_zero() {
+                    errors.value(format_args!("{path}.during"), "a drain lasts longer than no time");
+                }
+            }
             RolloutStep::Release { build: crate::Build { service_time: Some(service_time), .. }, .. } => {
                 errors.distribution(format_args!("{path}.build.service_time"), service_time);
             }

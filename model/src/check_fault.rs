@@ -68,7 +68,7 @@ impl Mesh {
         }
     }
 
-    fn check_zone(&self, path: impl Display, zone: &str, errors: &mut Errors) {
+    pub(crate) fn check_zone(&self, path: impl Display, zone: &str, errors: &mut Errors) {
         let zones = &self.behaviour.placement.zones;
         if !zones.iter().any(|known| known == zone) {
             errors.unknown(path, "zone", zone, zones.iter().map(String::as_str));

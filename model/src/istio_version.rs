@@ -40,6 +40,12 @@ impl IstioVersion {
     /// The newest one.
     pub const NEWEST: Self = Self(32);
 
+    /// The version that the name of a revision tells, as Istio's guide to upgrades writes them: `1-23-4`. `None`: the name
+    /// is another one, such as `canary`.
+    pub fn of_revision(name: &str) -> Option<Self> {
+        name.replace('-', ".").parse().ok()
+    }
+
     /// Whether it follows a rule as the book states it; one that never changed, always.
     pub fn follows(self, rule: &str) -> bool {
         CHANGES.iter().find(|change| change.rule == rule).is_none_or(|change| self >= change.since)
@@ -86,6 +92,10 @@ mod tests {
         }
         for text in ["", "1", "1.21", "1.33", "2.24", "x"] {
             assert!(text.parse::<IstioVersion>().is_err(), "{text}");
+        }
+        for (name, expect) in [("1-23-4", Some(23)), ("1-24", Some(24)), ("canary", None), ("1-99-0", None), ("", None)]
+        {
+            assert_eq!(IstioVersion::of_revision(name), expect.map(IstioVersion), "{name}");
         }
         let old = IstioVersion(23);
         assert!(!old.follows("RT-11") && !old.follows("DR-19") && old.follows("RT-10"));

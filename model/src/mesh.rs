@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Behaviour, Located, Location, ResourceRef, delivery::Delivery, gateway_api::GatewayApi, istio, kubernetes,
-    kubernetes::Kubernetes, linkerd, linkerd::Linkerd,
+    Behaviour, IstioVersion, Located, Location, ResourceRef, delivery::Delivery, gateway_api::GatewayApi, istio,
+    kubernetes, kubernetes::Kubernetes, linkerd, linkerd::Linkerd,
 };
 
 /// Everything that was read, typed, with the place of each fact. What it means for a caller: [`Mesh::outbound`].
@@ -249,6 +249,9 @@ pub struct Workload {
     pub proxy: ProxyMode,
     /// Where the proxy mode is decided: a label, an annotation, the namespace.
     pub proxy_at: Location,
+    /// The version of Istio that gives its proxy a configuration, where the name of the control plane's revision tells
+    /// it (`istio.io/rev: 1-23-4`); absent: that of the mesh.
+    pub istio_version: Option<IstioVersion>,
     /// Whether the pods share the node's network.
     pub host_network: bool,
     /// Probes, hooks, and how pods are replaced.

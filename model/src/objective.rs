@@ -57,6 +57,10 @@ pub enum Figure {
     Utilisation,
     /// The most requests that waited in one replica.
     QueueMax,
+    /// The most replicas that were ready at the end of a second.
+    ReplicasMax,
+    /// The fewest.
+    ReplicasMin,
     /// Tries of a client for one request, its own retries included.
     TriesPerRequest,
     /// Share of requests that were answered well by a client's first try.
@@ -260,7 +264,7 @@ enum Unit {
 }
 
 /// Names of figures without a parameter, the report's first.
-const FIGURES: [(&str, Figure); 43] = [
+const FIGURES: [(&str, Figure); 45] = [
     ("success_ratio", Figure::Success),
     ("success", Figure::Success),
     ("ok_ratio", Figure::Success),
@@ -281,6 +285,8 @@ const FIGURES: [(&str, Figure); 43] = [
     ("connections", Figure::Connections),
     ("utilisation", Figure::Utilisation),
     ("queue_max", Figure::QueueMax),
+    ("replicas_max", Figure::ReplicasMax),
+    ("replicas_min", Figure::ReplicasMin),
     ("tries_per_request", Figure::TriesPerRequest),
     ("first_try_ratio", Figure::FirstTry),
     ("backing_off", Figure::BackingOff),

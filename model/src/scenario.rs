@@ -198,6 +198,23 @@ pub enum RolloutStep {
         #[serde(default = "scrape")]
         scrape: Nanos,
     },
+    /// All pods of a workload are replaced in the way that its strategy says, as by `kubectl rollout restart`.
+    Restart {
+        /// `namespace/name`.
+        workload: String,
+        /// When.
+        at: Nanos,
+    },
+    /// A zone is emptied, as by `kubectl drain` of all its nodes: pods are evicted as far as disruption budgets let them
+    /// go, and none are started there.
+    Drain {
+        /// One of the placement's zones.
+        zone: String,
+        /// From when.
+        at: Nanos,
+        /// Until pods may be started there again.
+        during: Nanos,
+    },
 }
 
 impl RolloutStep {
@@ -208,6 +225,8 @@ impl RolloutStep {
             | Self::Apply { at, .. }
             | Self::Delete { at, .. }
             | Self::Set { at, .. }
+            | Self::Restart { at, .. }
+            | Self::Drain { at, .. }
             | Self::Release { at, .. } => *at,
         }
     }
@@ -227,6 +246,8 @@ impl fmt::Display for RolloutStep {
             Self::Delete { objects, .. } => write!(f, "delete {}", objects.join(", ")),
             Self::Set { value, .. } => write!(f, "set {value}"),
             Self::Release { of, .. } => write!(f, "release {of}"),
+            Self::Restart { workload, .. } => write!(f, "restart {workload}"),
+            Self::Drain { zone, .. } => write!(f, "drain zone {zone}"),
         }
     }
 }

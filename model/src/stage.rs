@@ -1,6 +1,6 @@
 //! Manifests that change while requests are under way: what may change, and in which order things then stand.
 
-use crate::{Location, Mesh, ResourceRef, Service, Workload};
+use crate::{Location, Mesh, ResourceRef, Service};
 
 /// The mesh after a step that changes manifests.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl Mesh {
     /// The mesh of other manifests as a stage of a run that begins with this one.
     ///
     /// # Errors
-    /// If services or workloads come or go, or something of them changes that only a new pod could have.
+    /// If services or workloads come or go, or other pods would serve a service.
     pub fn stage(&self, mut next: Self, objects: Vec<ResourceRef>) -> Result<Stage, Vec<Unchangeable>> {
         let mut wrong = Vec::new();
         next.services = aligned(&self.services, next.services, |service| &service.meta, &mut wrong);
@@ -33,7 +33,6 @@ impl Mesh {
             return Err(wrong);
         }
         wrong.extend(self.services.iter().zip(&next.services).filter_map(|(was, is)| changed_service(was, is)));
-        wrong.extend(self.workloads.iter().zip(&next.workloads).filter_map(|(was, is)| changed_workload(was, is)));
         next.behaviour = self.behaviour.clone();
         next.inferred_calls.clone_from(&self.inferred_calls);
         if wrong.is_empty() { Ok(Stage { mesh: next, objects }) } else { Err(wrong) }
@@ -74,22 +73,4 @@ fn changed_service(was: &Service, is: &Service) -> Option<Unchangeable> {
     };
     let message = format!("{what} of {} would change: which pods serve it stays the same in a run", is.meta.resource);
     Some(Unchangeable { message, at: is.meta.at.clone() })
-}
-
-fn changed_workload(was: &Workload, is: &Workload) -> Option<Unchangeable> {
-    let (what, at) = if was.replicas.value != is.replicas.value {
-        ("the number of replicas", &is.replicas.at)
-    } else if was.labels != is.labels {
-        ("labels of pods", &is.meta.at)
-    } else if was.service_account.value != is.service_account.value {
-        ("the service account", &is.service_account.at)
-    } else if was.ports != is.ports {
-        ("ports", &is.meta.at)
-    } else if was.proxy != is.proxy {
-        ("the proxy", &is.proxy_at)
-    } else {
-        return None;
-    };
-    let message = format!("{what} of {} would change: pods stay the same in a run", is.meta.resource);
-    Some(Unchangeable { message, at: at.clone() })
 }

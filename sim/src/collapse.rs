@@ -228,7 +228,7 @@ fn steady(scenario: &Scenario) -> Option<Scenario> {
 fn busiest(plan: &Plan, measure: &Measure) -> usize {
     let share = |at: usize| {
         let workload = &plan.workloads[at];
-        let places = u128::from(workload.concurrency) * u128::from(workload.replicas);
+        let places = u128::from(workload.concurrency) * u128::from(workload.at_start);
         // In millionths of a place's time.
         let has_places = workload.gateway.is_none() && places > 0;
         if has_places { measure.workloads[at].busy_nanos.saturating_mul(1_000_000) / places } else { 0 }

@@ -59,9 +59,11 @@ pub(crate) enum Purpose {
     Message,
     /// How long a change takes to reach a proxy.
     Push,
+    /// How long a change of endpoints takes to reach a proxy.
+    Endpoints,
 }
 
-const _: () = assert!((Purpose::Push as usize) < FIRST_OF_PROXIES);
+const _: () = assert!((Purpose::Endpoints as usize) < FIRST_OF_PROXIES);
 
 /// Draws of proxies come after those of the simulator.
 const FIRST_OF_PROXIES: usize = 32;

@@ -5,7 +5,7 @@ use meshproof_model::{Figure, ObjectiveSubject};
 use crate::{
     delivery::End,
     histogram::Histogram,
-    measure::{ClientTally, Measure, MessageTally, ServiceTally, WorkloadTally},
+    measure::{BIN, ClientTally, Measure, MessageTally, ServiceTally, WorkloadTally},
     number::Number,
     plan::Plan,
 };
@@ -29,6 +29,12 @@ pub(crate) fn figure(plan: &Plan, measure: &Measure, subject: ObjectiveSubject, 
         }
         (ObjectiveSubject::Service(service), Figure::Utilisation) => utilisation(plan, measure, service.index()),
         (ObjectiveSubject::Service(service), Figure::QueueMax) => queue_max(plan, measure, service.index()),
+        (ObjectiveSubject::Service(service), Figure::ReplicasMax) => {
+            replicas(plan, measure, service.index()).into_iter().max().map_or(Number::ABSENT, Number::from)
+        }
+        (ObjectiveSubject::Service(service), Figure::ReplicasMin) => {
+            replicas(plan, measure, service.index()).into_iter().min().map_or(Number::ABSENT, Number::from)
+        }
         (ObjectiveSubject::Service(service), Figure::Queued) => queued(plan, measure, service.index()),
         (ObjectiveSubject::Service(service), Figure::QueueWait) => queue_wait(plan, measure, service.index()),
         (ObjectiveSubject::Service(service), Figure::JobsAtLeast(jobs)) => {
@@ -118,6 +124,7 @@ pub(crate) fn of_service(tally: &ServiceTally, figure: &Figure) -> Number {
         Figure::BreakerOverflow => tally.breaker_overflow.into(),
         Figure::Ejections => tally.ejections.into(),
         Figure::RateLimited => counted(&tally.responses, &429).into(),
+        Figure::ReplicasMax | Figure::ReplicasMin => Number::ABSENT,
         Figure::Goodput | Figure::Utilisation | Figure::QueueMax | Figure::Queued | Figure::QueueWait => Number::ABSENT,
         Figure::JobsAtLeast(_) | Figure::TriesPerRequest | Figure::FirstTry | Figure::BackingOff => Number::ABSENT,
         Figure::Published | Figure::Refused | Figure::Received | Figure::Done => Number::ABSENT,
@@ -132,16 +139,36 @@ pub(crate) fn of_service(tally: &ServiceTally, figure: &Figure) -> Number {
 
 /// The share of the places for work of a service's workloads that were taken.
 pub(crate) fn utilisation(plan: &Plan, measure: &Measure, service: usize) -> Number {
-    let (mut busy, mut places) = (0_u128, 0_u64);
+    let (mut busy, mut capacity) = (0_u128, 0_u128);
     for workload in &plan.services[service].workloads {
-        let entry = &plan.workloads[*workload as usize];
+        let (entry, tally) = (&plan.workloads[*workload as usize], &measure.workloads[*workload as usize]);
         if entry.gateway.is_none() {
-            busy += measure.workloads[*workload as usize].busy_nanos;
-            places += u64::from(entry.concurrency) * u64::from(entry.replicas);
+            busy += tally.busy_nanos;
+            // Time of all replicas; where pods come and go, of those that were there.
+            let time = match entry.group {
+                Some(_) => tally.jobs_nanos.iter().sum(),
+                None => u128::from(entry.replicas) * u128::from(plan.horizon.saturating_sub(plan.warm_up)),
+            };
+            capacity += u128::from(entry.concurrency) * time;
         }
     }
-    let capacity = u128::from(places) * u128::from(plan.horizon.saturating_sub(plan.warm_up));
     if capacity == 0 { Number::ABSENT } else { Number::Real(busy as f64 / capacity as f64) }
+}
+
+/// How many replicas of a service were ready at the end of each second after the warm-up.
+pub(crate) fn replicas(plan: &Plan, measure: &Measure, service: usize) -> Vec<u64> {
+    let mut sum = vec![0; usize::try_from(plan.horizon.div_ceil(BIN)).unwrap_or(0)];
+    for workload in &plan.services[service].workloads {
+        let entry = &plan.workloads[*workload as usize];
+        match entry.group {
+            Some(_) => {
+                let ready = measure.pods.lengths(*workload as usize);
+                sum.iter_mut().zip(ready).for_each(|(sum, ready)| *sum += u64::from(ready));
+            }
+            None => sum.iter_mut().for_each(|sum| *sum += u64::from(entry.replicas)),
+        }
+    }
+    sum.into_iter().skip(usize::try_from(plan.warm_up / BIN).unwrap_or(0)).collect()
 }
 
 /// The most requests that waited in one replica of a service.

@@ -140,6 +140,8 @@ pub(crate) struct Measure {
     pub(crate) client_series: Vec<Series<ClientTally>>,
     pub(crate) service_series: Vec<Series<ServiceTally>>,
     pub(crate) queues: Queues,
+    /// Pods that are ready.
+    pub(crate) pods: Queues,
     pub(crate) recovery: Recovery,
     /// Requests that have begun and not ended.
     pub(crate) in_flight: u64,
@@ -196,6 +198,7 @@ impl Measure {
                 plan.workloads.len(),
                 if plan.workloads.len() <= SERVICES_ON_TIMELINE { count } else { 0 },
             ),
+            pods: Queues::new(plan.workloads.len(), if plan.pods.is_some() { count } else { 0 }),
             recovery: Recovery::new(plan),
             in_flight: 0,
             client_requests: 0,
@@ -262,6 +265,11 @@ impl Measure {
         if self.queues.change(now, self.horizon, workload, -1) == 0 {
             self.recovery.emptied(now, workload);
         }
+    }
+
+    /// So many more pods of a workload are ready.
+    pub(crate) fn ready(&mut self, now: u64, workload: u32, by: i32) {
+        self.pods.change(now, self.horizon, workload, by);
     }
 
     /// A fault has ended.

@@ -120,6 +120,11 @@ const fn is_quick(expectation: &Expectation) -> bool {
 fn as_proved(mesh: &Mesh, scenario: &Scenario, is_quick: bool) -> Mesh {
     let mut mesh = mesh.with_clients(&scenario.clients).into_owned();
     mesh.behaviour.network = Network::FREE;
+    // Proofs speak of the pods that there are.
+    mesh.kubernetes.autoscalers.clear();
+    for container in mesh.workloads.iter_mut().flat_map(|workload| &mut workload.life.containers) {
+        (container.startup, container.readiness, container.liveness) = (None, None, None);
+    }
     if is_quick {
         for workload in mesh.behaviour.workloads.values_mut() {
             workload.service_time = Distribution::Constant(Nanos::ZERO);

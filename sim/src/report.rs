@@ -376,6 +376,10 @@ impl<'a> Reporter<'a> {
             if queue.iter().any(|length| *length > 0.0) {
                 series.insert(format!("{name}.queue"), queue);
             }
+            let workloads = &self.plan.services[service].workloads;
+            if workloads.iter().any(|workload| self.plan.workloads[*workload as usize].group.is_some()) {
+                series.insert(format!("{name}.replicas"), self.replicas(workloads));
+            }
         }
         Timeline { bin_s: 1, series }
     }
@@ -392,6 +396,18 @@ impl<'a> Reporter<'a> {
         }
         let runs = self.runs.len() as f64;
         sum.into_iter().map(|length| length / runs).collect()
+    }
+
+    /// How many replicas that come and go are ready at the end of each bin, on average over the runs.
+    fn replicas(&self, workloads: &[u32]) -> Vec<f64> {
+        let mut sum: Vec<f64> = Vec::new();
+        for (run, workload) in self.runs.iter().flat_map(|run| workloads.iter().map(move |one| (run, one))) {
+            let ready = run.pods.lengths(*workload as usize);
+            sum.resize(ready.len().max(sum.len()), 0.0);
+            sum.iter_mut().zip(&ready).for_each(|(sum, ready)| *sum += f64::from(*ready));
+        }
+        let runs = self.runs.len() as f64;
+        sum.into_iter().map(|ready| ready / runs).collect()
     }
 
     /// How a service's queue changes over the second half of what is measured.
@@ -460,7 +476,16 @@ impl<'a> Reporter<'a> {
             };
             record.entries.iter().map(line).collect::<Vec<_>>()
         };
-        planned.chain(self.plan.releases.all.iter().zip(records).flat_map(of_release)).collect()
+        let of_pods = |step: &crate::plan::PodStep| {
+            let reason = step.reason.clone()?;
+            let at_s = step.at as f64 / 1e9;
+            Some(RolloutReport { at_s, weight: BTreeMap::new(), gate: None, reason, release: None })
+        };
+        let pods = self.plan.pods.iter().flat_map(|pods| &pods.steps).filter_map(of_pods);
+        let releases = self.plan.releases.all.iter().zip(records).flat_map(of_release);
+        let mut all: Vec<RolloutReport> = planned.chain(releases).chain(pods).collect();
+        all.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+        all
     }
 
     pub(crate) fn releases(&self) -> Vec<ReleaseReport> {

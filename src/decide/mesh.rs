@@ -172,6 +172,7 @@ fn workload(namespace: &str, name: &str, labels: Labels, proxy: ProxyMode, at: L
         env: Vec::new(),
         proxy,
         proxy_at: at,
+        istio_version: None,
         host_network: false,
         life: meshproof_model::kubernetes::PodLife::default(),
         linkerd: meshproof_model::linkerd::ProxyOptions::default(),

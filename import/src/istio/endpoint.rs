@@ -32,6 +32,7 @@ pub(super) fn read(spec: &Field<'_>, meta: Meta, cx: &mut Cx) -> Workload {
         env: Vec::new(),
         proxy: if takes_tls { ProxyMode::Sidecar } else { ProxyMode::None },
         proxy_at: at,
+        istio_version: None,
         host_network: false,
         linkerd: ProxyOptions::default(),
         life: PodLife::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use meshproof_model::{Located, Location, ProxyMode, linkerd::Inject};
+use meshproof_model::{IstioVersion, Located, Location, ProxyMode, linkerd::Inject};
 
 use super::workload;
 
@@ -39,6 +39,12 @@ pub(crate) fn decide(read: &mut workload::Read, namespaces: &NamespaceLabels, me
             }
         }
     };
+    if mode == ProxyMode::Sidecar {
+        let of_namespace =
+            labels.into_iter().flatten().find(|(name, _)| name == "istio.io/rev").map(|(_, value)| value);
+        let revision = of_namespace.or(read.revision.as_ref());
+        read.workload.istio_version = revision.and_then(|revision| IstioVersion::of_revision(&revision.value));
+    }
     read.workload.proxy = match mode {
         ProxyMode::Sidecar if read.gateway.is_some() => ProxyMode::Gateway,
         mode => mode,

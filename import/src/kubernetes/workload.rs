@@ -75,6 +75,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Read> {
         proxy: ProxyMode::None,
         proxy_at: at,
         life: life::read(spec.as_ref(), &pod, cx),
+        istio_version: None,
         host_network: pod.bool_at("hostNetwork").unwrap_or(false),
         linkerd: annotations::options(metadata.as_ref(), cx),
         endpoint: meshproof_model::EndpointOptions::default(),

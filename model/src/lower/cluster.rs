@@ -75,7 +75,7 @@ impl Lowering<'_> {
         if client.has_policy() && cluster.thresholds[0].retry_budget.is_none() {
             apply_constraint(self.constraint_of(service, port), &mut cluster, &mut origin);
         }
-        let version = self.mesh.settings.istio_version;
+        let version = self.settings_of(client.workload()).istio_version;
         apply_outlier(policy.outlier, version, &mut cluster, &mut origin);
         apply_balancer(&policy, &mut cluster, &mut origin);
         cluster.common_lb.locality_weighted = is_weighted;

@@ -135,7 +135,7 @@ impl Lowering<'_> {
         let retries = if proxy != ProxyMode::Sidecar || is_tcp || spoken.is_grpc() {
             retry::Lowered::none("RT-17")
         } else {
-            retry::inbound(&self.mesh.settings)
+            retry::inbound(&self.settings_of(server))
         };
         let mut action = RouteAction::to(ClusterSpecifier::Cluster(format!("inbound|{port}||")));
         action.timeout = Some(Nanos::ZERO);

@@ -1,6 +1,9 @@
 //! What lowering looks up, sorted once for a mesh: services by host, policies by namespace and host, pods by address.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     alias,
@@ -13,7 +16,7 @@ use super::{
 use crate::{
     Labels, Located, Mesh, Meta, Service, ServiceId, ServicePort, TargetPort, Workload, WorkloadId, host_covers,
     host_intersection,
-    istio::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication},
+    istio::{AuthorizationPolicy, MeshConfig, PeerAuthentication, RequestAuthentication},
 };
 
 /// A mesh prepared for lowering. Make it once where many proxies are lowered; each proxy then costs only what it calls.
@@ -96,6 +99,15 @@ impl<'m> Lowering<'m> {
             entries: gateway_api::entries(mesh),
             exact_hosts,
             wildcard_hosts,
+        }
+    }
+
+    /// The mesh's settings as the control plane of a workload's proxy has them: revisions have defaults of their own (0.8).
+    pub(super) fn settings_of(&self, workload: WorkloadId) -> Cow<'m, MeshConfig> {
+        let settings = &self.mesh.settings;
+        match self.mesh.workload(workload).istio_version.filter(|version| *version != settings.istio_version) {
+            Some(istio_version) => Cow::Owned(MeshConfig { istio_version, ..settings.clone() }),
+            None => Cow::Borrowed(settings),
         }
     }
 

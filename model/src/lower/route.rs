@@ -53,11 +53,11 @@ impl Wanted<'_, '_> {
     /// The route of a service that no VirtualService speaks of (`VS-12`).
     pub(super) fn default_route(&mut self, destination: DestinationOrigin, host: &str) -> Made {
         let hashes = self.hash_policies(std::slice::from_ref(&destination));
-        let mesh = &self.lowering.mesh.settings;
+        let mesh = self.lowering.settings_of(self.client.workload());
         let retries = if self.client.waypoint().is_some() {
-            retry::inbound(mesh)
+            retry::inbound(&mesh)
         } else if self.client.has_policy() {
-            retry::of_route(None, mesh, !hashes.is_empty())
+            retry::of_route(None, &mesh, !hashes.is_empty())
         } else {
             retry::Lowered::none("K-1")
         };
@@ -109,10 +109,10 @@ impl Wanted<'_, '_> {
         let destinations = self.destinations(&shares, beyond, namespace, scope.port);
         let hashes = self.hash_policies(&destinations);
         let hashes_one = !hashes.is_empty() && destinations.len() == 1;
-        let mesh = &self.lowering.mesh.settings;
+        let mesh = self.lowering.settings_of(self.client.workload());
         let retries = match beyond {
-            Some(beyond) => beyond.retries(mesh, hashes_one),
-            None => retry::of_route(written.retries.as_ref(), mesh, hashes_one),
+            Some(beyond) => beyond.retries(&mesh, hashes_one),
+            None => retry::of_route(written.retries.as_ref(), &mesh, hashes_one),
         };
         let (mirrors, mirrored) = self.mirrors(rule, scope);
         let at = |at: &crate::Location| Origin::Written(at.clone());

@@ -1,8 +1,9 @@
 //! What clients do for a host: T22 to T32, and the rules of the chapter on DestinationRules.
 
-use meshproof_proxy::config::{Cluster, LbPolicy, OutlierDetection};
+use meshproof_model::{IstioVersion, Mesh};
+use meshproof_proxy::config::{Action, Cluster, LbPolicy, OutlierDetection};
 
-use crate::fixture::{cluster, limits, mesh, outbound};
+use crate::fixture::{cluster, limits, mesh, outbound, workload};
 
 const BARE: &str = "outbound|9080||reviews.shop~";
 
@@ -246,6 +247,26 @@ fn dr3_older_versions_merge_whatever_the_exports() {
         let lowered = outbound(&mesh, "ops/ops", "shop/reviews", 9080);
         assert_eq!(limits(cluster(&lowered, BARE)), expect, "DR-3 {version}");
     }
+}
+
+/// Revisions of the control plane stand side by side: each proxy has the defaults of its own (0.8).
+#[test]
+fn rt11_a_revision_decides_for_its_proxies() {
+    let mut mesh = mesh("");
+    let web = workload(&mesh, "shop/web");
+    let retries_503 = |mesh: &Mesh, client: &str| {
+        let lowered = outbound(mesh, client, "shop/reviews", 9080);
+        let hosts = lowered.config.listeners.iter().flat_map(|listener| &listener.route_config.virtual_hosts);
+        hosts.flat_map(|host| &host.routes).any(|route| match &route.action {
+            Action::Forward(action) => {
+                action.retry.as_ref().is_some_and(|retry| retry.retriable_status_codes.contains(&503))
+            }
+            _ => false,
+        })
+    };
+    assert!(!retries_503(&mesh, "shop/web"));
+    mesh.workloads[web.index()].istio_version = IstioVersion::of_revision("1-23-4");
+    assert!(retries_503(&mesh, "shop/web") && !retries_503(&mesh, "ops/ops"));
 }
 
 #[test]

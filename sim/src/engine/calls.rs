@@ -80,7 +80,7 @@ impl Engine<'_> {
             service: edge.to,
             edge: entry.edge,
             number: 1,
-            caller: Caller::Workload(self.plan.nodes[node as usize].workload),
+            caller: Caller::Workload(workload.base),
             deadline: visit.deadline,
         };
         if self.is_unresolved(edge.to) {

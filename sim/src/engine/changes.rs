@@ -52,6 +52,7 @@ impl Engine<'_> {
         self.configurations += 1;
         let table = Arc::clone(&spec.table);
         self.with_proxy(instance, |proxy, cx| proxy.install(cx, table));
+        self.refresh_hosts(instance, None);
         self.drain_connections(instance);
         true
     }
@@ -64,6 +65,9 @@ impl Engine<'_> {
                 self.on_push(number, instance);
             }
         }
+        let entry = &mut self.instances[instance as usize];
+        let before = std::mem::replace(&mut entry.seen, self.pods.endpoints);
+        self.refresh_hosts(instance, Some(before));
     }
 
     /// A change of the plan, or one that a controller has made.

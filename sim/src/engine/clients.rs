@@ -1,6 +1,6 @@
 //! Clients: arrivals, patience, their own retries.
 
-use meshproof_proxy::StreamEnd;
+use meshproof_proxy::{ListenerId, StreamEnd};
 
 use super::{
     Down, Engine, Event, Leg, NONE, Request, Sender, Server, Todo, Way,
@@ -10,7 +10,7 @@ use crate::{
     dist::reduce,
     entropy::{Purpose, mix},
     measure::Sent,
-    plan::{Caller, Link, LoadKind, Origin},
+    plan::{Caller, Class, Link, LoadKind, Origin, Workload},
     slab::Ref,
 };
 
@@ -100,20 +100,15 @@ impl Engine<'_> {
         }
         let way = match &client.origin {
             Origin::Outside(doors) => {
-                let doors =
-                    doors.iter().filter(|door| door.target.node().is_some_and(|node| self.nodes[node as usize].is_up));
+                let doors = doors.iter().filter(|door| self.is_door(door));
                 let count = doors.clone().count() as u64;
                 let door = reduce(self.keys.draw(Purpose::Replica, key, 0), count.max(1)) as usize;
                 let door = doors.clone().nth(door).copied();
                 self.go_straight(at, door, client.edge, deadline)
             }
             Origin::Workload(workload) => {
-                let workload = &plan.workloads[*workload as usize];
-                let nodes = workload.first_node..workload.first_node + workload.replicas;
-                let up = nodes.filter(|node| self.nodes[*node as usize].is_up);
-                let chosen = reduce(self.keys.draw(Purpose::Replica, key, 0), (up.clone().count() as u64).max(1));
-                let node = up.clone().nth(chosen as usize);
-                node.and_then(|node| self.nodes[node as usize].outbound).map(|instance| {
+                let (node, listener) = self.client_replica(&plan.workloads[*workload as usize], class, key);
+                node.and_then(|node| self.nodes[node as usize].outbound).zip(listener).map(|(instance, listener)| {
                     let asked = Asked {
                         head: class.head,
                         body: class.body,
@@ -128,7 +123,7 @@ impl Engine<'_> {
                         deadline,
                     };
                     let home = self.instances[instance as usize].home(instance);
-                    Way::Stream { at: home, stream: self.request(instance, class.listener, &asked) }
+                    Way::Stream { at: home, stream: self.request(instance, listener, &asked) }
                 })
             }
         };
@@ -141,6 +136,18 @@ impl Engine<'_> {
             None => self.todo.push_back(Todo::TryDone { request: at, number, status: 0 }),
         }
         true
+    }
+
+    /// The replica that a client of the mesh runs on, and its listener for what it dials.
+    fn client_replica(&self, workload: &Workload, class: &Class, key: u64) -> (Option<u32>, Option<ListenerId>) {
+        let up = self.replicas(workload).filter(|node| self.nodes[*node as usize].takes_connections());
+        let chosen = reduce(self.keys.draw(Purpose::Replica, key, 0), (up.clone().count() as u64).max(1));
+        let node = up.clone().nth(chosen as usize);
+        let template = node.and_then(|node| {
+            let own = self.plan.nodes[node as usize].workload;
+            workload.kin.iter().position(|known| *known == own)
+        });
+        (node, class.listeners.get(template.unwrap_or(0)).copied())
     }
 
     /// Sends a try of a client without a proxy on its way.

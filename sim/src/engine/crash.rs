@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Down, Engine, Event, Leg, Sender, Server, Todo, Visit};
+use super::{Down, Engine, Event, Leg, Sender, Server, Todo, Visit, pods::Phase};
 use crate::{plan::Target, slab::Ref};
 
 impl Engine<'_> {
@@ -36,6 +36,7 @@ impl Engine<'_> {
         for instance in own.into_iter().flatten() {
             self.replace_proxy(instance);
         }
+        self.pod_down(node);
     }
 
     /// Requests that the replica served have no server any more, those that it sent no client.
@@ -106,12 +107,13 @@ impl Engine<'_> {
         self.instances[index as usize].proxy = proxy;
         self.configurations += 1;
         self.drain(index);
+        self.refresh_hosts(index, None);
     }
 
     /// The crash is over: the replica starts, and is ready when its start-up time has passed.
     pub(super) fn restart(&mut self, node: u32) {
         let entry = &self.nodes[node as usize];
-        if entry.is_up {
+        if entry.is_up || entry.pod.phase == Phase::Absent {
             return;
         }
         let start_up = self.plan.workloads[self.plan.nodes[node as usize].workload as usize].start_up;
@@ -139,6 +141,7 @@ impl Engine<'_> {
             self.catch_up(instance);
         }
         self.next_pause(node, self.now, 0);
+        self.pod_up(node);
         let workload = self.plan.nodes[node as usize].workload;
         if let Some((queue, _)) = self.plan.workloads[workload as usize].consumes {
             self.todo.push_back(Todo::Consume { queue });

@@ -2,10 +2,10 @@
 
 use meshproof_model::Replicas;
 
-use super::{Engine, Event, NEVER, Visit};
+use super::{Engine, Event, NEVER, Visit, pods::Phase};
 use crate::{
     entropy::Purpose,
-    plan::{FaultEffect, Hits},
+    plan::{FaultEffect, Hits, Workload},
     slab::Ref,
 };
 
@@ -37,25 +37,39 @@ impl Engine<'_> {
             }
             Hits::Workload(workload, replicas) => (&self.plan.workloads[workload as usize], replicas),
         };
-        let mut nodes: Vec<u32> = (workload.first_node..workload.first_node + workload.replicas).collect();
+        let mut nodes: Vec<u32> = self.replicas(workload).collect();
         let count = match replicas {
-            Replicas::All => u64::from(workload.replicas),
+            Replicas::All => nodes.len() as u64,
             Replicas::Count(count) => u64::from(count),
-            Replicas::Share(share) => share.of(u64::from(workload.replicas)),
+            Replicas::Share(share) => share.of(nodes.len() as u64),
         };
         // By number of the replica, not of the node: the same in a mesh that differs elsewhere.
         nodes.sort_by_key(|node| {
-            let replica = u64::from(node - workload.first_node);
-            self.keys.draw(Purpose::FaultReplicas, u64::from(fault), replica)
+            let own = self.plan.nodes[*node as usize].workload;
+            let template = workload.kin.iter().position(|known| *known == own).unwrap_or(0) as u64;
+            let replica = u64::from(node - self.plan.workloads[own as usize].first_node);
+            self.keys.draw(Purpose::FaultReplicas, u64::from(fault), template << 32 | replica)
         });
         nodes.truncate(usize::try_from(count).unwrap_or(usize::MAX));
         nodes.sort_unstable();
         nodes
     }
 
+    /// The pods of a workload that are there, whatever their template.
+    pub(super) fn replicas<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = u32> + Clone {
+        let slots = workload.kin.iter().flat_map(|kin| self.plan.workloads[*kin as usize].slots());
+        slots.filter(|node| workload.group.is_none() || self.nodes[*node as usize].pod.phase != Phase::Absent)
+    }
+
     pub(super) fn on_fault(&mut self, fault: u32, begins: bool) -> bool {
         let plan = self.plan;
         let entry = &plan.faults[fault as usize];
+        if plan.pods.is_some() {
+            self.fault_for_new_pods(fault, begins);
+            if begins {
+                self.hit[fault as usize] = self.hit_by(fault, entry.hits);
+            }
+        }
         match entry.effect {
             FaultEffect::Link(link) => switch(&mut self.bad_links, link, begins),
             FaultEffect::Dns(_) => switch(&mut self.unresolved, fault, begins),
@@ -120,7 +134,7 @@ impl Engine<'_> {
     }
 
     /// Speed and places of a replica under the faults that are active.
-    fn update(&mut self, node: u32) {
+    pub(super) fn update(&mut self, node: u32) {
         let plan = self.plan;
         let workload = &plan.workloads[plan.nodes[node as usize].workload as usize];
         let (mut slow, mut places) = (1_000_000, workload.concurrency);
@@ -146,7 +160,7 @@ impl Engine<'_> {
 }
 
 /// Adds to a short list, or takes out of it.
-fn switch(list: &mut Vec<u32>, entry: u32, begins: bool) {
+pub(super) fn switch(list: &mut Vec<u32>, entry: u32, begins: bool) {
     if begins {
         list.push(entry);
     } else {

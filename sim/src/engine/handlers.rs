@@ -2,7 +2,7 @@
 
 use meshproof_model::Discipline;
 
-use super::{Engine, Event, Leg, NEVER, Server, Todo, Visit};
+use super::{Engine, Event, Leg, NEVER, Server, Todo, Visit, pods::Phase};
 use crate::{
     entropy::{Purpose, mix},
     measure::JOBS,
@@ -64,6 +64,9 @@ impl Engine<'_> {
         if let Some(leg) = self.legs.get_mut(at) {
             leg.server = Server::Visit(visit);
         }
+        if self.plan.pods.is_some() {
+            self.nodes[node as usize].pod.meter[2] += 1;
+        }
         self.measure.work(self.now, number, !is_free);
         if is_free {
             return self.begin(visit);
@@ -122,6 +125,9 @@ impl Engine<'_> {
         self.settle_busy(node as usize);
         self.nodes[node as usize].busy -= 1;
         self.fill_places(node);
+        if self.plan.pods.is_some() {
+            self.end_if_idle(node);
+        }
     }
 
     /// Requests of the queue take the places that are free, then messages do.
@@ -192,6 +198,15 @@ impl Engine<'_> {
     pub(super) fn settle_busy(&mut self, node: usize) {
         let places = self.plan.workloads[self.plan.nodes[node].workload as usize].concurrency;
         let entry = &mut self.nodes[node];
+        if self.plan.pods.is_some() {
+            let length = u128::from(self.now - entry.busy_since);
+            entry.pod.meter[0] += length * u128::from(entry.busy.min(places));
+            entry.pod.meter[1] += length * u128::from(entry.busy + entry.waiting);
+            if entry.pod.phase == Phase::Absent {
+                entry.busy_since = self.now;
+                return;
+            }
+        }
         let until = self.now.min(self.plan.horizon);
         let from = entry.busy_since.max(self.plan.warm_up);
         let length = until.saturating_sub(from);

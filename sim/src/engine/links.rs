@@ -62,7 +62,9 @@ impl Engine<'_> {
             (LinkSide::Anywhere, _) | (LinkSide::Outside, None) => true,
             (LinkSide::Cluster(cluster), Some(node)) => self.plan.nodes[node as usize].cluster == Some(cluster),
             (LinkSide::Zone(zone), Some(node)) => self.plan.nodes[node as usize].zone == zone,
-            (LinkSide::Workload(workload), Some(node)) => self.plan.nodes[node as usize].workload == workload,
+            (LinkSide::Workload(workload), Some(node)) => {
+                self.plan.workloads[self.plan.nodes[node as usize].workload as usize].base == workload
+            }
             (LinkSide::Outside, Some(_)) | (LinkSide::Zone(_) | LinkSide::Cluster(_) | LinkSide::Workload(_), None) => {
                 false
             }

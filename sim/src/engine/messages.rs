@@ -118,7 +118,8 @@ impl Engine<'_> {
             let free = (0..count).find_map(|offset| {
                 let (node, workload) = consumer(offset)?;
                 let entry = &self.nodes[node as usize];
-                (entry.is_up && entry.freezes == 0 && entry.busy < entry.places).then_some((offset, node, workload))
+                (entry.takes_connections() && entry.freezes == 0 && entry.busy < entry.places)
+                    .then_some((offset, node, workload))
             });
             let Some((offset, node, workload)) = free else { return };
             self.queues[queue as usize].turn = (turn + offset + 1) % count;

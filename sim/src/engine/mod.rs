@@ -8,14 +8,19 @@ mod calls;
 mod changes;
 mod clients;
 mod crash;
+mod endpoints;
 mod faults;
 mod handlers;
 mod links;
 mod messages;
 mod observe;
+mod pods;
 mod prepared;
+mod probes;
 mod proxies;
 mod releases;
+mod rolling;
+mod scaling;
 mod sharing;
 mod state;
 #[cfg(test)]
@@ -95,6 +100,20 @@ pub(crate) enum Event {
     Push { change: u32, instance: u32 },
     /// A release's controller wakes.
     Release { release: u32 },
+    /// Something is done to pods.
+    PodStep { step: u32 },
+    /// A proxy hears of the first so many changes of endpoints; [`NONE`]: clients outside the mesh do.
+    Endpoints { instance: u32, upto: u32 },
+    /// A pod that was told to go is told to stop, or killed.
+    Stop { node: u32, life: u32, is_kill: bool },
+    /// The kubelet asks a pod.
+    Probe { node: u32, life: u32, restarts: u32, kind: probes::Kind },
+    /// A pod has been ready for long enough.
+    Reconcile { group: u32 },
+    /// An autoscaler looks.
+    Scale { group: u32 },
+    /// Pods of a zone that is drained are evicted.
+    Evict { zone: u32, until: u64 },
 }
 
 /// Something to do before the next event, in order.
@@ -118,6 +137,10 @@ pub(crate) enum Todo {
     Checked { at: Home, cluster: ClusterId, host: HostId },
     /// Consumers of a queue look for messages.
     Consume { queue: u32 },
+    /// A group has not the pods that are wanted.
+    Reconcile { group: u32 },
+    /// A pod that stops has nothing left to do.
+    EndPod { node: u32, life: u32 },
 }
 
 /// One run.
@@ -143,6 +166,7 @@ pub(crate) struct Engine<'p> {
     pub(crate) queues: Vec<MessageQueue>,
     arrivals: Vec<Option<Arrivals>>,
     bursts: Vec<u64>,
+    pub(crate) pods: pods::PodsState,
     /// By fault: which nodes it hits.
     hit: Vec<Vec<u32>>,
     /// Bad links that are active, by their index in the plan.
@@ -193,6 +217,7 @@ impl<'p> Engine<'p> {
             queues: plan.queues.iter().map(|_| MessageQueue::default()).collect(),
             arrivals: Vec::new(),
             bursts: Vec::new(),
+            pods: pods::PodsState::default(),
             hit: Vec::new(),
             bad_links: Vec::new(),
             unresolved: Vec::new(),
@@ -207,6 +232,7 @@ impl<'p> Engine<'p> {
         engine.start_loads();
         engine.start_faults();
         engine.start_releases();
+        engine.start_pods();
         engine
     }
 
@@ -312,6 +338,16 @@ impl<'p> Engine<'p> {
             Event::Change { change } => self.on_change(change),
             Event::Push { change, instance } => self.on_push(change, instance),
             Event::Release { release } => self.on_release(release),
+            Event::PodStep { step } => self.on_pod_step(step),
+            Event::Endpoints { instance, upto } => self.on_endpoints(instance, upto),
+            Event::Stop { node, life, is_kill } => self.on_stop(node, life, is_kill),
+            Event::Probe { node, life, restarts, kind } => self.on_probe(node, life, restarts, kind),
+            Event::Reconcile { group } => {
+                self.reconcile(group);
+                true
+            }
+            Event::Scale { group } => self.on_scale(group),
+            Event::Evict { zone, until } => self.on_evict(zone, until),
         }
     }
 
@@ -343,6 +379,8 @@ impl<'p> Engine<'p> {
             Todo::Allowed { at, stream, is_rate_limit } => self.allowed(at, stream, is_rate_limit),
             Todo::Checked { at, cluster, host } => self.checked(at, cluster, host),
             Todo::Consume { queue } => self.consume(queue),
+            Todo::Reconcile { group } => self.reconcile(group),
+            Todo::EndPod { node, life } => self.end_pod(node, life),
         }
     }
 
@@ -373,6 +411,13 @@ impl<'p> Engine<'p> {
             Event::Push { change, instance } => (21, instance, change),
             Event::Goaway { at, connection } => (22, at.instance, slot(connection.slot())),
             Event::Release { release } => (40, release, 0),
+            Event::PodStep { step } => (23, step, 0),
+            Event::Endpoints { instance, upto } => (24, instance, upto),
+            Event::Stop { node, life, is_kill } => (25, node, life << 1 | u32::from(is_kill)),
+            Event::Probe { node, life, restarts, kind } => (26, node, life << 8 ^ restarts << 2 ^ kind as u32),
+            Event::Reconcile { group } => (27, group, 0),
+            Event::Scale { group } => (28, group, 0),
+            Event::Evict { zone, .. } => (29, zone, 0),
         };
         self.digest.record(self.now, kind, who, what);
     }

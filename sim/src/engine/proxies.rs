@@ -7,6 +7,7 @@ use meshproof_proxy::{
     RateLimitAnswer, RequestKey, ResponseFlag, StreamEnd, StreamId, Time, TimerId,
 };
 
+use super::pods::{Phase, Pod};
 use super::prepared::with_head;
 use super::{Connection, Down, Engine, Event, Home, Instance, Leg, NONE, Node, Sender, Server, Side, Todo};
 use crate::{
@@ -30,8 +31,9 @@ impl Engine<'_> {
                 start(workload.inbound),
                 start(workload.gateway.map(|spec| spec + zone)),
             );
+            let is_there = number - workload.first_node < workload.at_start;
             self.nodes.push(Node {
-                is_up: true,
+                is_up: is_there,
                 epoch: 0,
                 busy: 0,
                 queue: std::collections::VecDeque::new(),
@@ -54,8 +56,15 @@ impl Engine<'_> {
                 outbound: outbound.or(gateway),
                 inbound,
                 gateway,
+                pod: Pod {
+                    phase: if is_there { Phase::There } else { Phase::Absent },
+                    is_ready: is_there,
+                    ..Pod::default()
+                },
             });
-            self.start_node(number);
+            if is_there {
+                self.start_node(number);
+            }
         }
     }
 
@@ -78,6 +87,7 @@ impl Engine<'_> {
             spec,
             spec_index,
             change: 0,
+            seen: 0,
             node,
             epoch: 0,
             salt,
@@ -256,7 +266,7 @@ impl Engine<'_> {
         };
         if direction != Direction::Inbound {
             leg.number = attempt.number;
-            leg.caller = crate::plan::Caller::Workload(workload);
+            leg.caller = crate::plan::Caller::Workload(self.plan.workloads[workload as usize].base);
         }
         if direction == Direction::Outbound
             && let Down::Try { .. } = side.down
@@ -419,8 +429,10 @@ impl Engine<'_> {
         self.instances[at.instance as usize].epoch == at.epoch
     }
 
+    /// The workload of a replica, whatever its template.
     pub(super) fn workload_of(&self, target: Target) -> Option<u32> {
-        target.node().map(|node| self.plan.nodes[node as usize].workload)
+        let workload = self.plan.nodes[target.node()? as usize].workload;
+        Some(self.plan.workloads[workload as usize].base)
     }
 
     /// Takes a call out of its handler's list.

@@ -7,7 +7,7 @@ use std::{
 
 use meshproof_proxy::{AttemptId, ConnectionId, HostId, Proxy, StreamId};
 
-use super::{Todo, sharing::Sharing};
+use super::{Todo, pods::Pod, sharing::Sharing};
 use crate::{
     measure::JOBS,
     plan::{Caller, Head, Link, Spec, Target},
@@ -57,6 +57,7 @@ pub(crate) struct Node {
     pub(crate) outbound: Option<u32>,
     pub(crate) inbound: Option<u32>,
     pub(crate) gateway: Option<u32>,
+    pub(crate) pod: Pod,
 }
 
 /// One proxy and the simulator's side of its streams and connections.
@@ -67,6 +68,8 @@ pub(crate) struct Instance {
     pub(crate) spec_index: u32,
     /// The last change of configuration that it has taken over, counted from 1.
     pub(crate) change: u32,
+    /// How many changes of endpoints it has heard of.
+    pub(crate) seen: u32,
     pub(crate) node: u32,
     /// Grows with each crash; what was meant for an earlier one is ignored.
     pub(crate) epoch: u32,

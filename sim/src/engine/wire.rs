@@ -3,7 +3,7 @@
 use meshproof_proxy::{AttemptId, ConnectionId, ResetReason, ResponseHead};
 
 use super::{
-    Down, Engine, Event, Home, Leg, NONE, Sender, Server, Todo,
+    Down, Engine, Event, Home, Leg, NONE, Node, Sender, Server, Todo,
     links::{BACK, RESET},
     proxies::Asked,
 };
@@ -17,7 +17,7 @@ const OVERLOADED: &[(&str, &str)] = &[("x-envoy-overloaded", "true")];
 impl Engine<'_> {
     pub(super) fn on_connected(&mut self, at: Home, connection: ConnectionId) -> bool {
         let Some(known) = self.connection(at, connection) else { return false };
-        let is_up = known.target.node().is_none_or(|node| self.nodes[node as usize].is_up);
+        let is_up = known.target.node().is_none_or(|node| self.nodes[node as usize].takes_connections());
         let failure = match (known.target, known.link) {
             (Target::Nowhere, _) => Some(ResetReason::RemoteConnectionFailure),
             _ if !is_up => Some(ResetReason::RemoteConnectionFailure),
@@ -85,7 +85,10 @@ impl Engine<'_> {
         let Some(leg) = self.legs.get_mut(at) else { return false };
         leg.arrived = self.now;
         let is_doomed = leg.link == Link::Doomed;
-        let Some(node) = leg.target.node().filter(|node| !is_doomed && self.nodes[*node as usize].is_up) else {
+        // A client without a proxy opens a connection for each request.
+        let is_new = matches!(leg.client, Sender::Client { .. });
+        let takes = |node: &Node| if is_new { node.takes_connections() } else { node.is_up };
+        let Some(node) = leg.target.node().filter(|node| !is_doomed && takes(&self.nodes[*node as usize])) else {
             leg.server = Server::Lost;
             if let Sender::Client { .. } = leg.client {
                 self.queue.push(self.now, Event::Lost { leg: at });

@@ -12,6 +12,7 @@ use super::{
     Call, Caller, Class, Client, ControlPlane, Direction, Edge, Head, Host, MessageQueue, Network, NodePlan, Origin,
     Plan, Service, Target, Workload,
     link::{Identities, plain_link},
+    pods::Room,
     spec::{Ends, Lowering},
 };
 use crate::{SetupError, SimOptions, dist::Sampler};
@@ -28,27 +29,39 @@ impl Plan {
         }
         // `check_scenario` has told what is wrong with its releases.
         let released = mesh.with_releases(scenario).ok().flatten();
+        // Controllers of releases move pods themselves.
+        let room = if released.is_none() { Room::of(mesh, scenario, &options.stages) } else { None };
         let start = released.as_ref().map(|(widest, all)| widest.at_stages(all, &vec![0; all.len()]));
         let (widest, all) = released.as_ref().map_or((mesh, &[][..]), |(widest, all)| (widest, all.as_slice()));
         let start = start.as_ref().unwrap_or(mesh);
         let calls = start.calls();
-        let mut build = Build::new(start, widest, &calls);
+        let (start, widest, stages) = match &room {
+            Some(room) => (&room.mesh, &room.mesh, &room.stages),
+            None => (start, widest, &options.stages),
+        };
+        let base = room.as_ref().map_or_else(|| start.workload_ids().collect(), |room| room.base.clone());
+        let mut build = Build::new(start, widest, &calls, base);
         let changes_manifests = scenario.rollout.iter().any(RolloutStep::changes_manifests);
         build.plan.mixes = changes_manifests || !all.is_empty();
+        build.plan.keeps_configs = build.plan.mixes || room.is_some();
         build.nodes();
+        if let Some(room) = &room {
+            build.pods(room);
+        }
         build.specs()?;
         build.calls();
         build.clients();
         let faults = build.faults(scenario);
-        let changes = build.changes(scenario, &options.stages)?;
+        let changes = build.changes(scenario, stages)?;
         let releases = build.releases(widest, all)?;
         build.name_identities(&changes);
-        let mut plan = build.plan;
-        plan.edges = build.lowering.edges.into_list();
-        plan.identities = build.lowering.identities.0;
+        let Build { mut plan, lowering, .. } = build;
+        plan.edges = lowering.edges.into_list();
+        plan.identities = lowering.identities.0;
         (plan.faults, plan.changes, plan.releases) = (faults, changes, releases);
         plan.loads = plan.loads(scenario, &options.recorded)?;
         plan.script(widest, scenario);
+        plan.pods = room.map(|room| room.pods);
         plan.horizon = scenario.horizon.get();
         plan.warm_up = match scenario.warm_up {
             meshproof_model::WarmUp::Fixed(time) => time.get(),
@@ -128,6 +141,8 @@ pub(super) struct Build<'m> {
     /// With all replicas that there can be on the way.
     widest: &'m Mesh,
     pub(super) model_calls: &'m Calls,
+    /// By workload: the one of the start that it is a template of.
+    pub(super) base: Vec<WorkloadId>,
     pub(super) plan: Plan,
     pub(super) lowering: Lowering,
     /// What each workload dials: its own calls, and those of clients that run in it.
@@ -138,7 +153,7 @@ pub(super) struct Build<'m> {
 }
 
 impl<'m> Build<'m> {
-    fn new(mesh: &'m Mesh, widest: &'m Mesh, model_calls: &'m Calls) -> Self {
+    fn new(mesh: &'m Mesh, widest: &'m Mesh, model_calls: &'m Calls, base: Vec<WorkloadId>) -> Self {
         let index = Index::new(mesh);
         let servers: Vec<_> = mesh.service_ids().map(|id| index.workloads_of(id)).collect();
         let services = mesh.service_ids().zip(&servers).map(|(id, servers)| Service {
@@ -169,6 +184,8 @@ impl<'m> Build<'m> {
             changes: Vec::new(),
             mixes: false,
             releases: super::Releases::default(),
+            keeps_configs: false,
+            pods: None,
             script: Vec::new(),
             warnings: Vec::new(),
             network: Network {
@@ -183,10 +200,15 @@ impl<'m> Build<'m> {
             horizon: 0,
             warm_up: 0,
         };
-        let lowering =
-            Lowering { lowered: Vec::new(), compiled: 0, edges: Interned::new(), identities: Identities::default() };
+        let lowering = Lowering {
+            lowered: Vec::new(),
+            compiled: 0,
+            edges: Interned::new(),
+            identities: Identities::default(),
+            base: base.clone(),
+        };
         let dialled = dialled(mesh, model_calls);
-        Self { mesh, widest, model_calls, plan, lowering, dialled, heads: BTreeMap::new(), servers }
+        Self { mesh, widest, model_calls, base, plan, lowering, dialled, heads: BTreeMap::new(), servers }
     }
 
     fn nodes(&mut self) {
@@ -197,7 +219,8 @@ impl<'m> Build<'m> {
             let behaviour = self.mesh.behaviour.workloads.get(&name).unwrap_or(&default);
             let replicas = workload.replicas.value;
             let first = u32::try_from(self.plan.nodes.len()).unwrap_or(u32::MAX);
-            let mut compiled = Workload::new(self.mesh, workload, behaviour, first);
+            let mut compiled = Workload::new(self.mesh, workload, behaviour, (number, first));
+            compiled.base = self.base[number as usize].0;
             let zones = placement.zones_of(&name);
             compiled.zones = u32::try_from(zones.len()).unwrap_or(u32::MAX).min(replicas).max(1);
             let queue = compiled.consumes.and_then(|(queue, _)| self.plan.queues.get_mut(queue as usize));
@@ -214,9 +237,22 @@ impl<'m> Build<'m> {
         }
     }
 
+    /// Who of the slots are pods at the start, and which workloads are templates of the same one.
+    fn pods(&mut self, room: &Room) {
+        self.plan.warnings.extend(room.warnings.iter().cloned());
+        for (number, group) in (0..).zip(&room.pods.groups) {
+            for workload in &group.workloads {
+                let entry = &mut self.plan.workloads[*workload as usize];
+                entry.kin.clone_from(&group.workloads);
+                entry.group = Some(number);
+                entry.at_start = if *workload == entry.base { group.replicas } else { 0 };
+            }
+        }
+    }
+
     /// What a workload dials: its own calls, and those of clients that run in it.
     pub(super) fn dialled(&self, workload: WorkloadId) -> Vec<(ServiceId, u16)> {
-        self.dialled.get(workload.index()).cloned().unwrap_or_default()
+        self.dialled.get(self.base[workload.index()].index()).cloned().unwrap_or_default()
     }
 
     /// Lowers and compiles every proxy: servers first, because a client's handshakes depend on them.
@@ -257,7 +293,8 @@ impl<'m> Build<'m> {
         for id in self.mesh.workload_ids() {
             let Some(outbound) = self.plan.workloads[id.index()].outbound else { continue };
             let mut stage = None;
-            for (_, call) in self.model_calls.of(ModelCaller::Workload(id)) {
+            let base = self.base[id.index()];
+            for (_, call) in self.model_calls.of(ModelCaller::Workload(base)) {
                 let Some(listener) = self.plan.specs[outbound as usize].listener(call.to.0, call.port) else {
                     let (from, to) = (self.mesh.workload(id).full_name(), self.mesh.service(call.to).full_name());
                     self.plan
@@ -275,7 +312,7 @@ impl<'m> Build<'m> {
                     stage = Some(call.stage);
                     stages.push(next..next + 1);
                 }
-                let edge = self.lowering.edges.id(Edge { from: Caller::Workload(id.0), to: call.to.0 });
+                let edge = self.lowering.edges.id(Edge { from: Caller::Workload(base.0), to: call.to.0 });
                 let head = self.head(call);
                 self.plan.calls.push(Call {
                     edge,
@@ -345,17 +382,22 @@ impl<'m> Build<'m> {
             CallOrigin::Class(number) => behaviour.requests.get(number),
             _ => None,
         };
-        let listener = match origin {
-            Origin::Workload(workload) => self.plan.workloads[*workload as usize]
-                .outbound
-                .and_then(|outbound| self.plan.specs[outbound as usize].listener(call.to.0, call.port)),
-            Origin::Outside(_) => None,
+        let listener = |workload: &u32| {
+            let outbound = self.plan.workloads[*workload as usize].outbound?;
+            self.plan.specs[outbound as usize].listener(call.to.0, call.port)
+        };
+        let listeners = match origin {
+            Origin::Workload(workload) => {
+                let kin = self.plan.workloads[*workload as usize].kin.iter();
+                kin.map(|workload| listener(workload).unwrap_or(ListenerId::new(0))).collect()
+            }
+            Origin::Outside(_) => Vec::new(),
         };
         Class {
             share: class.map_or(1, |class| u64::from(class.share)),
             head: self.head(call),
             body: class.map_or(0, |class| class.body.get()),
-            listener: listener.unwrap_or(ListenerId::new(0)),
+            listeners,
         }
     }
 

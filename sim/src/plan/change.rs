@@ -17,14 +17,16 @@ impl Build<'_> {
         let mut weights: Vec<&RolloutStep> = Vec::new();
         let mut current = self.plan.specs.clone();
         let mut changes = Vec::new();
-        let is_release = |step: &RolloutStep| matches!(step, RolloutStep::Release { .. });
-        for (number, step) in scenario.steps().into_iter().filter(|(_, step)| !is_release(step)) {
-            if step.changes_manifests() {
-                let stage = stages.get(&number).ok_or_else(|| SetupError::NoStage(step.to_string()))?;
-                manifests = &stage.mesh;
-                weights.retain(|step| !is_replaced(step, &stage.objects));
-            } else {
-                weights.push(step);
+        for (number, step) in scenario.steps() {
+            match step {
+                RolloutStep::Weight { .. } => weights.push(step),
+                RolloutStep::Apply { .. } | RolloutStep::Delete { .. } | RolloutStep::Set { .. } => {
+                    let stage = stages.get(&number).ok_or_else(|| SetupError::NoStage(step.to_string()))?;
+                    manifests = &stage.mesh;
+                    weights.retain(|step| !is_replaced(step, &stage.objects));
+                }
+                // These change pods, and no configuration but the endpoints in it; releases are done by their controllers.
+                RolloutStep::Restart { .. } | RolloutStep::Drain { .. } | RolloutStep::Release { .. } => continue,
             }
             let mesh = weights.iter().try_fold(manifests.clone(), |mesh, step| mesh.apply(step));
             let mesh = mesh.map_err(|message| refused(number, message))?;

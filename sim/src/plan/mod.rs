@@ -6,6 +6,7 @@ mod change;
 mod fault;
 mod link;
 mod load;
+mod pods;
 mod release;
 mod spec;
 mod workload;
@@ -19,6 +20,7 @@ use meshproof_proxy::{
     ClusterId, HostId, ListenerId, Table,
     config::{Config, Identity},
 };
+pub(crate) use pods::{Metered, PodChange, PodStep, Pods, Probe, Scaler};
 
 pub(crate) use release::Releases;
 pub(crate) use workload::{Cache, MessageQueue, Workload};
@@ -53,6 +55,10 @@ pub(crate) struct Plan {
     pub(crate) mixes: bool,
     /// What controllers change on the way.
     pub(crate) releases: Releases,
+    /// Whether what proxies were compiled from is kept.
+    pub(crate) keeps_configs: bool,
+    /// Pods that come and go; `None`: all stay.
+    pub(crate) pods: Option<Pods>,
     pub(crate) script: Vec<Scripted>,
     /// What the run leaves out, for people.
     pub(crate) warnings: Vec<String>,
@@ -93,8 +99,8 @@ pub(crate) struct Class {
     pub(crate) share: u64,
     pub(crate) head: u32,
     pub(crate) body: u64,
-    /// On the workload's outbound proxy, for clients that have one.
-    pub(crate) listener: ListenerId,
+    /// On the outbound proxies of the workload's templates, for clients that have one.
+    pub(crate) listeners: Vec<ListenerId>,
 }
 
 #[derive(Debug)]
@@ -160,7 +166,7 @@ pub(crate) struct Spec {
     pub(crate) clusters: Vec<Cluster>,
     /// Whether routes change what the next hop can see of a request.
     pub(crate) rewrites: bool,
-    /// What it was compiled from; kept where [`Plan::mixes`].
+    /// What it was compiled from; kept where [`Plan::mixes`], and where pods come and go.
     pub(crate) config: Option<Arc<Config>>,
 }
 
@@ -224,8 +230,15 @@ pub(crate) enum Link {
 }
 
 impl Plan {
+    /// All slots of a group of pods.
+    pub(crate) fn slots(&self, group: u32) -> impl Iterator<Item = u32> + Clone + use<'_> {
+        let workloads = self.pods.as_ref().map_or(&[][..], |pods| &pods.groups[group as usize].workloads);
+        workloads.iter().flat_map(|workload| self.workloads[*workload as usize].slots())
+    }
+
     /// Whether who calls is the one that is meant; a client in a workload is both.
     pub(crate) fn is_caller(&self, caller: Caller, meant: Caller) -> bool {
+        // A workload stands for all of its templates.
         let runs_in = |client: u32, workload: u32| {
             let origin = self.clients.get(client as usize).map(|client| &client.origin);
             matches!(origin, Some(Origin::Workload(origin)) if *origin == workload)

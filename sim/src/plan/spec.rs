@@ -23,6 +23,8 @@ pub(super) struct Lowering {
     pub(super) compiled: u32,
     pub(super) edges: Interned<Edge>,
     pub(super) identities: Identities,
+    /// By workload: the one of the start that it is a template of.
+    pub(super) base: Vec<WorkloadId>,
 }
 
 pub(super) struct Entry {
@@ -85,7 +87,7 @@ impl Lowering {
     pub(super) fn compile(&mut self, plan: &Plan, mesh: &Mesh, spec: usize) -> Result<Spec, SetupError> {
         let number = self.compiled;
         self.compiled += 1;
-        let Self { lowered: all, edges, identities, .. } = self;
+        let Self { lowered: all, edges, identities, base, .. } = self;
         let ends = Ends { plan, lowered: all };
         let Entry { workload, direction, lowered, .. } = &all[spec];
         let (workload, direction, config) = (*workload, *direction, &lowered.config);
@@ -105,7 +107,7 @@ impl Lowering {
             });
             let hosts = hosts.collect();
             let service = origin.service.filter(|_| direction != Direction::Inbound).map(|service| service.0);
-            let edge = service.map(|to| edges.id(Edge { from: Caller::Workload(workload.0), to }));
+            let edge = service.map(|to| edges.id(Edge { from: Caller::Workload(base[workload.index()].0), to }));
             clusters.push(Cluster { service, edge, hosts });
         }
         let listeners = lowered
@@ -121,7 +123,7 @@ impl Lowering {
             listeners: listeners.collect(),
             clusters,
             rewrites: config.listeners.iter().any(|listener| rewrites(&listener.route_config)),
-            config: plan.mixes.then(|| Arc::new(config.clone())),
+            config: plan.keeps_configs.then(|| Arc::new(config.clone())),
         })
     }
 }

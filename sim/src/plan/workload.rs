@@ -2,7 +2,10 @@
 
 use meshproof_model::{Discipline, Mesh, ProxyMode, Share, SlowStart, WorkloadBehaviour};
 
-use super::build::{millionths, sampler};
+use super::{
+    build::{millionths, sampler},
+    pods::Life,
+};
 use crate::dist::Sampler;
 
 /// A workload: its handler, and what its proxies are.
@@ -10,7 +13,17 @@ use crate::dist::Sampler;
 pub(crate) struct Workload {
     pub(crate) name: String,
     pub(crate) first_node: u32,
+    /// Its slots for pods; all are taken where pods neither come nor go.
     pub(crate) replicas: u32,
+    /// Pods at the start.
+    pub(crate) at_start: u32,
+    /// The workload of the start that it is a template of: itself, but for templates that come later.
+    pub(crate) base: u32,
+    /// All templates of the same base, itself among them.
+    pub(crate) kin: Vec<u32>,
+    /// Among [`Pods`](super::Pods); `None`: its pods stay.
+    pub(crate) group: Option<u32>,
+    pub(crate) life: Life,
     pub(crate) concurrency: u32,
     pub(crate) queue_limit: u32,
     pub(crate) discipline: Discipline,
@@ -95,7 +108,7 @@ impl Workload {
         mesh: &Mesh,
         workload: &meshproof_model::Workload,
         behaviour: &WorkloadBehaviour,
-        first_node: u32,
+        (number, first_node): (u32, u32),
     ) -> Self {
         let publication = |publication: &meshproof_model::Publication| Publication {
             queue: queue(mesh, &publication.queue),
@@ -106,6 +119,11 @@ impl Workload {
             name: workload.full_name(),
             first_node,
             replicas: workload.replicas.value,
+            at_start: workload.replicas.value,
+            base: number,
+            kin: vec![number],
+            group: None,
+            life: Life { finishes_work: behaviour.finishes_work, ..Life::of(workload) },
             concurrency: behaviour.concurrency,
             queue_limit: behaviour.queue.limit,
             discipline: behaviour.queue.discipline,
@@ -137,6 +155,11 @@ impl Workload {
             has_proxy: matches!(workload.proxy, ProxyMode::Sidecar | ProxyMode::Gateway | ProxyMode::Linkerd),
             script: Vec::new(),
         }
+    }
+
+    /// Its slots for pods.
+    pub(crate) const fn slots(&self) -> std::ops::Range<u32> {
+        self.first_node..self.first_node + self.replicas
     }
 }
 

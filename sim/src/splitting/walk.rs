@@ -88,7 +88,7 @@ impl Engine<'_> {
         let of = |workload: &Workload| {
             let nodes = workload.first_node as usize..(workload.first_node + workload.replicas) as usize;
             let jobs: u64 = self.nodes[nodes].iter().map(|node| u64::from(node.busy + node.waiting)).sum();
-            let places = u64::from(workload.concurrency) * u64::from(workload.replicas);
+            let places = u64::from(workload.concurrency) * u64::from(workload.at_start);
             (jobs * 1000).checked_div(places).unwrap_or(0)
         };
         self.plan.workloads.iter().filter(|workload| workload.gateway.is_none()).map(of).max().unwrap_or(0)
