@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use meshproof_import::Profile;
 use meshproof_model::{
-    Bounds, Expectation, Finding, FindingVerdict, Load, Mesh, Phase, Severity, Subject, UNKNOWN_FIELD, UNMODELLED,
-    WitnessKind,
+    Bound, Bounds, Comparison, Expectation, Fault, Figure, Finding, FindingVerdict, Load, Mesh, Nanos, Objective,
+    Phase, Severity, Subject, UNKNOWN_FIELD, UNMODELLED, WitnessKind,
 };
 use meshproof_sim::Replayer;
 use meshproof_verifier::{Assumption, Intents, Limits, Proof, Report, VerifyOptions};
@@ -88,6 +88,8 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
             let mut options = options(&project.settings, choice.threads);
             options.intents = Intents::read(&project.sources);
             options.demand = demand(project);
+            options.objectives = objectives(project);
+            options.outage = outage(project);
             options.bases.clone_from(&choice.bases);
             options.keep_queries = choice.keep_queries;
             options.paranoid = choice.paranoid;
@@ -167,6 +169,31 @@ fn demand(project: &Project) -> BTreeMap<String, u64> {
         *most = rates.fold(*most, u64::max);
     }
     highest
+}
+
+/// The tightest latency that any scenario wants of each client.
+fn objectives(project: &Project) -> BTreeMap<String, Nanos> {
+    let mut tightest: BTreeMap<String, Nanos> = BTreeMap::new();
+    let written = project.scenarios.iter().flat_map(|(_, scenario)| &scenario.objectives);
+    for objective in written.filter_map(|text| text.parse::<Objective>().ok()) {
+        let Objective::Figure { subject, figure, comparison, bound: Bound::Time(time) } = objective else { continue };
+        let is_latency = matches!(figure, Figure::Quantile(_) | Figure::Mean | Figure::Max);
+        let is_limit = matches!(comparison, Comparison::Less | Comparison::AtMost);
+        if is_latency && is_limit && project.imported.mesh.behaviour.clients.contains_key(&subject) {
+            tightest.entry(subject).and_modify(|known| *known = time.min(*known)).or_insert(time);
+        }
+    }
+    tightest
+}
+
+/// The longest outage of the control plane in any scenario.
+fn outage(project: &Project) -> Option<Nanos> {
+    let faults = project.scenarios.iter().flat_map(|(_, scenario)| &scenario.faults);
+    let outages = faults.filter_map(|fault| match fault {
+        Fault::ControlPlane { during, .. } => Some(*during),
+        _ => None,
+    });
+    outages.max()
 }
 
 fn prove_with(mesh: &Mesh, options: &VerifyOptions) -> Result<Report, InternalError> {

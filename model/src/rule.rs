@@ -196,8 +196,8 @@ rules! {
         "a NetworkPolicy that keeps pods from DNS or from the control plane",
         "they find no service, or get no configuration";
     CONTESTED_REPLICAS = "MP0235" "contested-replicas" Warning None,
-        "a number of pods that two objects decide, or that leaves none to move",
-        "the number jumps with each deployment, or nodes cannot be drained";
+        "a number of pods that two objects decide",
+        "the number jumps with each deployment";
     UNATTACHED_ROUTE = "MP0240" "unattached-route" Warning None,
         "a route of Gateway API that its parent does not take",
         "no request gets to it there, and those that it was written for are answered 404";
@@ -222,12 +222,39 @@ rules! {
     UNRETRIED_TIMEOUT = "MP0404" "unretried-timeout" Warning None,
         "a limit on each try whose expiry the route's conditions do not retry",
         "the limit ends the whole call, and its retries never act on what is slow";
+    HOPELESS_CALL = "MP0405" "hopeless-call" Error None,
+        "a limit on a call that is shorter than the least time that its callee needs",
+        "no request can succeed, and every one of them is worked on all the same";
+    UNMET_OBJECTIVE = "MP0406" "unmet-objective" Warning None,
+        "an objective on a client's latency that no request can meet",
+        "the mesh cannot do what its scenarios ask for";
     OUTLIER_INERT = "MP0501" "outlier-inert" Warning None,
         "outlier detection that can never eject a host",
         "a failing host keeps its share of the requests";
     BREAKER_BEYOND_CAPACITY = "MP0502" "breaker-beyond-capacity" Warning None,
         "limits of proxies that together let more requests through than the pods work on",
         "the breaker stays closed while the pods are overloaded";
+    BREAKER_BELOW_LOAD = "MP0503" "breaker-below-load" Warning None,
+        "limits of proxies that refuse the load that scenarios send though nothing fails",
+        "the breaker acts in ordinary operation";
+    EMPTIED_CLUSTER = "MP0504" "emptied-cluster" Warning None,
+        "outlier detection that can eject every host",
+        "one kind of request that fails everywhere makes all requests fail";
+    LIMIT_BEYOND_CAPACITY = "MP0505" "limit-beyond-capacity" Warning None,
+        "a rate limit that lets more into a pod than it can do",
+        "the limit does not protect it";
+    LIMIT_BELOW_LOAD = "MP0506" "limit-below-load" Warning None,
+        "rate limits that together let less through than scenarios send",
+        "requests are refused that the service is there for";
+    EARLY_REDELIVERY = "MP0507" "early-redelivery" Warning None,
+        "a queue that hands a message out again while it is worked on",
+        "it is worked on twice, or becomes a dead letter though nothing fails";
+    LOAD_BEYOND_CAPACITY = "MP0508" "load-beyond-capacity" Warning None,
+        "a service that scenarios send more than its pods answer",
+        "requests wait, and are refused or left";
+    SELF_SUSTAINED_OVERLOAD = "MP0509" "self-sustained-overload" Warning None,
+        "a load that the pods answer, and that retries keep above that once something has pushed it there",
+        "the service does not come back by itself";
     PLAINTEXT_PATH = "MP0601" "plaintext-path" Error None,
         "a link that works without encryption",
         "anyone on the network can read and forge what it carries";
@@ -258,12 +285,24 @@ rules! {
     DEAD_AUTHORIZATION = "MP0610" "dead-authorization" Warning None,
         "a rule of an AuthorizationPolicy that no request can match",
         "whoever wrote it believes that it allows or denies something";
+    OUTLIVED_CERTIFICATE = "MP0611" "outlived-certificate" Warning None,
+        "certificates that run out in an outage of the control plane that scenarios have",
+        "pods that restart, and connections that are opened anew, fail until it is back";
     ABRUPT_STOP = "MP0701" "abrupt-stop" Info None,
         "pods that stop without waiting until their callers know",
         "requests that are still sent to them find the connection refused";
     SLOW_READINESS = "MP0702" "slow-readiness" Warning None,
         "readiness that takes a failing pod away later than the mesh takes it back",
         "each time the pod's ejection ends it gets requests, and fails them";
+    STUCK_DRAIN = "MP0703" "stuck-drain" Warning None,
+        "a disruption budget under which no pod may be evicted",
+        "nodes cannot be drained, and upgrades of the cluster stop";
+    LAX_BUDGET = "MP0704" "lax-budget" Warning None,
+        "a disruption budget that lets all pods go at once",
+        "it protects nothing, though whoever wrote it believes that it does";
+    NO_SPARE_ZONE = "MP0705" "no-spare-zone" Warning None,
+        "a zone whose loss leaves pods with more requests than they answer",
+        "what was spread to survive a zone fails with it";
     SLOW_ROLLBACK = "MP0801" "slow-rollback" Warning None,
         "an analysis that keeps a failing version for long",
         "its requests fail until the analysis gives up";
@@ -273,6 +312,9 @@ rules! {
     COARSE_WEIGHT = "MP0803" "coarse-weight" Warning None,
         "a weight of a canary that its pods turn into twice as much or more",
         "more requests are exposed to a new version than its steps say";
+    LATE_WAVE = "MP0804" "late-wave" Warning None,
+        "a route that Argo CD applies in an earlier wave than what it leads to",
+        "between the waves its requests are answered 503";
     OBJECTIVE_MISSED = "MP0901" "objective-missed" Error None,
         "a simulation misses an objective of its scenario",
         "users would see it";

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use meshproof_model::{Finding, Location, ResourceRef, Sources};
-use meshproof_verifier::{AccessChange, Orders, Rerouted, Routed, Side};
+use meshproof_verifier::{AccessChange, Orders, Rerouted, Routed, Side, UnsafeState};
 use serde_json::{Value, json};
 
 use super::{full::severity, json::one, location};
@@ -67,13 +67,12 @@ pub fn difference_json(changes: &Changes<'_>) -> Value {
 
 /// In which order the changed objects can be applied.
 fn order(orders: &Orders) -> Value {
-    let unsafe_states = orders
-        .unsafe_states
-        .iter()
-        .map(|state| json!({"applied": state.applied, "missing": state.missing, "breaks": state.breaks}));
+    let told =
+        |state: &UnsafeState| json!({"applied": state.applied, "missing": state.missing, "breaks": state.breaks});
     json!({
         "objects": orders.objects, "safe": orders.safe, "lag_breaks": orders.lag_breaks,
-        "unsafe": unsafe_states.collect::<Vec<_>>(), "undecided": orders.undecided,
+        "needs_waiting": orders.needs_waiting, "by_waves": orders.by_waves.as_ref().map(told),
+        "unsafe": orders.unsafe_states.iter().map(told).collect::<Vec<_>>(), "undecided": orders.undecided,
     })
 }
 
@@ -150,9 +149,17 @@ pub fn difference_text(changes: &Changes<'_>) -> String {
         format!("{}: {}{before}", named(&state.applied), state.breaks.join("; "))
     });
     if let (false, Some(safe)) = (changes.orders.unsafe_states.is_empty(), &changes.orders.safe) {
-        let lag = if changes.orders.lag_breaks { ", while proxies that lag behind still break links" } else { "" };
+        let lag = match (changes.orders.lag_breaks, changes.orders.needs_waiting) {
+            (true, _) => ", while proxies that lag behind still break links",
+            (false, true) => ", each step once the one before has reached every proxy",
+            (false, false) => "",
+        };
         let _ = writeln!(out, "safe order{lag}: {}\n", named(safe));
     }
+    let by_waves: Vec<&UnsafeState> = changes.orders.by_waves.iter().collect();
+    section(&mut out, "unsafe on the way of Argo CD's waves", &by_waves, |state| {
+        format!("while only {} are applied: {}", named(&state.applied), state.breaks.join("; "))
+    });
     section(&mut out, "undecided", &changes.meshes.undecided, Clone::clone);
     let verdict = if changes.is_empty() { "same" } else { "different" };
     let _ = writeln!(

@@ -64,7 +64,9 @@ pub fn judged(args: &[&str], input: &str) -> Answer {
     let folder = scratch(&format!("judged-{:?}", std::thread::current().id()));
     fs::write(folder.join("mesh.yaml"), manifests).unwrap();
     for (name, text) in files {
-        fs::write(folder.join(name), text).unwrap();
+        let file = folder.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
     }
     let path = folder.display().to_string();
     let args: Vec<&str> = args.iter().map(|arg| if *arg == "-" { path.as_str() } else { arg }).collect();

@@ -42,4 +42,7 @@ assumptions! {
         take effect, at once.";
     GOES_BAD = "A14" "A version is bad from some moment on and stays so: it fails every request, and whatever is \
         measured after that moment says so.";
+    ALL_HEALTHY = "A15" "Every pod that should run is healthy.";
+    SENT_BY_SCENARIOS = "A16" "Clients send what the open loads of scenarios let them send, each at its highest rate, and \
+        nobody else sends anything.";
 }

@@ -7,7 +7,7 @@ use meshproof_model::{
     Call as MeshCall, CallOrigin, Caller, Calls, Distribution, Entry, ListenerOrigin, Lowered, Lowering, Mesh, Nanos,
     Origin, ProxyMode, RouteOrigin, ServiceId, Share, Subject, WorkloadId,
 };
-use meshproof_proxy::config::{Action, ClusterSpecifier, RetryPolicy, RouteAction, VirtualHost};
+use meshproof_proxy::config::{Action, ClusterSpecifier, RetryPolicy, RouteAction, Thresholds, VirtualHost};
 
 use crate::{
     graph::{Arm, Call, Graph, Limit, Node, NodeKind, OwnTime, Retry, Target, Way},
@@ -108,12 +108,12 @@ impl Extraction<'_> {
                     let arms = vec![Arm {
                         service: service.map(ServiceId::index),
                         subset: None,
+                        capped: false,
                         targets: vec![Target { node, inbound: Retry::none("2.2") }],
                     }];
                     direct(arms)
                 });
-                let ways = ways.collect();
-                let call = Call { dials: None, times: 1, own_tries: 1, inferred: true, optional: false, ways };
+                let call = once(None, true, ways.collect());
                 ("entry".to_owned(), NodeKind::Entry, vec![vec![call]])
             }
             Entry::Service(service) => {
@@ -125,8 +125,7 @@ impl Extraction<'_> {
                     ..KnownRequest::default()
                 };
                 let arm = self.service_arm(service, port, &request);
-                let (dials, ways) = (Some((service.index(), port)), vec![direct(vec![arm])]);
-                let call = Call { dials, times: 1, own_tries: 1, inferred: true, optional: false, ways };
+                let call = once(Some((service.index(), port)), true, vec![direct(vec![arm])]);
                 ("entry".to_owned(), NodeKind::Entry, vec![vec![call]])
             }
         };
@@ -164,8 +163,15 @@ impl Extraction<'_> {
                             headers: call.headers.clone(),
                         };
                         let ways = self.ways(lowered.as_ref(), call.to, call.port, &request);
-                        let dials = Some((call.to.index(), call.port));
-                        Call { dials, times: call.times.into(), own_tries, inferred, optional: call.optional, ways }
+                        Call {
+                            dials: Some((call.to.index(), call.port)),
+                            times: call.times.into(),
+                            share_ppm: call.share.ppm(),
+                            own_tries,
+                            inferred,
+                            optional: call.optional,
+                            ways,
+                        }
                     })
                     .collect()
             })
@@ -223,7 +229,8 @@ impl Extraction<'_> {
             endpoints.dedup();
             let targets =
                 endpoints.into_iter().map(|(id, port)| self.target(id, port, cluster.port, request)).collect();
-            arms.push(Arm { service: Some(service.index()), subset: cluster.subset.clone(), targets });
+            let capped = lowered.config.clusters[index].thresholds.iter().any(caps_retries);
+            arms.push(Arm { service: Some(service.index()), subset: cluster.subset.clone(), capped, targets });
         }
         let policy = action.retry.as_ref().or(host.retry.as_ref());
         let per_try = policy.and_then(|policy| policy.per_try_timeout);
@@ -251,7 +258,7 @@ impl Extraction<'_> {
             });
             self.target(id, number, port, request)
         });
-        Arm { service: Some(service.index()), subset: None, targets: targets.collect() }
+        Arm { service: Some(service.index()), subset: None, capped: false, targets: targets.collect() }
     }
 
     /// A pod's port: its handler, or what a gateway makes of the request.
@@ -306,16 +313,30 @@ impl Extraction<'_> {
         let lowered = self.gateway(workload);
         let listener = lowered.provenance.listeners.iter().position(|listener| listener.port == port);
         let ways = listener.map_or_else(Vec::new, |listener| self.listener_ways(&lowered, listener, request));
-        let call = Call { dials: None, times: 1, own_tries: 1, inferred: request.open, optional: false, ways };
-        self.graph.nodes[node].stages = vec![vec![call]];
+        self.graph.nodes[node].stages = vec![vec![once(None, request.open, ways)]];
         node
     }
+}
+
+/// Whether retries of all requests together have a bound that can be met (Istio's own is out of reach).
+fn caps_retries(thresholds: &Thresholds) -> bool {
+    thresholds.retry_budget.is_some()
+        || thresholds.token_budget.is_some()
+        || thresholds.max_retries.is_some_and(|most| most < 1_000_000)
+}
+
+/// One call that is made for every request.
+fn once(dials: Option<(usize, u16)>, inferred: bool, ways: Vec<Way>) -> Call {
+    Call { dials, times: 1, share_ppm: Share::ALL.ppm(), own_tries: 1, inferred, optional: false, ways }
 }
 
 /// Classes of requests are alternatives: their routes are those of one call.
 fn merge_classes(mut merged: Vec<Call>, class: Call) -> Vec<Call> {
     match merged.first_mut() {
-        Some(first) => first.ways.extend(class.ways),
+        Some(first) => {
+            first.share_ppm = first.share_ppm.saturating_add(class.share_ppm).min(Share::ALL.ppm());
+            first.ways.extend(class.ways);
+        }
         None => merged.push(class),
     }
     merged

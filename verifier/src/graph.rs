@@ -59,6 +59,8 @@ pub(crate) struct Call {
     pub dials: Option<(usize, u16)>,
     /// How often, one after the other.
     pub times: u64,
+    /// In which share of the requests, in millionths.
+    pub share_ppm: u32,
     /// Tries of the application itself, the first included.
     pub own_tries: u64,
     /// Whether it was inferred, with its stage.
@@ -93,6 +95,8 @@ pub(crate) struct Arm {
     pub service: Option<usize>,
     /// The subset of the service, where the route names one.
     pub subset: Option<String>,
+    /// Whether a budget or a limit bounds the retries of all requests together.
+    pub capped: bool,
     /// Which workloads can answer; empty: somebody outside of the model.
     pub targets: Vec<Target>,
 }

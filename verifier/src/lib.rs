@@ -13,6 +13,7 @@ mod dfa;
 mod difference;
 mod extract;
 mod failures;
+mod flow;
 mod graph;
 mod intent;
 mod orders;

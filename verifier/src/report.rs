@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use meshproof_model::{Bounds, Finding, Mesh, Rule, Subject, Value};
+use meshproof_model::{Bounds, Finding, Mesh, Nanos, Rule, Subject, Value};
 use serde::Serialize;
 
 use crate::{Assumption, Intents};
@@ -22,6 +22,10 @@ pub struct VerifyOptions {
     pub intents: Intents,
     /// Requests per second of each client at the most, in thousandths, as scenarios say.
     pub demand: BTreeMap<String, u64>,
+    /// The tightest latency that scenarios want of each client, at any quantile.
+    pub objectives: BTreeMap<String, Nanos>,
+    /// The longest outage of the control plane that scenarios have.
+    pub outage: Option<Nanos>,
     /// Other meshes that intents name, by what they call them; [`VerifyOptions::SINCE`] is what objects change from.
     pub bases: BTreeMap<String, Arc<Mesh>>,
     /// Whether the queries that are put to Z3 on certificates are kept as SMT-LIB.
@@ -40,6 +44,8 @@ impl Default for VerifyOptions {
             select: None,
             intents: Intents::default(),
             demand: BTreeMap::new(),
+            objectives: BTreeMap::new(),
+            outage: None,
             bases: BTreeMap::new(),
             keep_queries: false,
             paranoid: false,

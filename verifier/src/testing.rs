@@ -23,8 +23,15 @@ pub(crate) fn graph(nodes: usize) -> Graph {
 
 /// A call to the service of one node, over a route with these retries.
 pub(crate) fn call(to: usize, retry: Retry) -> Call {
-    let ways = vec![way(vec![arm(to)], retry)];
-    Call { dials: None, times: 1, own_tries: 1, inferred: false, optional: false, ways }
+    Call {
+        dials: None,
+        times: 1,
+        share_ppm: 1_000_000,
+        own_tries: 1,
+        inferred: false,
+        optional: false,
+        ways: vec![way(vec![arm(to)], retry)],
+    }
 }
 
 /// A route.
@@ -41,7 +48,12 @@ pub(crate) fn way(arms: Vec<Arm>, retry: Retry) -> Way {
 
 /// The service of a node, served by that node.
 pub(crate) fn arm(node: usize) -> Arm {
-    Arm { service: Some(node - 1), subset: None, targets: vec![Target { node, inbound: Retry::none("RT-17") }] }
+    Arm {
+        service: Some(node - 1),
+        subset: None,
+        capped: false,
+        targets: vec![Target { node, inbound: Retry::none("RT-17") }],
+    }
 }
 
 /// Retries on answers of the application, written at that line.

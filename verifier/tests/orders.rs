@@ -49,6 +49,31 @@ fn a_subset_comes_before_the_route_that_names_it_and_goes_after_it() {
 }
 
 #[test]
+fn argo_cds_waves_are_a_way_too() {
+    let with = |rule: i64, route: i64| {
+        let wave =
+            |number: i64| format!("metadata: {{name: b, annotations: {{argocd.argoproj.io/sync-wave: \"{number}\"}}}}");
+        let (rule_text, route_text) = (common::yaml::rule("b", SUBSETS), TO_V2);
+        let rule_text = rule_text.replacen("metadata: {name: b}", &wave(rule), 1);
+        between(&pair(), &(pair() + &rule_text + &route_text.replacen("metadata: {name: b}", &wave(route), 1))).by_waves
+    };
+    let late = with(2, 1).unwrap();
+    assert_eq!(
+        (names(&late.applied), names(&late.missing)),
+        (vec!["VirtualService b".into()], vec!["DestinationRule b".into()])
+    );
+    assert_eq!(with(1, 2), None);
+    assert_eq!(with(1, 1), None, "DestinationRules come first within a wave");
+}
+
+#[test]
+fn who_waits_for_nothing_needs_an_order_in_which_no_two_states_clash() {
+    // What a change of routes alone does, no proxy has to agree with another about.
+    let found = between(&pair(), &(pair() + &rule("b", SUBSETS) + TO_V2));
+    assert!(!found.needs_waiting && !found.lag_breaks && found.safe.is_some());
+}
+
+#[test]
 fn lines_that_move_are_no_change() {
     let found = between(&(pair() + &rule("b", SUBSETS)), &(format!("# moved\n\n{}", pair()) + &rule("b", SUBSETS)));
     assert_eq!(found.objects, []);
@@ -63,6 +88,7 @@ fn strict_servers_come_after_clients_that_speak_mutual_tls() {
     assert_eq!(names(&found.unsafe_states[0].missing), ["DestinationRule b"]);
     assert_eq!(found.safe.as_deref().map(names).unwrap(), ["DestinationRule b", "PeerAuthentication default"]);
     assert!(!found.lag_breaks, "a server that is not strict yet takes both");
+    assert!(found.needs_waiting, "a client that lags behind both steps meets a strict server in plaintext");
     // In one object there is no order: a client that lags behind meets a strict server.
     let plain = pair() + &rule("b", "{tls: {mode: DISABLE}}") + &peers("default", "DISABLE");
     let mutual = pair() + &rule("b", "{tls: {mode: ISTIO_MUTUAL}}") + &peers("default", "STRICT");

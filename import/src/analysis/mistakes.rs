@@ -1,6 +1,6 @@
 //! Mistakes in objects of Kubernetes that Istio's analysis does not know (`9.4`: 36, 37, 40).
 
-use meshproof_model::{BLOCKED_INFRASTRUCTURE, CONTESTED_REPLICAS, LOOSE_NETWORK_POLICY, is_subset};
+use meshproof_model::{BLOCKED_INFRASTRUCTURE, CONTESTED_REPLICAS, LOOSE_NETWORK_POLICY};
 
 use super::{
     report::Report,
@@ -10,7 +10,6 @@ use super::{
 
 const NETWORK_POLICY: Kind = ("networking.k8s.io", "NetworkPolicy");
 const AUTOSCALER: Kind = ("autoscaling", "HorizontalPodAutoscaler");
-const DISRUPTION_BUDGET: Kind = ("policy", "PodDisruptionBudget");
 
 pub(super) fn check(world: &World<'_>, report: &mut Report) {
     for policy in world.all(NETWORK_POLICY) {
@@ -94,27 +93,6 @@ fn replicas(world: &World<'_>, report: &mut Report) {
                 scaler.meta().resource
             );
             report.ours(&CONTESTED_REPLICAS, workload, "spec.replicas", text, "leave `replicas` out");
-        }
-    }
-    for budget in world.all(DISRUPTION_BUDGET) {
-        let labels = budget.spec.at("selector.matchLabels").labels();
-        let least = budget.spec.get("minAvailable");
-        if labels.is_empty() || !least.is_set() {
-            continue;
-        }
-        let chosen = workloads().filter(|workload| {
-            let own = workload.spec.at("template.metadata.labels").labels();
-            workload.namespace() == budget.namespace() && is_subset(&labels, &own)
-        });
-        let scaled = |workload: &Resource<'_>| {
-            world.all(AUTOSCALER).iter().any(|s| s.spec.at("scaleTargetRef.name").text() == workload.name())
-        };
-        for workload in chosen {
-            let count = if workload.spec.has("replicas") { workload.spec.get("replicas").int() } else { 1 };
-            if !scaled(workload) && (least.text() == "100%" || least.int() >= count.max(1)) {
-                let text = format!("`{}` has {count} pods, so none may ever be moved", workload.meta().resource);
-                report.ours(&CONTESTED_REPLICAS, budget, "spec.minAvailable", text, "use `maxUnavailable: 1`");
-            }
         }
     }
 }

@@ -175,7 +175,7 @@ pub(crate) fn milli_rps_of_pod(mesh: &Mesh, id: WorkloadId) -> Option<u64> {
 }
 
 /// The mean of a distribution in nanoseconds, rounded up.
-fn mean_nanos(time: &Distribution) -> u64 {
+pub(crate) fn mean_nanos(time: &Distribution) -> u64 {
     match time {
         Distribution::Constant(value) => value.get(),
         Distribution::Exponential { mean } | Distribution::Gamma { mean, .. } => mean.get(),

@@ -5,7 +5,8 @@
 //! two sides agree on TLS, and requests that are allowed before and after are allowed; and requests that are refused before
 //! and after are refused. An order is safe if all states on
 //! its way are, and if it stays so while proxies lag behind by one step: a client that has the step already and a server
-//! that has not, or the other way round, agree on TLS too.
+//! that has not, or the other way round, agree on TLS too. Who waits for nothing needs more: proxies may then be any
+//! number of steps behind each other.
 //!
 //! **Decided by** going through all states, up to `2^8`: exact. The least sets of objects that must not be alone are
 //! reported, with what has to be applied before them.
@@ -14,7 +15,9 @@ mod mixed;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use meshproof_model::{Caller, Lowered, Lowering, Mesh, ProxyMode, ResourceRef, ServiceId, Transport, WorkloadId};
+use meshproof_model::{
+    Caller, Lowered, Lowering, Mesh, ProxyMode, ResourceRef, ServiceId, Transport, WorkloadId, delivery::waves,
+};
 use meshproof_proxy::config::{Action, ClusterSpecifier};
 
 use crate::{
@@ -37,9 +40,12 @@ pub struct Orders {
     pub unsafe_states: Vec<UnsafeState>,
     /// An order in which nothing breaks, one object after the other.
     pub safe: Option<Vec<ResourceRef>>,
-    /// Whether that order is safe only if each step has reached every proxy before the next one, and one step itself is
-    /// not seen by all of them at the same moment.
+    /// Whether that order is safe only if each step has reached every proxy before the next one is applied.
+    pub needs_waiting: bool,
+    /// Whether even then something breaks while one step has reached some proxies and not yet others.
     pub lag_breaks: bool,
+    /// The first state that breaks something on the way on which Argo CD applies the objects, where they are in waves.
+    pub by_waves: Option<UnsafeState>,
     /// Why the orders were not gone through.
     pub undecided: Option<String>,
 }
@@ -90,21 +96,28 @@ pub fn orders(base: &Mesh, head: &Mesh) -> Orders {
         })
         .collect();
     let is_unsafe = |bits: usize| !breaks[bits].is_empty();
+    let own = |bits: usize| members(bits).into_iter().cloned().collect::<Vec<_>>();
+    let told = |bits: usize| {
+        let enough = (0..all).filter(|other| other & bits == bits && !is_unsafe(*other));
+        let enough = enough.min_by_key(|other| (other.count_ones(), *other));
+        UnsafeState {
+            applied: own(bits),
+            missing: enough.map(|enough| own(enough & !bits)).unwrap_or_default(),
+            breaks: breaks[bits].clone(),
+        }
+    };
     for bits in (0..all).filter(|bits| is_unsafe(*bits)) {
         let has_smaller = (1..bits).any(|other| other & bits == other && is_unsafe(other));
         if !has_smaller {
-            let enough = (0..all).filter(|other| other & bits == bits && !is_unsafe(*other));
-            let enough = enough.min_by_key(|other| (other.count_ones(), *other));
-            let own = |bits: usize| members(bits).into_iter().cloned().collect::<Vec<_>>();
-            found.unsafe_states.push(UnsafeState {
-                applied: own(bits),
-                missing: enough.map(|enough| own(enough & !bits)).unwrap_or_default(),
-                breaks: breaks[bits].clone(),
-            });
+            found.unsafe_states.push(told(bits));
         }
     }
+    let steps = wave_steps(head, &objects);
+    found.by_waves = steps.into_iter().find(|bits| is_unsafe(*bits)).map(told);
     let lags = |from: usize, to: usize| states[from].lags(&states[to], &states[0], &states[all - 1]);
-    let way = way(all, |from, to| !is_unsafe(to) && !lags(from, to));
+    let hurried = hurried_way(all, &|bits| is_unsafe(bits), &lags);
+    found.needs_waiting = hurried.is_none();
+    let way = hurried.or_else(|| way(all, |from, to| !is_unsafe(to) && !lags(from, to)));
     found.lag_breaks = way.is_none();
     let way = way.or_else(|| self::way(all, |_, to| !is_unsafe(to)));
     found.safe = way.map(|steps| steps.into_iter().map(|place| objects[place].clone()).collect());
@@ -135,6 +148,72 @@ fn way(all: usize, may: impl Fn(usize, usize) -> bool) -> Option<Vec<usize>> {
     }
     steps.reverse();
     Some(steps)
+}
+
+// BOUND: states that are visited in search of an order that waits for nothing.
+const VISITED_MAX: usize = 50_000;
+
+/// The places of the objects in an order in which no two states on the way clash, however far proxies are behind each
+/// other; `None`: there is none, or none was found within the bound.
+fn hurried_way(
+    all: usize,
+    is_unsafe: &dyn Fn(usize) -> bool,
+    clash: &dyn Fn(usize, usize) -> bool,
+) -> Option<Vec<usize>> {
+    let places = all.trailing_zeros() as usize;
+    let mut visited = 0;
+    let mut known: BTreeMap<(usize, usize), bool> = BTreeMap::new();
+    let mut clashes = |a: usize, b: usize| *known.entry((a, b)).or_insert_with(|| clash(a, b));
+    // Each entry: the states so far, and the places in the order.
+    let mut open: Vec<(Vec<usize>, Vec<usize>)> = vec![(vec![0], Vec::new())];
+    while let Some((states, steps)) = open.pop() {
+        visited += 1;
+        if steps.len() == places {
+            return Some(steps);
+        }
+        if visited > VISITED_MAX {
+            return None;
+        }
+        let bits = states.last().copied().unwrap_or(0);
+        // The first place is tried first, so it is put on last.
+        for place in (0..places).rev().filter(|place| bits >> place & 1 == 0) {
+            let next = bits | 1 << place;
+            if !is_unsafe(next) && !states.iter().any(|state| clashes(*state, next)) {
+                let (mut states, mut steps) = (states.clone(), steps.clone());
+                states.push(next);
+                steps.push(place);
+                open.push((states, steps));
+            }
+        }
+    }
+    None
+}
+
+/// The states on the way on which Argo CD applies objects (`GO-2`): wave after wave, within a wave kind after kind,
+/// within a kind in any order; what is deleted goes last. None, where all are in one wave.
+fn wave_steps(head: &Mesh, objects: &[ResourceRef]) -> Vec<usize> {
+    let waves = waves(&head.delivery.waves);
+    if waves.len() < 2 {
+        return Vec::new();
+    }
+    let place = |object: &ResourceRef| objects.iter().position(|known| known == object);
+    let mut groups: Vec<usize> = Vec::new();
+    for wave in &waves {
+        for kind in wave.resources.chunk_by(|a, b| a.kind == b.kind) {
+            groups.push(kind.iter().filter_map(|object| place(object)).fold(0, |bits, place| bits | 1 << place));
+        }
+    }
+    let kept = groups.iter().fold(0, |all, group| all | group);
+    groups.push(((1 << objects.len()) - 1) & !kept);
+    let (mut done, mut states) = (0, Vec::new());
+    for group in groups {
+        // Every part of the group, smaller ones first.
+        let mut parts: Vec<usize> = (0..=group).filter(|part| part & group == *part).collect();
+        parts.sort_by_key(|part| (part.count_ones(), *part));
+        states.extend(parts.into_iter().map(|part| done | part));
+        done |= group;
+    }
+    states
 }
 
 impl State {

@@ -23,11 +23,15 @@ use crate::{
 
 /// Limits of one client's proxies towards a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Limited {
-    client: WorkloadId,
-    proxies: u64,
-    limit: u64,
-    at: Location,
+pub(super) struct Limited {
+    /// Whose proxies.
+    pub client: WorkloadId,
+    /// How many they are.
+    pub proxies: u64,
+    /// Of each.
+    pub limit: u64,
+    /// Where it is written.
+    pub at: Location,
 }
 
 /// Judges every service whose capacity is known and for which some client has a limit.
@@ -70,7 +74,7 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
 }
 
 /// Who is known to call what: workloads by their calls, gateways by their routes.
-fn callers(mesh: &Mesh, lowering: &Lowering<'_>) -> BTreeSet<(WorkloadId, ServiceId, u16)> {
+pub(super) fn callers(mesh: &Mesh, lowering: &Lowering<'_>) -> BTreeSet<(WorkloadId, ServiceId, u16)> {
     let calls = mesh.calls();
     let mut known: BTreeSet<(WorkloadId, ServiceId, u16)> = calls
         .calls
@@ -90,7 +94,7 @@ fn callers(mesh: &Mesh, lowering: &Lowering<'_>) -> BTreeSet<(WorkloadId, Servic
 }
 
 /// The limit that is written for a client's requests to a service, if there is one.
-fn limited(
+pub(super) fn limited(
     mesh: &Mesh,
     lowering: &Lowering<'_>,
     client: WorkloadId,
@@ -114,7 +118,7 @@ fn limited(
 }
 
 /// Requests that a service's pods work on at a time; `None`: of some of them nobody says it.
-fn capacity(mesh: &Mesh, lowering: &Lowering<'_>, service: ServiceId) -> Option<u64> {
+pub(super) fn capacity(mesh: &Mesh, lowering: &Lowering<'_>, service: ServiceId) -> Option<u64> {
     let of = |id: WorkloadId| {
         let workload = mesh.workload(id);
         let known = mesh.behaviour.workloads.get(&workload.full_name())?;

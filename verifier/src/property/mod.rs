@@ -1,15 +1,26 @@
 //! One file for each property: what it states, how it is decided, checked again and shown.
 
+pub(crate) mod breaker_below_load;
 pub(crate) mod breaker_beyond_capacity;
 pub(crate) mod dead_authorization;
 pub(crate) mod dead_retries;
+pub(crate) mod early_redelivery;
+pub(crate) mod emptied_cluster;
+pub(crate) mod hopeless_call;
 pub(crate) mod identity_in_plaintext;
+pub(crate) mod late_wave;
+pub(crate) mod local_limit;
 pub(crate) mod mtls;
+pub(crate) mod no_spare_zone;
 pub(crate) mod outlier_inert;
+pub(crate) mod outlived_certificate;
+pub(crate) mod overload;
 pub(crate) mod retry_amplification;
 pub(crate) mod rollout;
 pub(crate) mod shadowed_route;
+pub(crate) mod stuck_drain;
 pub(crate) mod timeout_inversion;
+pub(crate) mod unmet_objective;
 pub(crate) mod unretried_timeout;
 
 use std::{
@@ -98,15 +109,26 @@ pub(crate) static PROPERTIES: &[Property] = &[
     (&[&meshproof_model::TIMEOUT_INVERSION], timeout_inversion::check),
     (&[&meshproof_model::DEAD_RETRIES], dead_retries::check),
     (&[&meshproof_model::UNRETRIED_TIMEOUT], unretried_timeout::check),
+    (&[&meshproof_model::HOPELESS_CALL], hopeless_call::check),
+    (&[&meshproof_model::UNMET_OBJECTIVE], unmet_objective::check),
     (&[&meshproof_model::OUTLIER_INERT], outlier_inert::check),
     (&[&meshproof_model::BREAKER_BEYOND_CAPACITY], breaker_beyond_capacity::check),
+    (&[&meshproof_model::BREAKER_BELOW_LOAD], breaker_below_load::check),
+    (&[&meshproof_model::EMPTIED_CLUSTER], emptied_cluster::check),
+    (&[&meshproof_model::LIMIT_BEYOND_CAPACITY, &meshproof_model::LIMIT_BELOW_LOAD], local_limit::check),
+    (&[&meshproof_model::EARLY_REDELIVERY], early_redelivery::check),
+    (&[&meshproof_model::LOAD_BEYOND_CAPACITY, &meshproof_model::SELF_SUSTAINED_OVERLOAD], overload::check),
     (&[&meshproof_model::PLAINTEXT_PATH, &meshproof_model::MTLS_OUTAGE], mtls::check),
     (&[&meshproof_model::IDENTITY_IN_PLAINTEXT], identity_in_plaintext::check),
     (&[&meshproof_model::DEAD_AUTHORIZATION], dead_authorization::check),
+    (&[&meshproof_model::OUTLIVED_CERTIFICATE], outlived_certificate::check),
+    (&[&meshproof_model::STUCK_DRAIN, &meshproof_model::LAX_BUDGET], stuck_drain::check),
+    (&[&meshproof_model::NO_SPARE_ZONE], no_spare_zone::check),
     (
         &[&meshproof_model::SLOW_ROLLBACK, &meshproof_model::BLIND_ANALYSIS, &meshproof_model::COARSE_WEIGHT],
         rollout::check,
     ),
+    (&[&meshproof_model::LATE_WAVE], late_wave::check),
     (crate::intent::RULES, crate::intent::check),
 ];
 

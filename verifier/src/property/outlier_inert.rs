@@ -2,10 +2,12 @@
 //!
 //! **Statement.** Outlier detection that is written for a set of hosts can eject at least one of them: with `n` hosts
 //! and `maxEjectionPercent` of `p`, the first ejection happens only if `100 · 1 / n <= p`, that is, `⌊n·p/100⌋ >= 1`
-//! (Envoy 1.40, measured; Istio never sets `always_eject_one_host`). And `consecutiveGatewayErrors` acts: it is lower
-//! than `consecutive5xxErrors`, which counts the same failures (`DR-13`).
+//! (Envoy 1.40, measured; Istio never sets `always_eject_one_host`), and the proxy then leaves that host alone: the share
+//! that is left is not below `minHealthPercent`, under which all hosts are used, ejected ones too (`DR-19`). Some failures
+//! are counted at all. And `consecutiveGatewayErrors` acts: it is lower than `consecutive5xxErrors`, which counts the same
+//! failures (`DR-13`).
 //!
-//! **Decided by** a division, **checked by** Z3: is there a number of ejected hosts, from 1, within the limit?
+//! **Decided by** a division, **checked by** Z3: is there a number of ejected hosts, from 1, within both limits?
 
 use std::collections::BTreeMap;
 
@@ -26,10 +28,11 @@ const MAX_EJECTION_PERCENT: u32 = 10;
 const CONSECUTIVE_5XX: u32 = 5;
 
 /// A set of hosts that an `outlierDetection` is for.
-struct Hosts {
+pub(super) struct Hosts {
     /// The service, and the subset where there is one.
-    name: String,
-    count: u64,
+    pub name: String,
+    /// How many they are.
+    pub count: u64,
 }
 
 /// Judges every `outlierDetection` of every `DestinationRule`.
@@ -37,15 +40,19 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let mut report = Report::default();
     for rule in &judge.mesh.destination_rules {
         for (outlier, subset) in policies(rule) {
-            judge_hosts(judge, rule, outlier, subset, &mut report);
-            report.findings.extend(subsumed(rule, outlier));
+            if has_counter(outlier) {
+                judge_hosts(judge, rule, outlier, subset, &mut report);
+                report.findings.extend(subsumed(rule, outlier));
+            } else {
+                report.findings.push(uncounted(rule, outlier));
+            }
         }
     }
     report
 }
 
 /// Every `outlierDetection` of a rule; with the name of its subset, where it is a subset's own.
-fn policies(rule: &DestinationRule) -> impl Iterator<Item = (&OutlierDetection, Option<&str>)> {
+pub(super) fn policies(rule: &DestinationRule) -> impl Iterator<Item = (&OutlierDetection, Option<&str>)> {
     let top = rule.traffic_policy.iter().flat_map(with_ports).map(|outlier| (outlier, None));
     let subsets = rule.subsets.iter().flat_map(move |subset| {
         let own = subset.traffic_policy.iter().flat_map(with_ports);
@@ -66,13 +73,14 @@ fn judge_hosts(
     subset: Option<&str>,
     report: &mut Report,
 ) {
-    let percent = outlier.max_ejection_percent.as_ref().map(|percent| percent.value).filter(|percent| *percent > 0);
-    let percent = percent.unwrap_or(MAX_EJECTION_PERCENT).min(100);
+    let (percent, least) = (ejectable_percent(outlier), least_healthy(outlier));
     let subject = Subject::Resource(rule.meta.resource.clone());
-    let (mut inert, mut able) = (Vec::new(), Vec::new());
+    let (mut inert, mut pointless, mut able) = (Vec::new(), Vec::new(), Vec::new());
     for hosts in hosts(judge, rule, subset) {
         let can_eject = hosts.count.saturating_mul(percent.into()) / 100 >= 1;
-        match (judge.none_satisfiable(&[ejection(hosts.count, percent)]), can_eject) {
+        let is_left_alone = (hosts.count - 1).saturating_mul(100) >= hosts.count.saturating_mul(least.into());
+        match (judge.none_satisfiable(&[ejection(hosts.count, percent, least)]), can_eject && is_left_alone) {
+            (Check::Confirmed, false) if can_eject => pointless.push(hosts),
             (Check::Confirmed, false) => inert.push(hosts),
             (Check::Refuted, true) => able.push(hosts),
             (Check::Undecided(reason), _) => report.undecided(&OUTLIER_INERT, subject.clone(), &reason),
@@ -81,6 +89,8 @@ fn judge_hosts(
     }
     if !inert.is_empty() {
         report.findings.push(finding(&subject, outlier, percent, &inert));
+    } else if !pointless.is_empty() {
+        report.findings.push(panics(&subject, outlier, least, &pointless));
     } else if let Some(fewest) = able.iter().map(|hosts| hosts.count).min() {
         let name = subset.map_or_else(String::new, |subset| format!(" subset {subset}"));
         let proof = Proof::new(&OUTLIER_INERT, subject, Engine::Fixpoint, Some(Engine::Z3))
@@ -92,9 +102,29 @@ fn judge_hosts(
     }
 }
 
+/// The most hosts that may be ejected, in percent.
+pub(super) fn ejectable_percent(outlier: &OutlierDetection) -> u32 {
+    let percent = outlier.max_ejection_percent.as_ref().map(|percent| percent.value).filter(|percent| *percent > 0);
+    percent.unwrap_or(MAX_EJECTION_PERCENT).min(100)
+}
+
+/// The share of hosts, in percent, below which all are used, ejected ones too.
+pub(super) fn least_healthy(outlier: &OutlierDetection) -> u32 {
+    outlier.min_health_percent.as_ref().map_or(0, |percent| percent.value)
+}
+
+/// Whether some failures count towards an ejection.
+pub(super) fn has_counter(outlier: &OutlierDetection) -> bool {
+    let counts = |errors: &Option<Located<u32>>, default: u32| errors.as_ref().map_or(default, |n| n.value) > 0;
+    let is_split = outlier.split_external_local_origin_errors.as_ref().is_some_and(|split| split.value);
+    counts(&outlier.consecutive_5xx_errors, CONSECUTIVE_5XX)
+        || counts(&outlier.consecutive_gateway_errors, 0)
+        || (is_split && counts(&outlier.consecutive_local_origin_failures, CONSECUTIVE_5XX))
+}
+
 /// The sets of hosts that a policy of a rule acts on: of the whole service where requests can go there, and of each
 /// subset that has no policy of its own.
-fn hosts(judge: &Judge<'_>, rule: &DestinationRule, subset: Option<&str>) -> Vec<Hosts> {
+pub(super) fn hosts(judge: &Judge<'_>, rule: &DestinationRule, subset: Option<&str>) -> Vec<Hosts> {
     let mesh = judge.mesh;
     let host = complete_host(&rule.host.value, rule.meta.namespace(), mesh.domain());
     let services = mesh.service_ids().filter(|id| host_covers(&host, &mesh.service(*id).host));
@@ -122,10 +152,12 @@ fn hosts(judge: &Judge<'_>, rule: &DestinationRule, subset: Option<&str>) -> Vec
     sets.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| Hosts { name, count }).collect()
 }
 
-/// Is there a number of ejected hosts, from 1, within the limit?
-fn ejection(hosts: u64, percent: u32) -> Query {
+/// Is there a number of ejected hosts, from 1, within the limit, and enough are left?
+fn ejection(hosts: u64, percent: u32, least: u32) -> Query {
     let mut query = Query::default();
     let ejected = query.int("ejected");
+    let kept = Int::Sum(vec![ejected.clone().times(100), Int::Const(hosts.saturating_mul(least.into()))]);
+    query.assert(kept.le(Int::Const(hosts.saturating_mul(100))));
     query.assert(Int::Const(1).le(ejected.clone()));
     query.assert(ejected.times(100).le(Int::Const(hosts.saturating_mul(percent.into()))));
     query
@@ -149,6 +181,35 @@ fn finding(subject: &Subject, outlier: &OutlierDetection, percent: u32, inert: &
         .help(format!("a `maxEjectionPercent` of {enough} or more allows the first ejection"))
         .value("hosts", most)
         .value("max_ejection_percent", percent)
+        .value("ejectable_hosts", 0_u64)
+}
+
+/// The first ejection leaves too few.
+fn panics(subject: &Subject, outlier: &OutlierDetection, least: u32, pointless: &[Hosts]) -> Finding {
+    let names: Vec<String> =
+        pointless.iter().map(|hosts| format!("{} ({})", hosts.name, hosts_text(hosts.count))).collect();
+    let fewest = pointless.iter().map(|hosts| hosts.count).min().unwrap_or(1);
+    let at = outlier.min_health_percent.as_ref().map_or_else(|| outlier.at.clone(), |percent| percent.at.clone());
+    let message = format!(
+        "an ejected host gets requests all the same: once one of {} is ejected, less than `minHealthPercent` {least} is \
+         left, and all are used",
+        listed(&names)
+    );
+    Finding::new(&OUTLIER_INERT, subject.clone(), message)
+        .at(at)
+        .help(format!("a `minHealthPercent` of {} or less leaves the first one alone", (fewest - 1) * 100 / fewest))
+        .value("hosts", fewest)
+        .value("min_health_percent", least)
+        .value("ejectable_hosts", 0_u64)
+}
+
+/// Nothing is counted.
+fn uncounted(rule: &DestinationRule, outlier: &OutlierDetection) -> Finding {
+    let subject = Subject::Resource(rule.meta.resource.clone());
+    let at = outlier.consecutive_5xx_errors.as_ref().map_or_else(|| outlier.at.clone(), |errors| errors.at.clone());
+    Finding::new(&OUTLIER_INERT, subject, "outlier detection can never eject a host: it counts no failures")
+        .at(at)
+        .help("give `consecutive5xxErrors` or `consecutiveGatewayErrors` a number above 0")
         .value("ejectable_hosts", 0_u64)
 }
 

@@ -46,8 +46,12 @@ fn retries_after_work_multiply_and_retries_before_work_only_connect() {
 fn versions_of_a_service_are_alternatives_and_calls_add_up() {
     // client -> {w1, w2} as one service; both call w3, w2 twice.
     let mut graph = graph(4);
-    let either =
-        Arm { service: Some(0), subset: None, targets: [arm(1), arm(2)].into_iter().flat_map(|a| a.targets).collect() };
+    let either = Arm {
+        service: Some(0),
+        subset: None,
+        capped: false,
+        targets: [arm(1), arm(2)].into_iter().flat_map(|a| a.targets).collect(),
+    };
     graph.nodes[0].stages.push(vec![Call { own_tries: 2, ..call(1, after_work(1, 1)) }]);
     graph.nodes[0].stages[0][0].ways = vec![way(vec![either], after_work(1, 1))];
     graph.nodes[1].stages.push(vec![call(3, after_work(1, 2))]);
