@@ -315,6 +315,9 @@ rules! {
     LATE_WAVE = "MP0804" "late-wave" Warning None,
         "a route that Argo CD applies in an earlier wave than what it leads to",
         "between the waves its requests are answered 503";
+    HASTY_ROLLBACK = "MP0805" "hasty-rollback" Warning None,
+        "an analysis that takes back a version as good as the one that runs",
+        "releases fail by chance, and people learn to pass the analysis by";
     OBJECTIVE_MISSED = "MP0901" "objective-missed" Error None,
         "a simulation misses an objective of its scenario",
         "users would see it";

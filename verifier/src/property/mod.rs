@@ -6,6 +6,7 @@ pub(crate) mod dead_authorization;
 pub(crate) mod dead_retries;
 pub(crate) mod early_redelivery;
 pub(crate) mod emptied_cluster;
+pub(crate) mod hasty_rollback;
 pub(crate) mod hopeless_call;
 pub(crate) mod identity_in_plaintext;
 pub(crate) mod late_wave;
@@ -129,6 +130,7 @@ pub(crate) static PROPERTIES: &[Property] = &[
         rollout::check,
     ),
     (&[&meshproof_model::LATE_WAVE], late_wave::check),
+    (&[&meshproof_model::HASTY_ROLLBACK], hasty_rollback::check),
     (crate::intent::RULES, crate::intent::check),
 ];
 

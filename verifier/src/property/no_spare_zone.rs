@@ -113,8 +113,9 @@ fn callers_of(
             .collect();
         let subset = subsets.first().filter(|_| subsets.len() == 1)?;
         for (zone, name) in mesh.behaviour.placement.zones.iter().enumerate() {
-            let replicas: Vec<u32> =
-                (0..mesh.workload(*client).replicas.value).filter(|replica| mesh.zone_of(*replica) == name).collect();
+            let replicas: Vec<u32> = (0..mesh.workload(*client).replicas.value)
+                .filter(|replica| mesh.zone_of(*client, *replica) == name)
+                .collect();
             let Some(first) = replicas.first() else { continue };
             let lowered = match mesh.workload(*client).proxy {
                 ProxyMode::Gateway => lowering.gateway(*client, *first),
@@ -151,7 +152,7 @@ fn hosts(
     }
     let zones = &mesh.behaviour.placement.zones;
     let host = |(host, endpoint): (&meshproof_proxy::config::Host, &meshproof_model::Endpoint)| {
-        let name = mesh.zone_of(endpoint.replica);
+        let name = mesh.zone_of(endpoint.workload, endpoint.replica);
         let zone = zones.iter().position(|zone| zone == name)?;
         Some(Host { zone, priority: host.priority, able: milli_rps_of_pod(mesh, endpoint.workload)? })
     };

@@ -224,7 +224,7 @@ fn share(canary: &CanaryStrategy, replicas: u32, weight: u32) -> u32 {
     if canary.traffic.is_some() { weight.min(100) } else { canary.counts(replicas, weight).share() }
 }
 
-/// The metrics of a template that decide; `None`: it is not there, or its times are arguments.
+/// The metrics of a template that decide; `None`: it is not there, or numbers of it are arguments.
 fn metrics<'a>(all: &'a [AnalysisTemplate], namespace: &str, name: &str) -> Option<Vec<&'a AnalysisMetric>> {
     let is_meant = |template: &&AnalysisTemplate| {
         let own = template.meta.namespace();
@@ -234,7 +234,8 @@ fn metrics<'a>(all: &'a [AnalysisTemplate], namespace: &str, name: &str) -> Opti
     let decides = |metric: &&AnalysisMetric| !template.dry_run.iter().any(|dry| dry == "*" || *dry == metric.name);
     let found: Vec<_> = template.metrics.iter().filter(decides).collect();
     let is_known = |metric: &&AnalysisMetric| {
-        metric.interval.is_some() || metric.count.as_ref().is_none_or(|count| count.value <= 1)
+        let is_timed = metric.interval.is_some() || metric.count.as_ref().is_none_or(|count| count.value <= 1);
+        is_timed && metric.arguments.is_empty()
     };
     found.iter().all(is_known).then_some(found)
 }
