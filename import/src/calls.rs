@@ -35,19 +35,41 @@ struct Names<'m> {
     hosts: BTreeMap<&'m str, ServiceId>,
     services: BTreeMap<&'m str, Vec<ServiceId>>,
     workloads: BTreeMap<&'m str, Vec<WorkloadId>>,
+    /// By namespace and service account.
+    accounts: BTreeMap<(&'m str, &'m str), Vec<WorkloadId>>,
+    /// By namespace and each of their labels.
+    labelled: BTreeMap<Label<'m>, Vec<WorkloadId>>,
+    /// By namespace and the first label that they select.
+    selecting: BTreeMap<Label<'m>, Vec<ServiceId>>,
 }
+
+/// A namespace, a key and a value.
+type Label<'m> = (&'m str, &'m str, &'m str);
 
 impl<'m> Names<'m> {
     fn new(mesh: &'m Mesh, cluster_domain: &str) -> Self {
         let (mut hosts, mut services, mut workloads) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut accounts: BTreeMap<(&str, &str), Vec<WorkloadId>> = BTreeMap::new();
+        let mut labelled: BTreeMap<Label<'_>, Vec<WorkloadId>> = BTreeMap::new();
+        let mut selecting: BTreeMap<Label<'_>, Vec<ServiceId>> = BTreeMap::new();
         for (id, service) in mesh.service_ids().zip(&mesh.services) {
             hosts.entry(service.host.as_str()).or_insert(id);
             services.entry(service.meta.namespace()).or_insert_with(Vec::new).push(id);
+            if let Some((key, value)) = service.selector.iter().next() {
+                let label: Label<'_> = (service.meta.namespace(), key, value);
+                selecting.entry(label).or_default().push(id);
+            }
         }
         for (id, workload) in mesh.workload_ids().zip(&mesh.workloads) {
-            workloads.entry(workload.meta.namespace()).or_insert_with(Vec::new).push(id);
+            let namespace = workload.meta.namespace();
+            workloads.entry(namespace).or_insert_with(Vec::new).push(id);
+            accounts.entry((namespace, workload.service_account.value.as_str())).or_default().push(id);
+            for (key, value) in &workload.labels {
+                labelled.entry((namespace, key, value)).or_default().push(id);
+            }
         }
-        Self { mesh, suffix: format!(".svc.{cluster_domain}"), hosts, services, workloads }
+        let suffix = format!(".svc.{cluster_domain}");
+        Self { mesh, suffix, hosts, services, workloads, accounts, labelled, selecting }
     }
 
     /// The service that a pod of `namespace` reaches under a name (`H-3`).
@@ -228,12 +250,20 @@ fn accounts(mesh: &Mesh, required: &AuthenticationRef, own: &str) -> Vec<(String
     named.chain(found.identities.iter().filter_map(of_name)).collect()
 }
 
-/// The services whose pods a policy selects.
-fn selected_services(names: &Names<'_>, policy: &AuthorizationPolicy) -> Vec<ServiceId> {
+/// The services whose pods a policy selects, in the mesh's order.
+fn selected_services(names: &Names<'_>, policy: &AuthorizationPolicy) -> BTreeSet<ServiceId> {
     let namespace = policy.meta.namespace();
-    let is_selected = |id: &WorkloadId| selects(&policy.selector, &names.mesh.workload(*id).labels);
-    let selected: Vec<WorkloadId> = names.workloads(namespace).filter(is_selected).collect();
-    names.services(namespace).filter(|to| selected.iter().any(|workload| names.serves(*workload, *to))).collect()
+    let Some((key, value)) = policy.selector.iter().next() else { return BTreeSet::new() };
+    let labelled = names.labelled.get(&(namespace, key.as_str(), value.as_str())).into_iter().flatten();
+    let selected = labelled.filter(|id| selects(&policy.selector, &names.mesh.workload(**id).labels));
+    selected
+        .flat_map(|id| {
+            let labels = names.mesh.workload(*id).labels.iter();
+            let known =
+                labels.filter_map(|(key, value)| names.selecting.get(&(namespace, key.as_str(), value.as_str())));
+            known.flatten().copied().filter(|to| names.serves(*id, *to))
+        })
+        .collect()
 }
 
 /// The workloads with an identity, `TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT`; gateways route requests and make none.
@@ -244,10 +274,8 @@ fn workloads_of_principal<'m>(names: &'m Names<'_>, principal: &'m str) -> impl 
         _ => None,
     };
     identity.into_iter().flat_map(move |(namespace, account)| {
-        names.workloads(namespace).filter(move |id| {
-            let workload = names.mesh.workload(*id);
-            workload.proxy != ProxyMode::Gateway && workload.service_account.value == account
-        })
+        let known = names.accounts.get(&(namespace, account)).into_iter().flatten().copied();
+        known.filter(move |id| names.mesh.workload(*id).proxy != ProxyMode::Gateway)
     })
 }
 
