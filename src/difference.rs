@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Choice, InternalError, Project,
-    decide::{Answer, Decider, Outcome, Prepared, Question, Replays},
+    decide::{Answer, Decider, Outcome, Prepared, Question, Replays, one_or_all},
     explain::{Leaf, leaves_of_call, leaves_of_gateway},
     fingerprint::fingerprint,
     verify,
@@ -154,14 +154,8 @@ fn contradicts(decider: &Decider<'_>, request: &RouteExample, routed: &Routed) -
 
 /// A request as `meshproof decide` takes it.
 pub(crate) fn route_question(request: &RouteExample) -> Value {
-    let headers: Map<String, Value> = request
-        .headers
-        .iter()
-        .map(|(name, values)| match values.as_slice() {
-            [one] => (name.clone(), json!(one)),
-            several => (name.clone(), json!(several)),
-        })
-        .collect();
+    let headers: Map<String, Value> =
+        request.headers.iter().map(|(name, values)| (name.clone(), one_or_all(values))).collect();
     let (from, to) = match &request.via {
         Via::Workload(name) => (json!({"workload": name}), json!({"host": request.host, "port": request.port})),
         Via::Gateway(name) => (json!({}), json!({"gateway": name, "port": request.port})),

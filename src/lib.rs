@@ -27,4 +27,5 @@ mod verification;
 pub use fingerprint::fingerprint;
 pub use project::{InputError, Project};
 pub use settings::{Checks, Ignore, Limits, Settings, SettingsError, SeverityName};
+pub(crate) use verification::bounds_of_run;
 pub use verification::{Choice, InternalError, Verified, proved_bounds, verify};

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use meshproof_import::Profile;
 use meshproof_model::{
     Bound, Bounds, Comparison, Expectation, Fault, Figure, Finding, FindingVerdict, Load, Mesh, Nanos, Objective,
-    Phase, Severity, Subject, UNKNOWN_FIELD, UNMODELLED, WitnessKind,
+    Phase, Scenario, Severity, Subject, UNKNOWN_FIELD, UNMODELLED, WitnessKind,
 };
-use meshproof_sim::Replayer;
+use meshproof_sim::{Replayer, SimOptions};
 use meshproof_verifier::{Assumption, Intents, Limits, Proof, Report, VerifyOptions};
 
 use crate::{Project, Settings, decide::Replays, suppression};
@@ -146,6 +146,18 @@ pub fn proved_bounds(mesh: &Mesh, threads: usize) -> Result<Bounds, InternalErro
     let mut bounds = prove(mesh, &Settings::default(), threads)?.bounds;
     meshproof_verifier::add_bounds(&mut bounds, mesh);
     Ok(bounds)
+}
+
+/// What no run of a scenario may exceed; `None` where its rollout changes the manifests, of which it was proved.
+pub(crate) fn bounds_of_run(
+    mesh: &Mesh,
+    scenario: &Scenario,
+    options: &SimOptions,
+) -> Result<Option<Bounds>, InternalError> {
+    if !options.stages.is_empty() {
+        return Ok(None);
+    }
+    proved_bounds(&mesh.with_clients(&scenario.clients), options.threads).map(Some)
 }
 
 fn prove(mesh: &Mesh, settings: &Settings, threads: usize) -> Result<Report, InternalError> {

@@ -6,15 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{meshproof, scratch};
-
-/// The commands that `--help` lists.
-fn commands() -> Vec<String> {
-    let help = meshproof(&["--help"]).out;
-    let list = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
-    let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next().map(str::to_owned));
-    names.filter(|name| name != "help").collect()
-}
+use common::{commands, meshproof, scratch};
 
 #[test]
 fn every_command_has_a_man_page_with_its_flags() {

@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::meshproof;
+use common::{commands, meshproof};
 use serde_json::Value;
 
 const PAGE: &str = include_str!("../book/src/reference.md");
@@ -43,12 +43,9 @@ fn every_field_of_our_files_is_on_the_page() {
 
 #[test]
 fn every_flag_of_every_command_is_on_the_page() {
-    let help = meshproof(&["--help"]).out;
-    let list = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
-    let commands: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     let mut missing = BTreeSet::new();
-    for command in commands.into_iter().filter(|command| !["", "help"].contains(command)) {
-        for line in meshproof(&[command, "--help"]).out.lines() {
+    for command in commands() {
+        for line in meshproof(&[&command, "--help"]).out.lines() {
             let flag =
                 line.trim().trim_start_matches("-q, ").trim_start_matches("-H, ").split(' ').next().unwrap_or_default();
             let is_common = ["--help", "--version"].contains(&flag);

@@ -11,9 +11,9 @@ use super::{
     file::{Expected, ExpectedBackend, Test, VerdictName},
 };
 use crate::{
-    Choice, InternalError, Project, Verified,
+    Choice, InternalError, Project, Verified, bounds_of_run,
     decide::{Answer, Backend, Decider, Prepared, Question},
-    proved_bounds, verify,
+    verify,
 };
 
 /// Runs all tests of a mesh.
@@ -204,7 +204,7 @@ fn objective(project: &Project, test: &Test, threads: usize) -> Result<Vec<Strin
     if scenario.objectives.is_empty() {
         return Ok(vec![format!("neither the test nor the scenario `{}` has an objective", options.name)]);
     }
-    options.bounds = Some(proved_bounds(&project.imported.mesh, threads)?);
+    options.bounds = bounds_of_run(&project.imported.mesh, &scenario, &options)?;
     let run = match meshproof_sim::simulate(&project.imported.mesh, &scenario, &options) {
         Ok(run) => run,
         Err(error) => return Ok(vec![project.why_not(asked, &error)]),

@@ -7,7 +7,7 @@ use meshproof_sim::SimOptions;
 
 use super::{Failure, HOLDS, InputArgs, VIOLATED, emit};
 use crate::{
-    InternalError, proved_bounds,
+    InternalError, bounds_of_run,
     report::{number, run_table},
 };
 
@@ -77,11 +77,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     super::refuse_faults(&project)?;
     let (scenario, mut options) = project.ready(&args.scenario, args.run.options())?;
     let started = Instant::now();
-    // What is proved holds for these manifests, not for those that a rollout makes of them.
-    if options.stages.is_empty() {
-        let mesh = project.imported.mesh.with_clients(&scenario.clients);
-        options.bounds = Some(proved_bounds(&mesh, args.run.threads)?);
-    }
+    options.bounds = bounds_of_run(&project.imported.mesh, &scenario, &options)?;
     let result = meshproof_sim::simulate(&project.imported.mesh, &scenario, &options)
         .map_err(|error| Failure::Usage(project.why_not(&args.scenario, &error)))?;
     if !result.internal_errors.is_empty() {

@@ -40,7 +40,8 @@ pub fn as_question(example: &RequestExample) -> Value {
     json!({"id": "witness", "from": from, "to": to, "request": request})
 }
 
-fn one_or_all(values: &[String]) -> Value {
+/// A header's lines as a question has them: one alone is a text.
+pub(crate) fn one_or_all(values: &[String]) -> Value {
     match values {
         [one] => one.as_str().into(),
         several => json!(several),

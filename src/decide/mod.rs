@@ -18,7 +18,7 @@ use meshproof_model::{Lowering, Protocol, ServiceId, WorkloadId, host_covers, is
 
 use meshproof_proxy::config::Filter;
 
-pub(crate) use self::example::Replays;
+pub(crate) use self::example::{Replays, one_or_all};
 pub use self::{
     answer::{Answer, Backend, Changes, Headers, Mirror, Outcome, Policy, Redirect, Retries, Rewrite, Route},
     example::as_question,

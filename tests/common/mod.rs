@@ -33,7 +33,15 @@ pub fn meshproof(args: &[&str]) -> Answer {
     meshproof_with_input(args, "")
 }
 
-/// The same with a text on standard input.
+/// The commands that `--help` lists.
+pub fn commands() -> Vec<String> {
+    let help = meshproof(&["--help"]).out;
+    let list = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next().map(str::to_owned));
+    names.filter(|name| name != "help").collect()
+}
+
+/// `meshproof ARGS` with a text on standard input.
 pub fn meshproof_with_input(args: &[&str], input: &str) -> Answer {
     use std::io::Write as _;
     let mut child = Command::new(env!("CARGO_BIN_EXE_meshproof"))
