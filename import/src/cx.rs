@@ -46,7 +46,7 @@ impl Cx {
     }
 
     /// A duration of Istio's: Go's grammar, whole milliseconds, at least one.
-    pub(crate) fn duration(&mut self, object: &Field<'_>, key: &str) -> Option<Located<Nanos>> {
+    pub(crate) fn duration(&mut self, object: &Field<'_>, key: &'static str) -> Option<Located<Nanos>> {
         let field = object.get(key)?;
         // Anything but a text is the schema's finding.
         let Some(Plain::Text(text)) = field.node().plain() else { return None };
@@ -68,7 +68,7 @@ impl Cx {
     }
 
     /// A port's number.
-    pub(crate) fn port(&mut self, object: &Field<'_>, key: &str) -> Option<Located<u16>> {
+    pub(crate) fn port(&mut self, object: &Field<'_>, key: &'static str) -> Option<Located<u16>> {
         let field = object.get(key)?;
         self.port_value(&field)
     }
@@ -86,7 +86,7 @@ impl Cx {
     }
 
     /// A number of things.
-    pub(crate) fn count(&mut self, object: &Field<'_>, key: &str) -> Option<Located<u32>> {
+    pub(crate) fn count(&mut self, object: &Field<'_>, key: &'static str) -> Option<Located<u32>> {
         let field = object.get(key)?;
         let number = field.int()?;
         if let Ok(count) = u32::try_from(number) {
@@ -97,7 +97,7 @@ impl Cx {
     }
 
     /// A percentage, 0 to 100.
-    pub(crate) fn percent(&mut self, object: &Field<'_>, key: &str) -> Option<Located<u32>> {
+    pub(crate) fn percent(&mut self, object: &Field<'_>, key: &'static str) -> Option<Located<u32>> {
         let count = self.count(object, key)?;
         if count.value > 100 {
             let field = object.get(key)?;
@@ -123,14 +123,14 @@ impl Cx {
     }
 
     /// The value behind one of the words; another word is the schema's finding.
-    pub(crate) fn word<T: Copy>(object: &Field<'_>, key: &str, words: &[(&str, T)]) -> Option<Located<T>> {
+    pub(crate) fn word<T: Copy>(object: &Field<'_>, key: &'static str, words: &[(&str, T)]) -> Option<Located<T>> {
         let field = object.get(key)?;
         let text = field.text()?;
         words.iter().find(|(word, _)| *word == text).map(|(_, value)| field.located(*value))
     }
 
     /// `selector.matchLabels`.
-    pub(crate) fn match_labels(spec: &Field<'_>, key: &str) -> Labels {
+    pub(crate) fn match_labels(spec: &Field<'_>, key: &'static str) -> Labels {
         spec.get(key).map(|selector| selector.labels_at("matchLabels")).unwrap_or_default()
     }
 }

@@ -1,8 +1,6 @@
 //! A field of an object while it is read: its value, its place and the way to it.
 
-use std::sync::Arc;
-
-use meshproof_model::{FileId, Labels, Located, Location};
+use meshproof_model::{FieldPath, FileId, Labels, Located, Location};
 
 use crate::{
     object::{entry_mark, head, labels, locate, text_of},
@@ -15,14 +13,14 @@ pub(crate) struct Field<'a> {
     file: FileId,
     node: &'a Node<'a>,
     mark: Mark,
-    path: Arc<str>,
+    path: FieldPath,
     /// Reading leaves no mark: what is read is kept, and verdicts do not see it.
     quiet: bool,
 }
 
 impl<'a> Field<'a> {
     /// The whole object.
-    pub(crate) fn root(file: FileId, node: &'a Node<'a>, path: Arc<str>) -> Self {
+    pub(crate) fn root(file: FileId, node: &'a Node<'a>, path: FieldPath) -> Self {
         Self { file, node, mark: head(node), path, quiet: false }
     }
 
@@ -32,7 +30,7 @@ impl<'a> Field<'a> {
     }
 
     /// The field of that name, unless it is absent or null.
-    pub(crate) fn get(&self, key: &str) -> Option<Self> {
+    pub(crate) fn get(&self, key: &'static str) -> Option<Self> {
         let entry = self.node.entry(key)?;
         if !self.quiet {
             entry.read.set();
@@ -41,7 +39,7 @@ impl<'a> Field<'a> {
             file: self.file,
             node: &entry.value,
             mark: entry_mark(entry),
-            path: join(&self.path, key),
+            path: self.path.key(key),
             quiet: self.quiet,
         })
     }
@@ -52,20 +50,30 @@ impl<'a> Field<'a> {
     }
 
     /// The items of a list; of anything else none.
-    pub(crate) fn items(&self) -> impl Iterator<Item = Self> + use<'a> {
-        let (file, path, quiet) = (self.file, self.path.clone(), self.quiet);
-        self.node.items().iter().enumerate().map(move |(i, node)| Self {
-            file,
-            node,
-            mark: head(node),
-            path: index(&path, i),
-            quiet,
-        })
+    pub(crate) fn items(&self) -> impl ExactSizeIterator<Item = Self> + use<'a> {
+        self.each(self.node.items(), self.path.clone())
     }
 
     /// The items of the list of that name.
-    pub(crate) fn list(&self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
-        self.get(key).into_iter().flat_map(|field| field.items())
+    pub(crate) fn list(&self, key: &'static str) -> impl ExactSizeIterator<Item = Self> + use<'a> {
+        match self.get(key) {
+            Some(field) => field.each(field.node.items(), field.path.clone()),
+            None => self.each(&[], FieldPath::default()),
+        }
+    }
+
+    /// What the items of the list of that name say, without those that say nothing.
+    pub(crate) fn read_list<T>(&self, key: &'static str, read: impl FnMut(Self) -> Option<T>) -> Vec<T> {
+        let items = self.list(key);
+        let mut all = Vec::with_capacity(items.len());
+        all.extend(items.filter_map(read));
+        all
+    }
+
+    /// Items of the list at `path`. Their number is known, so that what is collected takes no more room than it needs.
+    fn each(&self, nodes: &'a [Node<'a>], path: FieldPath) -> impl ExactSizeIterator<Item = Self> + use<'a> {
+        let (file, quiet) = (self.file, self.quiet);
+        nodes.iter().enumerate().map(move |(i, node)| Self { file, node, mark: head(node), path: path.index(i), quiet })
     }
 
     /// The fields of an object with keys of the user's choice, null ones too.
@@ -75,15 +83,20 @@ impl<'a> Field<'a> {
             if !quiet {
                 entry.read.set();
             }
-            let field =
-                Self { file, node: &entry.value, mark: entry_mark(entry), path: join(&path, &entry.key), quiet };
+            let field = Self {
+                file,
+                node: &entry.value,
+                mark: entry_mark(entry),
+                path: path.key(entry.key.to_string()),
+                quiet,
+            };
             (entry.key.as_ref(), field)
         })
     }
 
     /// Where it stands.
     pub(crate) fn at(&self) -> Location {
-        locate(self.file, self.mark, &self.path)
+        locate(self.file, self.mark, self.path.clone())
     }
 
     /// The value with its place.
@@ -106,19 +119,19 @@ impl<'a> Field<'a> {
     }
 
     /// The text of the field of that name.
-    pub(crate) fn text_at(&self, key: &str) -> Option<String> {
+    pub(crate) fn text_at(&self, key: &'static str) -> Option<String> {
         self.get(key)?.text()
     }
 
     /// The text of the field of that name, with its place.
-    pub(crate) fn located_text(&self, key: &str) -> Option<Located<String>> {
+    pub(crate) fn located_text(&self, key: &'static str) -> Option<Located<String>> {
         let field = self.get(key)?;
         field.text().map(|text| field.located(text))
     }
 
     /// The texts of the list of that name, with their places.
-    pub(crate) fn texts(&self, key: &str) -> Vec<Located<String>> {
-        self.list(key).filter_map(|item| item.text().map(|text| item.located(text))).collect()
+    pub(crate) fn texts(&self, key: &'static str) -> Vec<Located<String>> {
+        self.read_list(key, |item| item.text().map(|text| item.located(text)))
     }
 
     /// Its whole number, also where it stands in quotes.
@@ -154,12 +167,12 @@ impl<'a> Field<'a> {
     }
 
     /// The yes or no of the field of that name.
-    pub(crate) fn bool_at(&self, key: &str) -> Option<bool> {
+    pub(crate) fn bool_at(&self, key: &'static str) -> Option<bool> {
         self.get(key)?.bool()
     }
 
     /// The labels of the field of that name.
-    pub(crate) fn labels_at(&self, key: &str) -> Labels {
+    pub(crate) fn labels_at(&self, key: &'static str) -> Labels {
         self.get(key).map(|field| field.labels()).unwrap_or_default()
     }
 
@@ -170,12 +183,4 @@ impl<'a> Field<'a> {
         }
         labels(self.node)
     }
-}
-
-fn join(path: &str, key: &str) -> Arc<str> {
-    if path.is_empty() { Arc::from(key) } else { Arc::from([path, ".", key].concat()) }
-}
-
-fn index(path: &str, i: usize) -> Arc<str> {
-    Arc::from([path, "[", &i.to_string(), "]"].concat())
 }

@@ -1,8 +1,6 @@
 //! One object of the manifests: its kind, its name, and the tree that says the rest.
 
-use std::sync::Arc;
-
-use meshproof_model::{FileId, Labels, Location, Meta, ResourceRef};
+use meshproof_model::{FieldPath, FileId, Labels, Location, Meta, ResourceRef};
 
 use crate::{
     field::Field,
@@ -15,7 +13,7 @@ pub(crate) struct Object<'a> {
     pub file: FileId,
     pub root: &'a Node<'a>,
     /// The way to it inside its document: empty, or `items[3]`.
-    pub path: Arc<str>,
+    pub path: FieldPath,
     /// The API's group; empty for Kubernetes' core.
     pub group: String,
     /// The API's version.
@@ -40,7 +38,7 @@ impl<'a> Object<'a> {
     pub(crate) fn new(
         file: FileId,
         root: &'a Node<'a>,
-        path: Arc<str>,
+        path: FieldPath,
         default_namespace: &str,
     ) -> Result<Self, NoObject> {
         let text = |node: &'a Node<'a>, key: &str| node.entry(key).and_then(|entry| text_of(&entry.value));
@@ -57,7 +55,7 @@ impl<'a> Object<'a> {
             labels: empty.clone(),
             annotations: empty,
             created: None,
-            at: locate(file, head(root), &path),
+            at: locate(file, head(root), path.clone()),
         };
         if let Some(metadata) = root.entry("metadata") {
             let node = &metadata.value;
@@ -71,30 +69,30 @@ impl<'a> Object<'a> {
     }
 
     /// Where a stretch of the text stands.
-    pub(crate) fn location(&self, mark: Mark, path: &str) -> Location {
+    pub(crate) fn location(&self, mark: Mark, path: impl Into<FieldPath>) -> Location {
         locate(self.file, mark, path)
     }
 
     /// Where a field stands: its key, and its value if that is on the same line.
-    pub(crate) fn entry_location(&self, entry: &Entry<'_>, path: &str) -> Location {
+    pub(crate) fn entry_location(&self, entry: &Entry<'_>, path: impl Into<FieldPath>) -> Location {
         locate(self.file, entry_mark(entry), path)
     }
 
     /// Its field of that name, to be read.
-    pub(crate) fn get(&self, key: &str) -> Option<Field<'a>> {
+    pub(crate) fn get(&self, key: &'static str) -> Option<Field<'a>> {
         Field::root(self.file, self.root, self.path.clone()).get(key)
     }
 }
 
 /// A place in a file.
-pub(crate) fn locate(file: FileId, mark: Mark, path: &str) -> Location {
+pub(crate) fn locate(file: FileId, mark: Mark, path: impl Into<FieldPath>) -> Location {
     Location {
         file,
         line: mark.line,
         column: mark.column,
         offset: mark.offset,
         length: mark.length.max(1),
-        path: Arc::from(path),
+        path: path.into(),
     }
 }
 

@@ -56,19 +56,21 @@ fn node(field: &Field<'_>) -> Option<LimitNode> {
             }
         }),
         shadow_mode: field.bool_at("shadow_mode").unwrap_or(false),
-        descriptors: field.list("descriptors").filter_map(|entry| node(&entry)).collect(),
+        descriptors: field.read_list("descriptors", |entry| node(&entry)),
     })
 }
 
 /// The descriptors of `rate_limits`: each entry makes one, of all of its actions.
 pub(crate) fn descriptors(field: &Field<'_>) -> Vec<Vec<DescriptorEntry>> {
-    field.items().map(|limit| limit.list("actions").filter_map(|action| entry(&action)).collect()).collect()
+    field.items().map(|limit| limit.read_list("actions", |action| entry(&action))).collect()
 }
 
 fn entry(action: &Field<'_>) -> Option<DescriptorEntry> {
     let entry = |key: String, value: Option<String>| Some(DescriptorEntry { key, value });
-    let either = |field: &Field<'_>, snake: &str, camel: &str| field.text_at(snake).or_else(|| field.text_at(camel));
-    let of = |snake: &str, camel: &str| action.get(snake).or_else(|| action.get(camel));
+    let either = |field: &Field<'_>, snake: &'static str, camel: &'static str| {
+        field.text_at(snake).or_else(|| field.text_at(camel))
+    };
+    let of = |snake: &'static str, camel: &'static str| action.get(snake).or_else(|| action.get(camel));
     if let Some(key) = of("generic_key", "genericKey") {
         let name = either(&key, "descriptor_key", "descriptorKey").unwrap_or_else(|| "generic_key".to_owned());
         return entry(name, either(&key, "descriptor_value", "descriptorValue"));

@@ -409,12 +409,12 @@ fn last_of_name<'o>(objects: &'o [Known<'_>]) -> BTreeMap<(&'o str, &'o Resource
 /// Whether our own lints say something of the same field, or of one around or inside of it: what admission refuses
 /// is often what they are about.
 fn is_said(finding: &Finding, said: &[Finding]) -> bool {
-    let path = |f: &Finding| f.location.as_ref().map(|at| at.path.clone());
+    let path = |f: &Finding| f.location.as_ref().map(|at| at.path.to_string());
     let Some(own) = path(finding).filter(|_| [INVALID_VALUE.code, API_WARNING.code].contains(&finding.rule.code))
     else {
         return false;
     };
-    let same = |other: &Finding| path(other).is_some_and(|path| path.starts_with(&*own) || own.starts_with(&*path));
+    let same = |other: &Finding| path(other).is_some_and(|path| path.starts_with(&own) || own.starts_with(&path));
     said.iter().any(|other| other.subject == finding.subject && same(other))
 }
 

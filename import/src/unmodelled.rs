@@ -86,7 +86,7 @@ impl<'a> Walk<'a, '_> {
             self.node(&entry.value, path, general);
         } else if !is_empty(&entry.value) {
             if self.is_mesh || NOTABLE.contains(&entry.key.as_ref()) {
-                let at = self.object.entry_location(entry, path);
+                let at = self.object.entry_location(entry, path.as_str());
                 let Located { value: reason, at } = Located::new(format!("`{general}` is not modelled"), at);
                 let resource = self.object.meta.resource.clone();
                 self.notable.push(Unmodelled { resource, at, reason, matters: true });

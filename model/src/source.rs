@@ -1,6 +1,8 @@
 //! The texts that were read, and places in them.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+
+use crate::FieldPath;
 
 /// Every text that was read, in the order of their paths.
 #[derive(Clone, Debug, Default)]
@@ -65,8 +67,8 @@ pub struct Location {
     pub offset: u32,
     /// Bytes from `offset`; at least 1 where something is written there.
     pub length: u32,
-    /// The way to the field inside its document, such as `spec.http[0].retries.attempts`; empty for a whole file.
-    pub path: Arc<str>,
+    /// The way to the field inside its document; empty for a whole file.
+    pub path: FieldPath,
 }
 
 impl Location {

@@ -126,7 +126,7 @@ fn proof(proof: &Proof) -> Json {
 }
 
 pub(crate) fn location(sources: &Sources, at: &Location) -> Json {
-    json!({"file": sources.path(at.file), "line": at.line, "column": at.column, "path": &*at.path})
+    json!({"file": sources.path(at.file), "line": at.line, "column": at.column, "path": at.path.to_string()})
 }
 
 /// The subject as a resource: what is no object of the manifests gets the kind of thing that it is.

@@ -30,9 +30,7 @@ mod webhooks;
 mod workloads;
 mod world;
 
-use std::sync::Arc;
-
-use meshproof_model::{FileId, Finding, Location, Severity};
+use meshproof_model::{FieldPath, FileId, Finding, Location, Severity};
 use rayon::prelude::*;
 
 use crate::{
@@ -52,7 +50,7 @@ pub(crate) fn check(objects: &[&Object<'_>], documents: &[(FileId, &Node<'_>)], 
     let installed = world::installed(mesh);
     let installed = yaml::parse(&installed);
     let installed: Vec<Object<'_>> = (installed.documents.iter())
-        .filter_map(|document| Object::new(file, &document.root, Arc::from(""), "").ok())
+        .filter_map(|document| Object::new(file, &document.root, FieldPath::default(), "").ok())
         .collect();
     let world = World::new(closed, &installed, objects, mesh, networks);
     let reports = ANALYZERS.par_iter().map(|analyzer| {

@@ -139,7 +139,7 @@ impl<'a> Resource<'a> {
                 let mark = entry.map_or_else(|| crate::object::head(node), crate::object::entry_mark);
                 let path =
                     if self.object.path.is_empty() { path.to_owned() } else { format!("{}.{path}", self.object.path) };
-                locate(self.object.file, mark, &path)
+                locate(self.object.file, mark, path)
             },
         )
     }

@@ -29,7 +29,7 @@ const LIMITS: [&str; 7] = [
 
 fn metric(field: &Field<'_>, cx: &mut Cx) -> AnalysisMetric {
     // Limits may be arguments, `{{args.x}}`, which are not known.
-    let limit = |key: &str| -> Option<Located<i64>> {
+    let limit = |key: &'static str| -> Option<Located<i64>> {
         let written = field.get(key)?;
         Some(written.located(written.int()?))
     };
@@ -59,7 +59,7 @@ fn metric(field: &Field<'_>, cx: &mut Cx) -> AnalysisMetric {
 }
 
 /// A duration; an argument, `{{args.x}}`, is not known.
-fn time(field: &Field<'_>, key: &str, cx: &mut Cx) -> Option<Located<meshproof_model::Nanos>> {
+fn time(field: &Field<'_>, key: &'static str, cx: &mut Cx) -> Option<Located<meshproof_model::Nanos>> {
     let is_argument = field.text_at(key).is_some_and(|text| text.contains("{{"));
     if is_argument { None } else { super::duration(field, key, cx) }
 }

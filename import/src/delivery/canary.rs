@@ -60,14 +60,14 @@ fn analysis(field: &Field<'_>, cx: &mut Cx) -> CanaryAnalysis {
         step_weight_promotion: cx.count(field, "stepWeightPromotion"),
         iterations: cx.count(field, "iterations"),
         mirror: field.bool_at("mirror").unwrap_or(false),
-        metrics: field.list("metrics").filter_map(|entry| metric(&entry, cx)).collect(),
+        metrics: field.read_list("metrics", |entry| metric(&entry, cx)),
         has_match: field.has("match"),
     }
 }
 
 fn metric(field: &Field<'_>, cx: &mut Cx) -> Option<CanaryMetric> {
     let range = field.get("thresholdRange");
-    let of = |key: &str| range.as_ref().and_then(|range| number(range, key));
+    let of = |key: &'static str| range.as_ref().and_then(|range| number(range, key));
     let template = field.get("templateRef");
     Some(CanaryMetric {
         name: field.located_text("name")?,
@@ -80,7 +80,7 @@ fn metric(field: &Field<'_>, cx: &mut Cx) -> Option<CanaryMetric> {
     })
 }
 
-fn number(field: &Field<'_>, key: &str) -> Option<f64> {
+fn number(field: &Field<'_>, key: &'static str) -> Option<f64> {
     field.text_at(key)?.parse().ok()
 }
 

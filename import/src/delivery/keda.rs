@@ -26,7 +26,7 @@ pub(super) fn read(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> Option
     let target = spec.get("scaleTargetRef")?;
     let kind = target.text_at("kind").unwrap_or_else(|| "Deployment".to_owned());
     let name = target.text_at("name")?;
-    let seconds = |key: &str, cx: &mut Cx| -> Option<Located<Nanos>> {
+    let seconds = |key: &'static str, cx: &mut Cx| -> Option<Located<Nanos>> {
         cx.count(spec, key).map(|count| count.map(|n| Nanos::from_secs(n.into())))
     };
     let fallback = spec
@@ -41,14 +41,14 @@ pub(super) fn read(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> Option
         polling_interval: seconds("pollingInterval", cx),
         cooldown: seconds("cooldownPeriod", cx),
         fallback,
-        triggers: spec.list("triggers").filter_map(|entry| trigger(&entry)).collect(),
+        triggers: spec.read_list("triggers", |entry| trigger(&entry)),
     })
 }
 
 fn trigger(field: &Field<'_>) -> Option<Trigger> {
     let kind = field.text_at("type")?;
     let metadata = field.get("metadata");
-    let milli = |key: &str| -> Option<Located<u64>> {
+    let milli = |key: &'static str| -> Option<Located<u64>> {
         let written = metadata.as_ref()?.get(key)?;
         Some(written.located(quantity_milli(&written.text()?)?))
     };

@@ -36,7 +36,7 @@ pub(crate) fn read(object: &Object<'_>, mesh: &mut Mesh, cx: &mut Cx) {
 fn sync_point(object: &Object<'_>, cx: &mut Cx) -> Option<SyncPoint> {
     let annotations = object.get("metadata")?.get("annotations");
     let annotations = annotations.map(|annotations| annotations.quietly());
-    let get = |key: &str| annotations.as_ref().and_then(|annotations| annotations.get(key));
+    let get = |key: &'static str| annotations.as_ref().and_then(|annotations| annotations.get(key));
     let wave = get("argocd.argoproj.io/sync-wave").and_then(|field| {
         let wave = field.int();
         if wave.is_none() {
@@ -50,7 +50,7 @@ fn sync_point(object: &Object<'_>, cx: &mut Cx) -> Option<SyncPoint> {
 }
 
 /// A duration as Go writes it, or a number of seconds.
-fn duration(object: &Field<'_>, key: &str, cx: &mut Cx) -> Option<Located<Nanos>> {
+fn duration(object: &Field<'_>, key: &'static str, cx: &mut Cx) -> Option<Located<Nanos>> {
     let field = object.get(key)?;
     let text = field.text()?;
     let nanos = go_duration(&text).or_else(|| text.parse().ok().map(Nanos::from_secs));

@@ -12,7 +12,7 @@ use crate::{cx::Cx, field::Field, kubernetes::int_or_percent, object::Object};
 
 pub(super) fn read(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> Rollout {
     let strategy = spec.get("strategy");
-    let of = |key: &str| strategy.as_ref().and_then(|strategy| strategy.get(key));
+    let of = |key: &'static str| strategy.as_ref().and_then(|strategy| strategy.get(key));
     let strategy = if let Some(canary) = of("canary") {
         RolloutStrategy::Canary(Box::new(self::canary(&canary, cx)))
     } else if let Some(blue_green) = of("blueGreen") {

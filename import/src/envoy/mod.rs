@@ -93,11 +93,11 @@ fn socket(field: &Field<'_>) -> String {
 }
 
 /// A duration as Protobuf's JSON writes it: `1.5s`.
-fn duration(object: &Field<'_>, key: &str) -> Option<Nanos> {
+fn duration(object: &Field<'_>, key: &'static str) -> Option<Nanos> {
     object.text_at(key).and_then(|text| crate::duration::go_duration(&text))
 }
 
 /// A number that is not negative, also in quotes.
-fn count(object: &Field<'_>, key: &str) -> Option<u32> {
+fn count(object: &Field<'_>, key: &'static str) -> Option<u32> {
     object.get(key)?.int().and_then(|number| u32::try_from(number).ok())
 }

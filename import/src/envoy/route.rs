@@ -68,7 +68,7 @@ fn route_match(field: &Field<'_>) -> config::RouteMatch {
         config::PathMatcher::Prefix(field.text_at("prefix").unwrap_or_else(|| "/".to_owned()))
     };
     matches.case_sensitive = field.bool_at("case_sensitive").unwrap_or(true);
-    matches.headers = field.list("headers").filter_map(|header| self::header(&header)).collect();
+    matches.headers = field.read_list("headers", |header| self::header(&header));
     matches
 }
 
@@ -126,7 +126,7 @@ fn retry_policy(field: &Field<'_>) -> config::RetryPolicy {
     let on = field.text_at("retry_on").unwrap_or_default();
     let codes = field.list("retriable_status_codes").filter_map(|code| code.int());
     let back_off = field.get("retry_back_off");
-    let of = |key: &str| -> Option<Nanos> { back_off.as_ref().and_then(|back_off| duration(back_off, key)) };
+    let of = |key: &'static str| -> Option<Nanos> { back_off.as_ref().and_then(|back_off| duration(back_off, key)) };
     config::RetryPolicy {
         retry_on: on.split(',').map(str::trim).filter(|on| !on.is_empty()).map(str::to_owned).collect(),
         num_retries: count(field, "num_retries"),

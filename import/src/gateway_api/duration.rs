@@ -5,7 +5,7 @@ use meshproof_model::{Located, Nanos};
 use crate::{cx::Cx, field::Field};
 
 /// The duration of a field, if it is one.
-pub(crate) fn read(object: &Field<'_>, key: &str, cx: &mut Cx) -> Option<Located<Nanos>> {
+pub(crate) fn read(object: &Field<'_>, key: &'static str, cx: &mut Cx) -> Option<Located<Nanos>> {
     let field = object.get(key)?;
     let text = field.text()?;
     let nanos = gep2257(&text);

@@ -13,7 +13,7 @@ const ALL: u32 = 1_000_000;
 /// Reads one. What its type does not use is not read, so that it is named.
 pub(crate) fn read(field: &Field<'_>, cx: &mut Cx) -> Filter {
     let kind = field.text_at("type").unwrap_or_default();
-    let body = |key: &str| field.get(key);
+    let body = |key: &'static str| field.get(key);
     let known = match kind.as_str() {
         "RequestHeaderModifier" => body("requestHeaderModifier").map(|f| FilterAction::RequestHeaders(headers(&f))),
         "ResponseHeaderModifier" => body("responseHeaderModifier").map(|f| FilterAction::ResponseHeaders(headers(&f))),
@@ -35,7 +35,7 @@ pub(crate) fn read(field: &Field<'_>, cx: &mut Cx) -> Filter {
 
 /// Of headers with one name, the first counts.
 fn headers(field: &Field<'_>) -> HeaderOperations {
-    let pairs = |key: &str| {
+    let pairs = |key: &'static str| {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for entry in field.list(key) {
             let Some(name) = entry.text_at("name") else { continue };

@@ -16,7 +16,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Gateway> {
         meta: object.meta.clone(),
         class: spec.located_text("gatewayClassName")?,
         listeners: listeners(&spec, cx),
-        addresses: spec.list("addresses").filter_map(|field| address(&field)).collect(),
+        addresses: spec.read_list("addresses", |field| address(&field)),
         infrastructure_labels: labels,
         allowed_listeners: spec.get("allowedListeners").and_then(|field| from(&field)),
     })
@@ -75,7 +75,7 @@ fn listener_tls(field: &Field<'_>) -> ListenerTls {
     ListenerTls {
         at: field.at(),
         mode: field.located_text("mode"),
-        certificates: field.list("certificateRefs").filter_map(certificate).collect(),
+        certificates: field.read_list("certificateRefs", certificate),
         verifies_clients: matches!(istio_mode, Some("MUTUAL")) || field.get("frontendValidation").is_some(),
         istio_mutual: istio_mode == Some("ISTIO_MUTUAL"),
     }
@@ -101,6 +101,6 @@ fn label_selector(field: &Field<'_>) -> LabelSelector {
     };
     LabelSelector {
         labels: field.labels_at("matchLabels"),
-        expressions: field.list("matchExpressions").filter_map(expression).collect(),
+        expressions: field.read_list("matchExpressions", expression),
     }
 }

@@ -8,7 +8,7 @@ use crate::{cx::Cx, field::Field, object::Object};
 /// Reads a ReferenceGrant.
 pub(crate) fn grant(object: &Object<'_>) -> ReferenceGrant {
     let spec = object.get("spec");
-    let text = |field: &Field<'_>, key: &str| field.text_at(key).unwrap_or_default();
+    let text = |field: &Field<'_>, key: &'static str| field.text_at(key).unwrap_or_default();
     let list = |key: &'static str| spec.iter().flat_map(move |spec| spec.list(key));
     let from = |f: Field<'_>| f.located((text(&f, "group"), text(&f, "kind"), text(&f, "namespace")));
     let to = |f: Field<'_>| f.located((text(&f, "group"), text(&f, "kind"), f.text_at("name")));
@@ -25,7 +25,7 @@ pub(crate) fn backend_tls(object: &Object<'_>) -> Option<BackendTlsPolicy> {
     let validation = spec.get("validation").or_else(|| spec.get("tls"));
     let list = |key: &'static str| validation.iter().flat_map(move |validation| validation.list(key));
     let authority = |f: Field<'_>| Some(f.located((f.text_at("kind")?, f.text_at("name")?)));
-    let text = |key: &str| validation.as_ref().and_then(|validation| validation.located_text(key));
+    let text = |key: &'static str| validation.as_ref().and_then(|validation| validation.located_text(key));
     let san = |f: Field<'_>| f.located_text("hostname").or_else(|| f.located_text("uri"));
     let authorities = list("caCertificateRefs").chain(list("caCertRefs")).filter_map(authority).collect();
     Some(BackendTlsPolicy {

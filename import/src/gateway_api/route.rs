@@ -38,7 +38,7 @@ pub(crate) fn connection(object: &Object<'_>, cx: &mut Cx) -> Option<ConnectionR
 
 fn http_rule(field: &Field<'_>, is_grpc: bool, cx: &mut Cx) -> HttpRule {
     let timeouts = field.get("timeouts");
-    let mut timeout = |key: &str| timeouts.as_ref().and_then(|timeouts| duration::read(timeouts, key, cx));
+    let mut timeout = |key: &'static str| timeouts.as_ref().and_then(|timeouts| duration::read(timeouts, key, cx));
     let (request_timeout, backend_timeout) = (timeout("request"), timeout("backendRequest"));
     if let (Some(request), Some(backend)) = (&request_timeout, &backend_timeout)
         && !request.value.is_zero()
@@ -94,7 +94,7 @@ fn rpc_match(field: &Field<'_>) -> Located<RpcMatch> {
 }
 
 /// Conditions on headers or query parameters: of those with one name the first counts.
-fn conditions(field: &Field<'_>, key: &str, ignore_case: bool) -> Vec<(String, Located<StringMatch>)> {
+fn conditions(field: &Field<'_>, key: &'static str, ignore_case: bool) -> Vec<(String, Located<StringMatch>)> {
     let mut conditions: Vec<(String, Located<StringMatch>)> = Vec::new();
     for entry in field.list(key) {
         let value = entry.text_at("value").unwrap_or_default();

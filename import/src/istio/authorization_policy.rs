@@ -54,7 +54,7 @@ fn rule(field: &Field<'_>) -> AuthorizationRule {
         at: Some(field.at()),
         from: field.list("from").map(|from| from.get("source").map(|s| source(&s)).unwrap_or_default()).collect(),
         to: field.list("to").map(|to| to.get("operation").map(|o| operation(&o)).unwrap_or_default()).collect(),
-        when: field.list("when").filter_map(|when| condition(&when)).collect(),
+        when: field.read_list("when", |when| condition(&when)),
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<DestinationRule> 
         meta: object.meta.clone(),
         host: spec.located_text("host")?,
         traffic_policy: spec.get("trafficPolicy").map(|policy| traffic_policy(&policy, cx)),
-        subsets: spec.list("subsets").filter_map(|subset| self::subset(&subset, cx)).collect(),
+        subsets: spec.read_list("subsets", |subset| self::subset(&subset, cx)),
         export_to: spec.texts("exportTo"),
         workload_selector: Cx::match_labels(&spec, "workloadSelector"),
     })
@@ -27,7 +27,7 @@ fn subset(field: &Field<'_>, cx: &mut Cx) -> Option<Subset> {
     Some(Subset {
         name: field.located_text("name")?,
         labels: field.labels_at("labels"),
-        traffic_policy: field.get("trafficPolicy").map(|policy| traffic_policy(&policy, cx)),
+        traffic_policy: field.get("trafficPolicy").map(|policy| Box::new(traffic_policy(&policy, cx))),
     })
 }
 
@@ -79,7 +79,7 @@ fn load_balancer(field: &Field<'_>, cx: &mut Cx) -> LoadBalancer {
 }
 
 fn consistent_hash(field: &Field<'_>) -> Option<ConsistentHash> {
-    let size = |object: &str, key: &str| {
+    let size = |object: &'static str, key: &'static str| {
         let field = if object.is_empty() { Some(field.clone()) } else { field.get(object) };
         field.and_then(|f| f.get(key)?.int()).and_then(|n| u64::try_from(n).ok())
     };
@@ -102,8 +102,8 @@ pub(super) fn locality_lb(field: &Field<'_>) -> LocalityLb {
     LocalityLb {
         at: field.at(),
         enabled: field.bool_at("enabled"),
-        distribute: field.list("distribute").filter_map(|entry| distribution(&entry)).collect(),
-        failover: field.list("failover").filter_map(failover).collect(),
+        distribute: field.read_list("distribute", |entry| distribution(&entry)),
+        failover: field.read_list("failover", failover),
         failover_priority: field.texts("failoverPriority").into_iter().map(|label| label.value).collect(),
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn read(spec: &Field<'_>, meta: Meta, cx: &mut Cx) -> Workload {
     let ports = ports.filter_map(|(name, field)| {
         Some(ContainerPort { name: name.to_owned(), number: cx.port_value(&field)?.value })
     });
-    let text = |key: &str| spec.located_text(key).filter(|text| !text.value.is_empty());
+    let text = |key: &'static str| spec.located_text(key).filter(|text| !text.value.is_empty());
     Workload {
         labels,
         annotations: meta.annotations.clone(),

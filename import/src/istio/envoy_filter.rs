@@ -29,8 +29,9 @@ fn patch(field: &Field<'_>, cx: &mut Cx) -> ConfigPatch {
         ("GATEWAY", PatchContext::Gateway),
     ];
     let matches = field.get("match");
-    let of = |key: &str| matches.as_ref().and_then(|matches| matches.get(key));
-    let port = |key: &str| of(key).and_then(|part| part.get("portNumber")?.int()).and_then(|n| u16::try_from(n).ok());
+    let of = |key: &'static str| matches.as_ref().and_then(|matches| matches.get(key));
+    let port =
+        |key: &'static str| of(key).and_then(|part| part.get("portNumber")?.int()).and_then(|n| u16::try_from(n).ok());
     let value = field.get("patch").and_then(|patch| patch.get("value"));
     let filter = of("listener").and_then(|l| l.get("filterChain")?.get("filter")?.get("subFilter")?.text_at("name"));
     let named = value.as_ref().and_then(|value| value.text_at("name"));
@@ -82,12 +83,13 @@ fn pattern(value: &Field<'_>, cx: &mut Cx) -> PatchPattern {
 
 fn local_rate_limit(field: &Field<'_>, cx: &mut Cx) -> Option<LocalRateLimitPatch> {
     let bucket = either(field, "token_bucket", "tokenBucket")?;
-    let count = |name: &str, camel: &str| {
+    let count = |name: &'static str, camel: &'static str| {
         either(&bucket, name, camel).and_then(|field| field.int()).and_then(|n| u32::try_from(n).ok())
     };
     let interval = either(&bucket, "fill_interval", "fillInterval").and_then(|field| field.text());
-    let share =
-        |name: &str, camel: &str| -> u32 { either(field, name, camel).and_then(|share| fraction(&share)).unwrap_or(0) };
+    let share = |name: &'static str, camel: &'static str| -> u32 {
+        either(field, name, camel).and_then(|share| fraction(&share)).unwrap_or(0)
+    };
     let limit = LocalRateLimitPatch {
         max_tokens: count("max_tokens", "maxTokens")?,
         tokens_per_fill: count("tokens_per_fill", "tokensPerFill").unwrap_or(1),
@@ -124,7 +126,7 @@ fn fraction(field: &Field<'_>) -> Option<u32> {
 }
 
 /// A field under either of the two spellings that Envoy's JSON has.
-fn either<'a>(field: &Field<'a>, snake: &str, camel: &str) -> Option<Field<'a>> {
+fn either<'a>(field: &Field<'a>, snake: &'static str, camel: &'static str) -> Option<Field<'a>> {
     field.get(snake).or_else(|| field.get(camel))
 }
 

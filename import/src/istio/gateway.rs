@@ -10,7 +10,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Gateway> {
     Some(Gateway {
         meta: object.meta.clone(),
         selector: spec.labels_at("selector"),
-        servers: spec.list("servers").filter_map(|entry| server(&entry, cx)).collect(),
+        servers: spec.read_list("servers", |entry| server(&entry, cx)),
     })
 }
 

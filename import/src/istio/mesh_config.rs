@@ -134,6 +134,6 @@ fn extension(field: &Field<'_>) -> ExtensionProvider {
     ExtensionProvider { at: field.at(), name: field.text_at("name").unwrap_or_default(), authorizes }
 }
 
-fn texts(field: &Field<'_>, key: &str) -> Vec<String> {
+fn texts(field: &Field<'_>, key: &'static str) -> Vec<String> {
     field.texts(key).into_iter().map(|text| text.value).collect()
 }

@@ -23,8 +23,8 @@ pub(crate) fn read(object: &Object<'_>) -> RequestAuthentication {
 fn rule(field: &Field<'_>) -> JwtRule {
     // Keys are no part of a decision: whoever holds a token of the issuer is taken to hold a valid one.
     let _ = (field.get("jwks"), field.get("jwks_uri"), field.get("jwksUri"), field.get("timeout"));
-    let texts = |key: &str| field.texts(key).into_iter().map(|text| text.value).collect::<Vec<String>>();
-    let pairs = |key: &str, first: &str, second: &str| {
+    let texts = |key: &'static str| field.texts(key).into_iter().map(|text| text.value).collect::<Vec<String>>();
+    let pairs = |key: &'static str, first: &'static str, second: &'static str| {
         let pair = |entry: Field<'_>| Some((entry.text_at(first)?, entry.text_at(second).unwrap_or_default()));
         field.list(key).filter_map(pair).collect::<Vec<_>>()
     };

@@ -23,7 +23,7 @@ pub(crate) fn read(retries: &Field<'_>, cx: &mut Cx) -> Retries {
     }
 }
 
-fn flag(field: &Field<'_>, key: &str) -> Option<meshproof_model::Located<bool>> {
+fn flag(field: &Field<'_>, key: &'static str) -> Option<meshproof_model::Located<bool>> {
     let field = field.get(key)?;
     field.bool().map(|value| field.located(value))
 }

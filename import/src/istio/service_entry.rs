@@ -24,7 +24,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> (Vec<Service>, Vec<Workl
     let external = Cx::word(&spec, "location", &[("MESH_INTERNAL", false), ("MESH_EXTERNAL", true)]);
     let external = external.is_none_or(|external| external.value);
     let mut selector = spec.get("workloadSelector").map(|selector| selector.labels_at("labels")).unwrap_or_default();
-    let ports: Vec<ServicePort> = spec.list("ports").filter_map(|entry| port(&entry, cx)).collect();
+    let ports: Vec<ServicePort> = spec.read_list("ports", |entry| port(&entry, cx));
     let export_to: Vec<String> = spec.texts("exportTo").into_iter().map(|namespace| namespace.value).collect();
     // What is outside of the mesh answers behind its name, as it does without endpoints; a selector excludes them.
     let endpoints = if external || !selector.is_empty() { Vec::new() } else { endpoints(object, &spec, cx) };

@@ -51,7 +51,7 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<VirtualService> {
 
 /// Reads one of `http`.
 pub(crate) fn http_route(rule: &Field<'_>, cx: &mut Cx) -> HttpRoute {
-    let route: Vec<Destination> = rule.list("route").filter_map(|d| weighted(&d, cx)).collect();
+    let route: Vec<Destination> = rule.read_list("route", |d| weighted(&d, cx));
     let zero = |d: &Destination| d.weight.as_ref().is_none_or(|w| w.value == 0);
     if route.len() > 1
         && route.iter().all(zero)
@@ -99,8 +99,8 @@ fn destination(field: &Field<'_>, cx: &mut Cx) -> Option<Destination> {
 }
 
 fn http_match(field: &Field<'_>, cx: &mut Cx) -> HttpMatch {
-    let one = |key: &str| field.get(key).map(|f| f.located(string_match(&f)));
-    let many = |key: &str| {
+    let one = |key: &'static str| field.get(key).map(|f| f.located(string_match(&f)));
+    let many = |key: &'static str| {
         let fields = field.get(key).into_iter().flat_map(|map| map.fields());
         fields.map(|(name, f)| (name.to_owned(), f.located(string_match(&f)))).collect()
     };
@@ -230,12 +230,12 @@ fn mirrors(rule: &Field<'_>, cx: &mut Cx) -> Vec<Mirror> {
 
 fn headers(field: &Field<'_>) -> Headers {
     let Some(headers) = field.get("headers") else { return Headers::default() };
-    let operations = |key: &str| headers.get(key).map(|h| header_operations(&h)).unwrap_or_default();
+    let operations = |key: &'static str| headers.get(key).map(|h| header_operations(&h)).unwrap_or_default();
     Headers { request: operations("request"), response: operations("response") }
 }
 
 fn header_operations(field: &Field<'_>) -> HeaderOperations {
-    let pairs = |key: &str| {
+    let pairs = |key: &'static str| {
         let fields = field.get(key).into_iter().flat_map(|map| map.fields());
         fields.map(|(name, value)| (name.to_owned(), value.text().unwrap_or_default())).collect()
     };
@@ -247,7 +247,7 @@ fn l4_route(rule: &Field<'_>, cx: &mut Cx) -> L4Route {
     L4Route {
         at: rule.at(),
         matches: rule.list("match").map(|m| l4_match(&m, cx)).collect(),
-        route: rule.list("route").filter_map(|d| weighted(&d, cx)).collect(),
+        route: rule.read_list("route", |d| weighted(&d, cx)),
     }
 }
 

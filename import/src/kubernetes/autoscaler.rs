@@ -13,12 +13,12 @@ pub(super) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<HorizontalPodAuto
     let target = spec.get("scaleTargetRef")?;
     let name = (target.text_at("kind")?, target.text_at("name")?);
     let behavior = spec.get("behavior");
-    let mut rules = |key: &str| {
+    let mut rules = |key: &'static str| {
         let written = behavior.as_ref().and_then(|behavior| behavior.get(key));
         written.map(|written| scaling_rules(&written, cx)).unwrap_or_default()
     };
     let (up, down) = (rules("scaleUp"), rules("scaleDown"));
-    let mut metrics: Vec<Metric> = spec.list("metrics").filter_map(|entry| metric(&entry)).collect();
+    let mut metrics: Vec<Metric> = spec.read_list("metrics", |entry| metric(&entry));
     if let Some(utilization) = cx.count(&spec, "targetCPUUtilizationPercentage") {
         metrics.push(Metric {
             at: utilization.at,
@@ -48,9 +48,14 @@ pub(super) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<HorizontalPodAuto
 
 fn metric(field: &Field<'_>) -> Option<Metric> {
     let kind = field.text_at("type")?;
-    let mut key = kind.clone();
-    key.get_mut(..1)?.make_ascii_lowercase();
-    let source = field.get(&key)?;
+    let source = field.get(match kind.as_str() {
+        "Resource" => "resource",
+        "ContainerResource" => "containerResource",
+        "Pods" => "pods",
+        "Object" => "object",
+        "External" => "external",
+        _ => return None,
+    })?;
     let name = source.text_at("name").or_else(|| source.get("metric")?.text_at("name")).unwrap_or_default();
     let target = source.get("target")?;
     let utilization = target.get("averageUtilization").and_then(|field| field.int());

@@ -12,7 +12,7 @@ use crate::{cx::Cx, field::Field};
 pub(crate) fn read(owner: Option<&Field<'_>>, pod: &Field<'_>, cx: &mut Cx) -> PodLife {
     let (owner, pod) = (owner.map(Field::quietly), pod.quietly());
     let written = owner.as_ref().and_then(|owner| owner.get("strategy").or_else(|| owner.get("updateStrategy")));
-    let seconds = |field: Option<&Field<'_>>, key: &str, cx: &mut Cx| {
+    let seconds = |field: Option<&Field<'_>>, key: &'static str, cx: &mut Cx| {
         field.and_then(|field| cx.count(field, key)).map(|count| count.map(|n| Nanos::from_secs(n.into())))
     };
     PodLife {
@@ -27,7 +27,7 @@ pub(crate) fn read(owner: Option<&Field<'_>>, pod: &Field<'_>, cx: &mut Cx) -> P
 fn strategy(field: &Field<'_>, cx: &mut Cx) -> Strategy {
     let kind = field.text_at("type");
     let rolling = field.get("rollingUpdate");
-    let mut bound = |key: &str| rolling.as_ref().and_then(|rolling| int_or_percent(rolling, key, cx));
+    let mut bound = |key: &'static str| rolling.as_ref().and_then(|rolling| int_or_percent(rolling, key, cx));
     Strategy {
         at: Some(field.at()),
         recreates: kind.is_some_and(|kind| kind == "Recreate" || kind == "OnDelete"),
@@ -37,7 +37,7 @@ fn strategy(field: &Field<'_>, cx: &mut Cx) -> Strategy {
 }
 
 /// A number or a percentage.
-pub(crate) fn int_or_percent(object: &Field<'_>, key: &str, cx: &mut Cx) -> Option<Located<IntOrPercent>> {
+pub(crate) fn int_or_percent(object: &Field<'_>, key: &'static str, cx: &mut Cx) -> Option<Located<IntOrPercent>> {
     let field = object.get(key)?;
     let value = field.text().and_then(|text| IntOrPercent::parse(&text));
     if value.is_none() {
@@ -48,9 +48,10 @@ pub(crate) fn int_or_percent(object: &Field<'_>, key: &str, cx: &mut Cx) -> Opti
 
 fn container(field: &Field<'_>, cx: &mut Cx) -> ContainerLife {
     let lifecycle = field.get("lifecycle");
-    let hook = |key: &str| lifecycle.as_ref().and_then(|lifecycle| lifecycle.get(key)).map(|hook| self::hook(&hook));
+    let hook =
+        |key: &'static str| lifecycle.as_ref().and_then(|lifecycle| lifecycle.get(key)).map(|hook| self::hook(&hook));
     let resources = field.get("resources");
-    let cpu = |key: &str| {
+    let cpu = |key: &'static str| {
         let cpu = resources.as_ref()?.get(key)?.get("cpu")?;
         Some(cpu.located(cpu_milli(&cpu.text()?)?))
     };

@@ -21,11 +21,11 @@ pub(super) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<NetworkPolicy> {
     })
 }
 
-fn rule(field: &Field<'_>, peers: &str, cx: &mut Cx) -> PolicyRule {
+fn rule(field: &Field<'_>, peers: &'static str, cx: &mut Cx) -> PolicyRule {
     PolicyRule {
         at: field.at(),
         peers: field.list(peers).map(|entry| peer(&entry)).collect(),
-        ports: field.list("ports").filter_map(|entry| port(&entry, cx)).collect(),
+        ports: field.read_list("ports", |entry| port(&entry, cx)),
     }
 }
 

@@ -19,6 +19,6 @@ pub(crate) fn read(field: &Field<'_>) -> LabelSelector {
     };
     LabelSelector {
         labels: field.labels_at("matchLabels"),
-        expressions: field.list("matchExpressions").filter_map(expression).collect(),
+        expressions: field.read_list("matchExpressions", expression),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn read(object: &Object<'_>, cluster_domain: &str, cx: &mut Cx) -> Op
             (false, true) => Resolution::Passthrough,
             (false, false) => Resolution::Balanced,
         },
-        ports: spec.list("ports").filter_map(|entry| port(&entry, cx)).collect(),
+        ports: spec.read_list("ports", |entry| port(&entry, cx)),
         selector: spec.labels_at("selector"),
         export_to: exported(object),
         options: options(&spec.quietly(), cx),
@@ -35,7 +35,7 @@ pub(crate) fn read(object: &Object<'_>, cluster_domain: &str, cx: &mut Cx) -> Op
 
 /// What chooses endpoints beside readiness. Verdicts do not see it: it stays among what is not modelled.
 fn options(spec: &Field<'_>, cx: &mut Cx) -> ServiceOptions {
-    let local = |key: &str| Cx::word(spec, key, &[("Local", true), ("Cluster", false)]);
+    let local = |key: &'static str| Cx::word(spec, key, &[("Local", true), ("Cluster", false)]);
     let distribution = [
         ("PreferClose", TrafficDistribution::SameZone),
         ("PreferSameZone", TrafficDistribution::SameZone),

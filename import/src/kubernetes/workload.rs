@@ -55,14 +55,14 @@ pub(crate) fn read(object: &Object<'_>, cx: &mut Cx) -> Option<Read> {
     let metadata = template.get("metadata");
     let pod = template.get("spec")?;
     let containers: Vec<Field<'_>> = pod.list("containers").chain(native_sidecars(&pod)).collect();
-    let mark = |kind: &str, key: &str| metadata.as_ref()?.get(kind)?.located_text(key);
+    let mark = |kind: &'static str, key: &'static str| metadata.as_ref()?.get(kind)?.located_text(key);
     let template_of_gateway = mark("annotations", "inject.istio.io/templates").filter(|t| t.value.contains("gateway"));
     let named = |name: &str| containers.iter().find(|c| c.text_at("name").as_deref() == Some(name)).map(Field::at);
     let (named_proxy, linkerd_container) = (named("istio-proxy"), named("linkerd-proxy"));
     let inject = mark("labels", "sidecar.istio.io/inject").or_else(|| mark("annotations", "sidecar.istio.io/inject"));
     let revision = mark("labels", "istio.io/rev");
     let dataplane = mark("labels", "istio.io/dataplane-mode");
-    let labels = |key: &str| metadata.as_ref().map(|m| m.labels_at(key)).unwrap_or_default();
+    let labels = |key: &'static str| metadata.as_ref().map(|m| m.labels_at(key)).unwrap_or_default();
     let only_proxy = containers.len() == 1 && named_proxy.is_some();
     let workload = Workload {
         meta: object.meta.clone(),

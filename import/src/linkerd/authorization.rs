@@ -25,7 +25,7 @@ pub(super) fn policy(object: &Object<'_>, spec: &Field<'_>) -> Option<Authorizat
             kind: target.text_at("kind")?,
             name: target.text_at("name")?,
         }),
-        required: spec.list("requiredAuthenticationRefs").filter_map(required).collect(),
+        required: spec.read_list("requiredAuthenticationRefs", required),
     })
 }
 

@@ -74,7 +74,7 @@ fn traffic_split(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> Option<T
     Some(TrafficSplit {
         meta: object.meta.clone(),
         service: spec.located_text("service")?,
-        backends: spec.list("backends").filter_map(backend).collect(),
+        backends: spec.read_list("backends", backend),
         has_matches: spec.get("matches").is_some_and(|matches| !matches.is_empty()),
     })
 }

@@ -18,9 +18,9 @@ pub(super) fn read(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> Servic
     };
     ServiceProfile {
         meta: object.meta.clone(),
-        routes: spec.list("routes").filter_map(|entry| route(&entry, cx)).collect(),
+        routes: spec.read_list("routes", |entry| route(&entry, cx)),
         retry_budget: spec.get("retryBudget").map(|budget| retry_budget(&budget, cx)),
-        dst_overrides: spec.list("dstOverrides").filter_map(authority).collect(),
+        dst_overrides: spec.read_list("dstOverrides", authority),
         opaque_ports: spec.texts("opaquePorts").iter().filter_map(|port| port.value.parse().ok()).collect(),
     }
 }
@@ -39,12 +39,12 @@ fn route(field: &Field<'_>, cx: &mut Cx) -> Option<ProfileRoute> {
         condition: read,
         is_retryable: field.get("isRetryable").and_then(|retry| retry.bool().map(|on| retry.located(on))),
         timeout: timeout(field, "timeout", cx),
-        response_classes: field.list("responseClasses").filter_map(|class| response_class(&class)).collect(),
+        response_classes: field.read_list("responseClasses", |class| response_class(&class)),
     })
 }
 
 /// An invalid duration is none, and Linkerd only logs it.
-fn timeout(object: &Field<'_>, key: &str, cx: &mut Cx) -> Option<Located<Nanos>> {
+fn timeout(object: &Field<'_>, key: &'static str, cx: &mut Cx) -> Option<Located<Nanos>> {
     let field = object.get(key)?;
     let text = field.text()?;
     let Some(nanos) = go_duration(&text) else {
@@ -99,7 +99,8 @@ fn response_class(field: &Field<'_>) -> Option<ResponseClass> {
 fn response_match(field: &Field<'_>) -> ResponseMatch {
     let mut all = Vec::new();
     if let Some(status) = field.get("status") {
-        let bound = |key: &str| status.get(key).and_then(|field| field.int()).and_then(|n| u16::try_from(n).ok());
+        let bound =
+            |key: &'static str| status.get(key).and_then(|field| field.int()).and_then(|n| u16::try_from(n).ok());
         // A missing end is the same as the other one.
         let (min, max) = (bound("min"), bound("max"));
         let (min, max) = (min.or(max).unwrap_or(0), max.or(min).unwrap_or(u16::MAX));

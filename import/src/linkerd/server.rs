@@ -50,7 +50,7 @@ pub(super) fn rate_limit(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> 
         return None;
     }
     target.text_at("group");
-    let mut of = |key: &str| spec.get(key).and_then(|limit| cx.count(&limit, "requestsPerSecond"));
+    let mut of = |key: &'static str| spec.get(key).and_then(|limit| cx.count(&limit, "requestsPerSecond"));
     let (total, identity) = (of("total"), of("identity"));
     let mut overrides = Vec::new();
     for entry in spec.list("overrides") {
@@ -60,7 +60,7 @@ pub(super) fn rate_limit(object: &Object<'_>, spec: &Field<'_>, cx: &mut Cx) -> 
             client.text_at("kind");
             Some(format!("{namespace}/{}", client.text_at("name")?))
         };
-        let clients = entry.list("clientRefs").filter_map(client).collect();
+        let clients = entry.read_list("clientRefs", client);
         if let Some(limit) = cx.count(&entry, "requestsPerSecond") {
             overrides.push((clients, limit));
         }

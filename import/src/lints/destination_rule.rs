@@ -13,7 +13,7 @@ use super::ineffective;
 pub(super) fn check(mesh: &Mesh, cluster_domain: &str, findings: &mut Vec<Finding>) {
     let inhabited: BTreeSet<&str> = mesh.workloads.iter().map(|workload| workload.meta.namespace()).collect();
     for rule in &mesh.destination_rules {
-        let subsets = rule.subsets.iter().filter_map(|subset| subset.traffic_policy.as_ref());
+        let subsets = rule.subsets.iter().filter_map(|subset| subset.traffic_policy.as_deref());
         for policy in rule.traffic_policy.iter().chain(subsets) {
             ports_replace(rule, policy, findings);
             for policy in std::iter::once(policy).chain(policy.port_level.iter().map(|(_, policy)| policy)) {

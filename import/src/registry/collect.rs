@@ -1,9 +1,7 @@
 //! From documents to objects: lists are unrolled, what is no object is named.
 
-use std::sync::Arc;
-
 use meshproof_model::{
-    FileId, Finding, INVALID_VALUE, Location, ResourceRef, Subject, UNRENDERED_TEMPLATE, Unmodelled,
+    FieldPath, FileId, Finding, INVALID_VALUE, Location, ResourceRef, Subject, UNRENDERED_TEMPLATE, Unmodelled,
 };
 
 use super::{Known, Reader, Trees};
@@ -21,7 +19,7 @@ impl Reader<'_> {
     /// The objects of a document; lists are unrolled.
     pub(super) fn document<'a>(&mut self, file: FileId, document: &'a Document<'a>, trees: &mut Trees<'a>) {
         let first = trees.objects.len();
-        self.tree(file, document, &document.root, &Arc::from(""), trees);
+        self.tree(file, document, &document.root, &FieldPath::default(), trees);
         let subject = |objects: &[Known<'a>]| match objects.get(first) {
             Some((object, _)) => Subject::Resource(object.meta.resource.clone()),
             None => Subject::Mesh,
@@ -29,8 +27,8 @@ impl Reader<'_> {
         for duplicate in &document.duplicates {
             let message = format!("`{}` is written twice in one object; the last one counts", duplicate.key);
             let finding = Finding::new(&INVALID_VALUE, subject(&trees.objects), message)
-                .at(locate(file, duplicate.second, &duplicate.path))
-                .related(locate(file, duplicate.first, &duplicate.path), "the first one")
+                .at(locate(file, duplicate.second, duplicate.path.as_str()))
+                .related(locate(file, duplicate.first, duplicate.path.as_str()), "the first one")
                 .help("keep one of them");
             self.out.findings.push(finding);
         }
@@ -46,9 +44,9 @@ impl Reader<'_> {
     ) {
         for resource in planned {
             match resource.manifest {
-                Some((manifest, path)) => self.tree(file, document, manifest, &Arc::from(path), trees),
+                Some((manifest, path)) => self.tree(file, document, manifest, &FieldPath::from(path), trees),
                 None => self.out.mesh.unmodelled.push(Unmodelled {
-                    at: locate(file, head(resource.node), &resource.path),
+                    at: locate(file, head(resource.node), resource.path.as_str()),
                     reason: "of a plan only `kubernetes_manifest` resources are read".to_owned(),
                     matters: resource.kind.starts_with("kubernetes_") || resource.kind == "helm_release",
                     resource: ResourceRef { kind: resource.kind, namespace: String::new(), name: resource.address },
@@ -63,7 +61,7 @@ impl Reader<'_> {
         file: FileId,
         document: &'a Document<'a>,
         root: &'a Node<'a>,
-        path: &Arc<str>,
+        path: &FieldPath,
         trees: &mut Trees<'a>,
     ) {
         if let Some(planned) = terraform::resources(root) {
@@ -82,8 +80,7 @@ impl Reader<'_> {
         if kind.is_some_and(|kind| kind.reading == Reading::List) {
             if let Some(items) = root.entry("items") {
                 for (i, item) in items.value.items().iter().enumerate() {
-                    let path = if path.is_empty() { format!("items[{i}]") } else { format!("{path}.items[{i}]") };
-                    self.tree(file, document, item, &Arc::from(path), trees);
+                    self.tree(file, document, item, &path.key("items").index(i), trees);
                 }
             }
             return;
@@ -116,8 +113,8 @@ impl Reader<'_> {
         trees.objects.push((object, kind));
     }
 
-    fn no_object(&mut self, file: FileId, root: &Node<'_>, path: &str, reason: &NoObject) {
-        let at = locate(file, head(root), path);
+    fn no_object(&mut self, file: FileId, root: &Node<'_>, path: &FieldPath, reason: &NoObject) {
+        let at = locate(file, head(root), path.clone());
         match reason {
             NoObject::Other if envoy::is_dump(root) => {
                 let name = self.sources.path(file).to_owned();

@@ -130,7 +130,7 @@ impl<'a, 'o> Check<'a, 'o> {
             format!("{kind} `{parent}`")
         };
         let message = format!("`{}` is not a field of {place}", entry.key);
-        let at = self.object.entry_location(entry, &self.path);
+        let at = self.object.entry_location(entry, self.path.as_str());
         let finding = if let Some(belongs) = misplaced::place(self.schemas, self.schema, &self.names, &entry.key) {
             self.finding(&MISPLACED_FIELD, format!("{message}; it belongs to {belongs}"))
                 .help(format!("move it to {belongs}"))
@@ -153,7 +153,7 @@ impl<'a, 'o> Check<'a, 'o> {
             return;
         }
         let message = format!("`{}` lacks `{name}`, which is required", self.path);
-        let at = self.object.location(node.mark, &self.path);
+        let at = self.object.location(node.mark, self.path.as_str());
         self.findings.push(self.finding(&INVALID_VALUE, message).at(at));
     }
 
@@ -186,8 +186,8 @@ impl<'a, 'o> Check<'a, 'o> {
 
     fn invalid(&mut self, node: &'o Node<'a>, entry: Option<&'o Entry<'a>>, message: String, help: Option<String>) {
         let at = match entry {
-            Some(entry) => self.object.entry_location(entry, &self.path),
-            None => self.object.location(node.mark, &self.path),
+            Some(entry) => self.object.entry_location(entry, self.path.as_str()),
+            None => self.object.location(node.mark, self.path.as_str()),
         };
         let mut finding = self.finding(&INVALID_VALUE, message).at(at);
         finding.help = help;

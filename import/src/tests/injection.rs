@@ -60,7 +60,7 @@ fn pods_decide_before_namespaces() {
 fn the_place_of_the_decision_is_kept() {
     let mesh = read(&format!("{}{}", namespace("istio-injection: enabled"), deployment("ns", PLAIN))).mesh;
     let at = &mesh.workloads[0].proxy_at;
-    assert_eq!((at.line, at.column, &*at.path), (3, 31, "metadata.labels.istio-injection"));
+    assert_eq!((at.line, at.column, at.path.to_string()), (3, 31, "metadata.labels.istio-injection".to_owned()));
 }
 
 #[test]

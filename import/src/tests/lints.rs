@@ -188,5 +188,5 @@ fn pods_and_exports() {
         assert_eq!(codes, wanted, "{text}{:?}", super::findings(&imported));
     }
     let imported = read(&(deployment(hook) + &exported("shop, nobody")));
-    assert_eq!(imported.findings[0].location.as_ref().unwrap().path.as_ref(), "spec.exportTo[1]");
+    assert_eq!(imported.findings[0].location.as_ref().unwrap().path, "spec.exportTo[1]".into());
 }

@@ -28,8 +28,8 @@ pub struct Subset {
     pub name: Located<String>,
     /// Endpoints with all of them.
     pub labels: Labels,
-    /// In place of the rule's, block by block (`DR-7`).
-    pub traffic_policy: Option<TrafficPolicy>,
+    /// In place of the rule's, block by block (`DR-7`); most subsets have none.
+    pub traffic_policy: Option<Box<TrafficPolicy>>,
 }
 
 /// What clients do.

@@ -194,7 +194,7 @@ impl<'m> Merged<'m> {
     /// The blocks for a port of the service and a subset (`11.2`).
     pub(super) fn policy(&self, subset: Option<&str>, port: u16) -> Policy<'m> {
         let base = self.policy.map(|top| by_port(top, port)).unwrap_or_default();
-        let own = subset.and_then(|name| self.subset(name)).and_then(|subset| subset.traffic_policy.as_ref());
+        let own = subset.and_then(|name| self.subset(name)).and_then(|subset| subset.traffic_policy.as_deref());
         let policy = match own {
             None => base,
             Some(own) => of_subset(base, own, port),

@@ -413,6 +413,6 @@ fn every_written_value_has_its_place() {
     let lowered = mesh.outbound(workload(&mesh, "shop/web"), &[(service(&mesh, "shop/reviews"), 9080)]);
     let origin = &lowered.provenance.listeners[0].routes[0];
     let Origin::Written(at) = &origin.timeout else { panic!("written") };
-    assert_eq!((at.line, at.path.as_ref()), (7, "spec.rules[0].timeouts.request"));
+    assert_eq!((at.line, at.path.to_string()), (7, "spec.rules[0].timeouts.request".to_owned()));
     assert_eq!(origin.retries, Origin::Default("RT-11"));
 }

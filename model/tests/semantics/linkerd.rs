@@ -94,7 +94,7 @@ fn t48_annotations_and_profiles() {
     assert_eq!((retry.base_interval, retry.max_interval), (None, None), "25 ms to 250 ms");
     assert_eq!(breaker(cluster(&lowered, BOOKS)), "7 failures, 1s..60s, jitter 500");
     let origin = &lowered.provenance.listeners[0].routes[0];
-    assert!(origin.retries.location().is_some_and(|at| at.path.ends_with("retry.linkerd.io/http")));
+    assert!(origin.retries.location().is_some_and(|at| at.path.to_string().ends_with("retry.linkerd.io/http")));
 
     let profile = profile("{routes: [{name: get, condition: {method: GET}, isRetryable: true}]}");
     let lowered = calls(&(books(annotations) + &profile));

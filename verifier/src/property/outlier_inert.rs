@@ -55,7 +55,7 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
 pub(super) fn policies(rule: &DestinationRule) -> impl Iterator<Item = (&OutlierDetection, Option<&str>)> {
     let top = rule.traffic_policy.iter().flat_map(with_ports).map(|outlier| (outlier, None));
     let subsets = rule.subsets.iter().flat_map(move |subset| {
-        let own = subset.traffic_policy.iter().flat_map(with_ports);
+        let own = subset.traffic_policy.as_deref().into_iter().flat_map(with_ports);
         own.map(|outlier| (outlier, Some(subset.name.value.as_str())))
     });
     top.chain(subsets)
