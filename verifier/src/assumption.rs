@@ -41,7 +41,7 @@ assumptions! {
     CONTROLLER_AT_ONCE = "A13" "What controllers of rollouts do takes no time: pods of a new version start, and shares \
         take effect, at once.";
     GOES_BAD = "A14" "A version is bad from some moment on and stays so: it fails every request, and whatever is \
-        measured after that moment says so.";
+        measured after that moment says so; of a version without requests nothing bad is found.";
     ALL_HEALTHY = "A15" "Every pod that should run is healthy.";
     SENT_BY_SCENARIOS = "A16" "Clients send what the open loads of scenarios let them send, each at its highest rate, and \
         nobody else sends anything.";

@@ -124,9 +124,10 @@ impl<'a> Plan<'a> {
     fn fate(&self, bad: Bad) -> Fate {
         let (line, ending) = self.steps_without(Some(bad));
         let begins = self.background_begins(Some(bad));
-        let is_exposed_at = |time: Nanos| line.iter().rev().any(|(from, share)| *from < time && *share > 0);
-        let fails = |time: Nanos| bad.shows(time) && is_exposed_at(time);
-        let abort = self.background.iter().filter_map(|metric| match judge(metric, begins?, bad.moment(), &fails) {
+        // What is measured at a moment has seen the share before it.
+        let seen = |(from, share): &(Nanos, u32)| (after(*from).max(bad.begins()), *share > 0);
+        let seen: Vec<(Nanos, bool)> = line.iter().map(seen).collect();
+        let abort = self.background.iter().filter_map(|metric| match judge(metric, begins?, &seen) {
             Verdict::Aborted(at) => Some(at),
             Verdict::Passed(_) | Verdict::Open => None,
         });
@@ -150,8 +151,8 @@ impl<'a> Plan<'a> {
                 Step::Pause(None) => return (line, Ending::Waits),
                 Step::Analysis(metrics) => {
                     let is_exposed = line.last().is_some_and(|(_, share)| *share > 0);
-                    let fails = |time: Nanos| is_exposed && bad.is_some_and(|bad| bad.shows(time));
-                    match judge_all(metrics, clock, bad.map(Bad::moment), &fails) {
+                    let seen: Vec<(Nanos, bool)> = bad.iter().map(|bad| (bad.begins(), is_exposed)).collect();
+                    match judge_all(metrics, clock, &seen) {
                         Verdict::Passed(at) => clock = at,
                         Verdict::Aborted(at) => return (line, Ending::Aborted(at)),
                         Verdict::Open => return (line, Ending::Waits),
@@ -181,7 +182,7 @@ impl<'a> Plan<'a> {
                 Step::Pause(None) => break,
                 Step::Analysis(metrics) => {
                     looks.extend(metrics.iter().flat_map(|metric| measured(metric, clock).take(LOOKS_MAX)));
-                    match judge_all(metrics, clock, None, &|_| false) {
+                    match judge_all(metrics, clock, &[]) {
                         Verdict::Passed(at) => clock = at,
                         Verdict::Aborted(_) | Verdict::Open => break,
                     }
@@ -204,11 +205,11 @@ impl<'a> Plan<'a> {
 const LOOKS_MAX: usize = 2_000;
 
 impl Bad {
-    /// Whether a measurement at a moment finds the build bad.
-    fn shows(self, time: Nanos) -> bool {
+    /// The first moment at which a measurement finds the build bad.
+    fn begins(self) -> Nanos {
         match self {
-            Self::From(from) => time >= from,
-            Self::After(after) => time > after,
+            Self::From(from) => from,
+            Self::After(at) => after(at),
         }
     }
 
@@ -217,6 +218,11 @@ impl Bad {
             Self::From(at) | Self::After(at) => at,
         }
     }
+}
+
+/// The next moment.
+fn after(at: Nanos) -> Nanos {
+    Nanos::new(at.get().saturating_add(1))
 }
 
 /// The share that a weight means: without traffic routing, that of the pods.
@@ -262,14 +268,8 @@ fn wanted(metric: &AnalysisMetric) -> Option<u64> {
 }
 
 /// All metrics of one analysis: the first that aborts does, else the last that passes.
-fn judge_all(
-    metrics: &[&AnalysisMetric],
-    begins: Nanos,
-    since: Option<Nanos>,
-    fails: &dyn Fn(Nanos) -> bool,
-) -> Verdict {
-    let since = since.unwrap_or(Nanos::new(u64::MAX));
-    let verdicts: Vec<Verdict> = metrics.iter().map(|metric| judge(metric, begins, since, fails)).collect();
+fn judge_all(metrics: &[&AnalysisMetric], begins: Nanos, seen: &[(Nanos, bool)]) -> Verdict {
+    let verdicts: Vec<Verdict> = metrics.iter().map(|metric| judge(metric, begins, seen)).collect();
     let abort = verdicts.iter().filter_map(|verdict| match verdict {
         Verdict::Aborted(at) => Some(*at),
         Verdict::Passed(_) | Verdict::Open => None,
@@ -287,41 +287,42 @@ fn judge_all(
     Verdict::Passed(passed.max().unwrap_or(begins))
 }
 
-/// One metric of a build that never gets good again: good measurements come first, bad ones after them. None fails
-/// before `since`.
-fn judge(metric: &AnalysisMetric, begins: Nanos, since: Nanos, fails: &dyn Fn(Nanos) -> bool) -> Verdict {
+/// One metric of a build whose measurements are good at first, then as `seen` says from each moment on: `true` is bad.
+/// Where two have the same moment, the later one counts.
+fn judge(metric: &AnalysisMetric, begins: Nanos, seen: &[(Nanos, bool)]) -> Verdict {
     let can_fail = metric.judge(false, true) == Measurement::Failure;
     let limit = |written: &Option<meshproof_model::Located<i64>>| written.as_ref().map_or(0, |limit| limit.value);
-    let failures = u64::try_from(limit(&metric.failure_limit)).ok();
+    let failures = u64::try_from(limit(&metric.failure_limit)).ok().map(|limit| limit.saturating_add(1));
     let successes = u64::try_from(limit(&metric.consecutive_success_limit)).ok().filter(|limit| *limit > 0);
     let most = wanted(metric);
-    let good_enough = match (successes, most) {
-        (Some(successes), Some(most)) => Some(successes.min(most)),
-        (successes, most) => successes.or(most),
-    };
     let at = |number: u64| moment(metric, begins, number);
-    // The number of good measurements; one that is never bad has as many as are wanted.
-    let good = if can_fail { first_failure(metric, begins, since, fails) } else { None };
-    match (good, good_enough) {
-        (good, Some(enough)) if good.is_none_or(|good| good >= enough) => Verdict::Passed(at(enough)),
-        (None, _) => Verdict::Open,
-        (Some(good), _) => {
-            let abort = failures.map(|limit| good.saturating_add(limit).saturating_add(1));
-            match (abort, most) {
-                (Some(abort), most) if most.is_none_or(|most| abort <= most) => Verdict::Aborted(at(abort)),
-                (_, Some(most)) => Verdict::Passed(at(most)),
-                (_, None) => Verdict::Open,
-            }
+    let (mut made, mut failed, mut in_a_row) = (0, 0, 0);
+    let findings = [false].into_iter().chain(seen.iter().map(|(_, is_bad)| *is_bad && can_fail));
+    let until = seen.iter().map(|(from, _)| *from).chain([Nanos::new(u64::MAX)]);
+    for (is_bad, until) in findings.zip(until) {
+        let run = measured_before(metric, begins, until).saturating_sub(made);
+        if run == 0 {
+            continue;
+        }
+        // The measurement of the run that is one too many, or the one that is enough.
+        match (is_bad, failures, successes) {
+            (true, Some(limit), _) if limit - failed <= run => return Verdict::Aborted(at(made + limit - failed)),
+            (false, _, Some(limit)) if limit - in_a_row <= run => return Verdict::Passed(at(made + limit - in_a_row)),
+            (true, ..) => (failed, in_a_row) = (failed + run, 0),
+            (false, ..) => in_a_row += run,
+        }
+        made += run;
+        if most == Some(made) {
+            return Verdict::Passed(at(made));
         }
     }
+    Verdict::Open
 }
 
-/// How many measurements come before the first that fails; `None`: none does.
-fn first_failure(metric: &AnalysisMetric, begins: Nanos, since: Nanos, fails: &dyn Fn(Nanos) -> bool) -> Option<u64> {
-    let interval = metric.interval.as_ref().map_or(Nanos::ZERO, |interval| interval.value);
-    let before = since.get().saturating_sub(moment(metric, begins, 1).get());
-    let skipped = before.checked_div(interval.get()).unwrap_or(0);
-    let most = wanted(metric).unwrap_or(u64::MAX);
-    let looked = (skipped..most).take(LOOKS_MAX);
-    looked.into_iter().find(|number| fails(moment(metric, begins, number + 1)))
+/// How many measurements of a metric are made before a moment.
+fn measured_before(metric: &AnalysisMetric, begins: Nanos, until: Nanos) -> u64 {
+    let interval = metric.interval.as_ref().map_or(0, |interval| interval.value.get());
+    let time = until.get().saturating_sub(moment(metric, begins, 1).get());
+    let made = if interval == 0 { time.saturating_mul(u64::MAX) } else { time.div_ceil(interval) };
+    made.min(wanted(metric).unwrap_or(u64::MAX))
 }

@@ -165,6 +165,49 @@ fn bad_part(ending: Ending, line: &[u32], since: Nanos) -> (u32, u64) {
     (most, part.iter().map(|share| u64::from(*share) * 1000).sum())
 }
 
+/// A metric that is measured each second, with that count and limit.
+fn each_second(count: Option<u32>, failure_limit: Option<i64>) -> AnalysisMetric {
+    AnalysisMetric {
+        interval: Some(at(seconds(1))),
+        count: count.map(at),
+        failure_limit: failure_limit.map(at),
+        success_condition: Some(at(String::new())),
+        failure_condition: None,
+        initial_delay: None,
+        consecutive_success_limit: None,
+        ..metric(&mut Draws::new(1))
+    }
+}
+
+#[test]
+fn a_build_without_requests_is_not_found_bad() {
+    let pause = |time: u64| Step::Pause(Some(seconds(time)));
+    let (one, two) = (each_second(Some(2), None), each_second(Some(4), Some(2)));
+    let endless = each_second(None, Some(2));
+    let row = AnalysisMetric { consecutive_success_limit: Some(at(2)), ..each_second(Some(9), Some(5)) };
+    for (steps, background, expected) in [
+        // The share is gone before anything is measured.
+        (vec![Step::Share(16), Step::Share(42), Step::Share(0), Step::Pause(None)], vec![&one, &two], Ending::Waits),
+        (vec![Step::Share(16), Step::Pause(None)], vec![&one, &two], Ending::Aborted(seconds(1))),
+        // Two measurements are bad, three good, then the third is bad.
+        (
+            vec![Step::Share(9), pause(2), Step::Share(0), pause(3), Step::Share(9), Step::Pause(None)],
+            vec![&endless],
+            Ending::Aborted(seconds(6)),
+        ),
+        // Good ones in a row between bad ones are enough.
+        (
+            vec![Step::Share(9), pause(2), Step::Share(0), pause(3), Step::Share(9), Step::Pause(None)],
+            vec![&row],
+            Ending::Waits,
+        ),
+    ] {
+        let plan = Plan { steps, background, starting_step: 0 };
+        assert_eq!(Player::play(&plan, Bad::From(Nanos::ZERO)).0, expected, "{plan:?}");
+        assert_eq!(plan.bad_from_the_start().ending, expected, "{plan:?}");
+    }
+}
+
 #[test]
 fn no_second_to_go_bad_at_is_worse_than_the_moments_that_are_gone_through() {
     let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 600 };
@@ -178,6 +221,7 @@ fn no_second_to_go_bad_at_is_worse_than_the_moments_that_are_gone_through() {
         for _ in 0..draws.below(5) {
             steps.push(match draws.below(10) {
                 0 => Step::Pause(None),
+                1..4 if draws.chance(25) => Step::Share(0),
                 1..4 => Step::Share(draws.below(101) as u32),
                 4..7 => Step::Pause(Some(seconds(draws.below(6)))),
                 _ => Step::Analysis(some(&mut draws)),
