@@ -79,6 +79,11 @@ pub(crate) fn limit(ms: u64, line: u32) -> Limit {
     Limit { value: Some(Nanos::from_millis(ms)), origin: Origin::Written(Graph::place(line)) }
 }
 
+/// How many random cases an oracle goes through: 10,000 in the slow suite, else so many.
+pub(crate) fn cases(quick: usize) -> usize {
+    if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { quick }
+}
+
 /// Numbers that follow from a seed (`SplitMix64`).
 pub(crate) struct Draws(u64);
 

@@ -90,19 +90,8 @@ fn a_load_that_is_above_or_stays_above_what_pods_answer() {
 }
 
 /// A local rate limit on `b`.
-fn bucket(tokens: u32, fill: u32) -> String {
-    format!(
-        "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: limit}}\nspec: \
-         {{workloadSelector: {{labels: {{app: b}}}}, configPatches: [{{applyTo: HTTP_FILTER, match: {{context: \
-         SIDECAR_INBOUND, listener: {{filterChain: {{filter: {{name: \
-         envoy.filters.network.http_connection_manager}}}}}}}}, patch: {{operation: INSERT_BEFORE, value: {{name: \
-         envoy.filters.http.local_ratelimit, typed_config: {{\"@type\": \
-         type.googleapis.com/udpa.type.v1.TypedStruct, type_url: \
-         type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit, value: {{stat_prefix: b, \
-         token_bucket: {{max_tokens: {tokens}, tokens_per_fill: {fill}, fill_interval: 1s}}, filter_enabled: \
-         {{default_value: {{numerator: 100, denominator: HUNDRED}}}}, filter_enforced: {{default_value: {{numerator: \
-         100, denominator: HUNDRED}}}}}}}}}}}}}}]}}\n---\n"
-    )
+fn bucket(tokens: u64, fill: u64) -> String {
+    common::yaml::bucket("b", tokens, fill, "1s")
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn alphabet() -> Vec<Fields> {
 
 #[test]
 fn search_and_z3_agree_with_the_proxy_core_on_every_request_of_an_alphabet() {
-    let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 300 };
+    let cases = crate::testing::cases(300);
     let alphabet = alphabet();
     let mut runner = TestRunner::deterministic();
     let strategy = (some_filters(), 0..NAMES.len());

@@ -18,7 +18,7 @@ fn dependencies(needs: Vec<Vec<Vec<usize>>>, pods: Vec<Vec<u32>>) -> Dependencie
 
 #[test]
 fn the_fixpoint_and_the_rounds_agree_and_smallest_cuts_are_smallest() {
-    let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 1_000 };
+    let cases = crate::testing::cases(1_000);
     let node = proptest::collection::vec(proptest::collection::vec(0..6_usize, 1..3), 0..3);
     let mesh = proptest::collection::vec((node, proptest::collection::vec(0..3_u32, 2)), 6);
     let mut runner = TestRunner::deterministic();

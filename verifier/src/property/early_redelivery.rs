@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_message_is_taken_as_often_as_it_is_visible() {
-        let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 1_000 };
+        let cases = crate::testing::cases(1_000);
         let mut draws = Draws::new(11);
         let (mut once, mut often) = (0, 0);
         for _ in 0..cases {

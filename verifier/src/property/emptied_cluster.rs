@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn hosts_that_are_ejected_one_by_one_empty_the_cluster_exactly_if_the_numbers_say_so() {
-        let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 400 };
+        let cases = crate::testing::cases(400);
         let mut draws = Draws::new(5);
         let (mut emptied, mut kept) = (0, 0);
         for _ in 0..cases {

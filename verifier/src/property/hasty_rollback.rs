@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn chances_are_the_sums_over_all_sequences() {
-        let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 300 };
+        let cases = crate::testing::cases(300);
         let mut draws = Draws::new(23);
         let (mut hasty, mut calm) = (0, 0);
         for _ in 0..cases {

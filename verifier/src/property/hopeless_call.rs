@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_least_time_is_the_least_over_every_choice_of_endpoints() {
-        let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 500 };
+        let cases = crate::testing::cases(500);
         let mut draws = Draws::new(17);
         let (mut hopeless, mut fine) = (0, 0);
         for _ in 0..cases {

@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_bucket_lets_through_what_it_is_filled_with() {
         let mut draws = Draws::new(9);
-        for _ in 0..200 {
+        for _ in 0..crate::testing::cases(200) {
             let mut number = |bound| u32::try_from(draws.below(bound)).unwrap_or(0);
             let bucket = TokenBucket {
                 max_tokens: 2 + number(30),

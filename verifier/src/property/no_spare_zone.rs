@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn requests_that_are_handed_out_one_by_one_get_where_the_shares_say() {
-        let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 1_000 };
+        let cases = crate::testing::cases(1_000);
         let mut draws = Draws::new(19);
         let (mut spills, mut stays) = (0, 0);
         for _ in 0..cases {

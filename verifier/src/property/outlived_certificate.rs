@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn some_age_runs_out_exactly_if_the_outage_is_longer_than_half_a_life() {
-        let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 400 };
+        let cases = crate::testing::cases(400);
         let mut draws = Draws::new(29);
         let (mut outlived, mut kept) = (0, 0);
         for _ in 0..cases {

@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_fixpoints_are_the_union_of_all_sets_that_keep_themselves_up() {
-        let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 500 };
+        let cases = crate::testing::cases(500);
         let mut draws = Draws::new(13);
         let (mut held, mut healed) = (0, 0);
         for _ in 0..cases {

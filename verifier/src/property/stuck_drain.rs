@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn pods_that_go_one_by_one_are_as_many_as_the_budget_allows() {
-        let cases = if std::env::var_os("MESHPROOF_SLOW").is_some() { 10_000 } else { 400 };
+        let cases = crate::testing::cases(400);
         let mut draws = Draws::new(3);
         let (mut stuck, mut free) = (0, 0);
         for _ in 0..cases {

@@ -1,6 +1,7 @@
 //! Meshes from YAML text, and reports as short texts.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub(crate) mod draws;
 pub(crate) mod layered;
 pub(crate) mod yaml;
 

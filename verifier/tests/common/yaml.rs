@@ -47,3 +47,19 @@ pub(crate) fn peers(namespace: &str, mode: &str) -> String {
          {namespace}}}\nspec:\n  mtls: {{mode: {mode}}}\n---\n"
     )
 }
+
+/// A local rate limit on a service's pods.
+pub(crate) fn bucket(name: &str, tokens: u64, fill: u64, interval: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: limit}}\nspec: \
+         {{workloadSelector: {{labels: {{app: {name}}}}}, configPatches: [{{applyTo: HTTP_FILTER, match: {{context: \
+         SIDECAR_INBOUND, listener: {{filterChain: {{filter: {{name: \
+         envoy.filters.network.http_connection_manager}}}}}}}}, patch: {{operation: INSERT_BEFORE, value: {{name: \
+         envoy.filters.http.local_ratelimit, typed_config: {{\"@type\": \
+         type.googleapis.com/udpa.type.v1.TypedStruct, type_url: \
+         type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit, value: {{stat_prefix: b, \
+         token_bucket: {{max_tokens: {tokens}, tokens_per_fill: {fill}, fill_interval: {interval}}}, filter_enabled: \
+         {{default_value: {{numerator: 100, denominator: HUNDRED}}}}, filter_enforced: {{default_value: {{numerator: \
+         100, denominator: HUNDRED}}}}}}}}}}}}}}]}}\n---\n"
+    )
+}

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     graph::Retry,
-    testing::{after_work, arm, by_default, call, graph, way},
+    testing::{after_work, arm, by_default, call, cases, graph, way},
     z3::{Answer, check_all},
 };
 
@@ -131,7 +131,7 @@ fn small_graph() -> impl Strategy<Value = Graph> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(u32::try_from(cases(2_000)).unwrap()))]
 
     #[test]
     fn the_fixpoint_is_the_value_of_the_game(graph in small_graph()) {

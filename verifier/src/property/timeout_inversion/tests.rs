@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     graph::{Limit, Retry},
-    testing::{after_work, by_default, call, graph, limit},
+    testing::{after_work, by_default, call, cases, graph, limit},
     z3::{Answer, check_all},
 };
 
@@ -164,7 +164,7 @@ fn call_runs(graph: &Graph, way: &Way) -> Option<u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(u32::try_from(cases(400)).unwrap()))]
 
     #[test]
     fn the_fixpoint_is_the_longest_of_all_runs(graph in small_graph()) {
