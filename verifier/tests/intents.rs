@@ -287,7 +287,7 @@ fn the_examples_of_the_language_are_judged_or_refused_with_a_reason() {
         ("for all r in requests to {admin} where path(r) matches \"/admin*\": when allowed(r) then claim(r,\"role\") = \"admin\";", "MP1003"),
         ("for all x in routes: then reachable(x);", "MP1003"),
         ("for all f in failures up to 1 zones: for all s in {frontend, checkout}: then up(s, f) and load(s,f) <= capacity(s,f);", "holds"),
-        ("for all r in rollouts: when error_rate(new) >= 5% then never weight(new) > 20% and within 10m weight(new) = 0;", "rollouts are not decided"),
+        ("for all r in rollouts: when error_rate(new) >= 5% then never weight(new) > 20% and within 10m weight(new) = 0;", "MP1003"),
         ("for all q in requests: then destination(q) unchanged since git(\"main\");", "holds"),
     ]
     .into_iter()

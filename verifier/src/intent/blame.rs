@@ -14,8 +14,8 @@ use super::{
 use crate::{
     access::{Client, deciding_lines, request_example, request_line},
     assumption::{
-        APPLIED, CALLS_COMPLETE, CALLS_INFERRED, HTTP_WITHOUT_GRPC_STATUS, INJECTED, NO_CLIENT_RETRIES, NO_HEDGING,
-        NO_PATCHES, NO_WAITING, OWN_TIME, REACHABLE, READY,
+        APPLIED, CALLS_COMPLETE, CALLS_INFERRED, CONTROLLER_AT_ONCE, HTTP_WITHOUT_GRPC_STATUS, INJECTED,
+        NO_CLIENT_RETRIES, NO_HEDGING, NO_PATCHES, NO_WAITING, OWN_TIME, REACHABLE, READY, SEES_FAILURES,
     },
     property::listed,
 };
@@ -48,6 +48,11 @@ impl Blame {
                 of.dedup();
                 blame.message = format!(" of {}", listed(&of));
                 blame.places.extend(place_of(judged, &element));
+                if let Element::Version(version) = &element {
+                    blame.message = format!(" of {}: {}", version.of, version.told);
+                    blame.places.extend(version.places.iter().cloned());
+                    blame.values.insert("weight_percent", version.weight.into());
+                }
             }
         }
         let maker = Maker::new(world);
@@ -68,6 +73,10 @@ impl Blame {
                 told.push(one);
             }
             blame.places.extend(lines_of(judged, &term, &first.env));
+        }
+        // The words about a version hold its weight.
+        if matches!(group.first().and_then(|one| one.env.elements().next_back()), Some((_, Element::Version(_)))) {
+            told.clear();
         }
         if !told.is_empty() {
             blame.message.push_str(": ");
@@ -241,6 +250,7 @@ pub(super) fn assumptions(assertion: &Assertion) -> Vec<&'static str> {
                     "allowed" => &[INJECTED],
                     "plaintext" | "encrypted" | "outage" | "strict" | "authenticated" => &[INJECTED, REACHABLE],
                     "limit" | "timeout" | "per_try" | "attempts" => &[CALLS_COMPLETE],
+                    "weight" | "error_rate" => &[CONTROLLER_AT_ONCE, SEES_FAILURES],
                     _ => &[],
                 });
                 open.extend(arguments);

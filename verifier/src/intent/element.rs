@@ -7,6 +7,7 @@ use meshproof_model::{Location, Protocol, ProxyMode, ResourceRef, ServiceId, Sub
 use super::{
     IntentError,
     ast::{Join, Set, SetKind, Word},
+    release::Version,
     world::World,
 };
 use crate::{
@@ -50,6 +51,10 @@ pub(crate) enum Element {
     Failures(Vec<Failure>),
     /// An object that changes.
     Change(ResourceRef),
+    /// A Rollout or a Canary.
+    Rollout(ResourceRef),
+    /// Its new version.
+    Version(Version),
 }
 
 /// A call of a node over one route to one destination.
@@ -150,6 +155,11 @@ impl World<'_> {
                 .into_iter()
                 .map(Element::Change)
                 .collect(),
+            "rollouts" => {
+                let rollouts = mesh.delivery.rollouts.iter().map(|rollout| &rollout.meta.resource);
+                let canaries = mesh.delivery.canaries.iter().map(|canary| &canary.meta.resource);
+                rollouts.chain(canaries).cloned().map(Element::Rollout).collect()
+            }
             "hosts" => self.hosts().map(Element::Host).collect(),
             "objects" => self.objects().map(Element::Object).collect(),
             other => self.between(other, None, None).unwrap_or_default(),
@@ -436,6 +446,7 @@ impl World<'_> {
         match element {
             Element::Outside => "a client outside of the mesh".to_owned(),
             Element::Anyone => "anybody in the mesh".to_owned(),
+            Element::Version(version) => version.told.clone(),
             Element::Host(named) => format!("`{}` of {}", named.host, named.resource),
             Element::Port(id, number) => {
                 let service = self.mesh.service(*id);
@@ -502,7 +513,8 @@ impl World<'_> {
             }
             Element::Namespace(name) => Subject::Namespace(name.clone()),
             Element::Host(named) | Element::Object(named) => Subject::Resource(named.resource.clone()),
-            Element::Change(resource) => Subject::Resource(resource.clone()),
+            Element::Change(resource) | Element::Rollout(resource) => Subject::Resource(resource.clone()),
+            Element::Version(version) => Subject::Resource(version.of.clone()),
             Element::Outside | Element::Anyone | Element::Path(_) | Element::Failures(_) => return None,
         })
     }

@@ -268,6 +268,9 @@ impl<'w, 'a> Maker<'w, 'a> {
             ("name", Element::Host(named)) => Some(named.host.clone()),
             ("name", Element::Object(named)) => Some(named.resource.name.clone()),
             ("namespace", Element::Host(named) | Element::Object(named)) => Some(named.resource.namespace.clone()),
+            ("name", Element::Rollout(resource)) => Some(resource.name.clone()),
+            ("namespace", Element::Rollout(resource)) => Some(resource.namespace.clone()),
+            ("kind", Element::Rollout(resource)) => Some(resource.kind.clone()),
             ("name", Element::Change(resource)) => Some(resource.name.clone()),
             ("namespace", Element::Change(resource)) => Some(resource.namespace.clone()),
             ("kind", Element::Change(resource)) => Some(resource.kind.clone()),
@@ -362,6 +365,7 @@ impl<'w, 'a> Maker<'w, 'a> {
             }
             // Of a party that answers what it is asked, both are the same.
             ("goodput" | "demand", party) => world.load(party, Some(&[]))?,
+            ("weight", Element::Version(version)) => Quantity::percent(version.weight),
             ("busy", party) => world.busy_time(party),
             ("amplification", party) => world.amplification(party),
             ("connects", party) => world.connects(party),

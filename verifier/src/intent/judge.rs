@@ -50,18 +50,18 @@ pub(super) struct Judged<'j, 'a> {
 
 /// What is known of an assertion, or of a part of its instances.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     /// What breaks it.
-    counters: Vec<Counter>,
+    pub(super) counters: Vec<Counter>,
     /// Why it is not known of some.
-    undecided: Option<String>,
+    pub(super) undecided: Option<String>,
     /// Instances whose premise can hold.
-    instances: u64,
+    pub(super) instances: u64,
     /// An instance, for people.
-    example: Option<String>,
+    pub(super) example: Option<String>,
     /// Whether requests were searched, and whether Z3 says the same.
-    searched: bool,
-    disagreement: Option<String>,
+    pub(super) searched: bool,
+    pub(super) disagreement: Option<String>,
 }
 
 /// An instance that breaks an assertion.
@@ -162,6 +162,9 @@ impl Judged<'_, '_> {
 
     /// An instance in which everything is known.
     fn leaf(&self, env: &Env) -> Found {
+        if let Some(found) = self.release(env) {
+            return found;
+        }
         let mut maker = Maker::new(self.world);
         let known = crate::term::Assignment::default();
         let decided = maker.premise(self.assertion.when.as_ref(), env, true).and_then(|premise| {

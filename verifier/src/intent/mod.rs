@@ -13,6 +13,7 @@ mod judge;
 mod lex;
 mod parse;
 mod quantity;
+mod release;
 mod sorts;
 mod unchanged;
 mod world;

@@ -56,6 +56,11 @@ impl Quantity {
         Self { micros: bases as i128 * SCALE, unit }
     }
 
+    /// A share in percent.
+    pub(crate) const fn percent(share: u32) -> Self {
+        Self { micros: share as i128 * 10_000 * SCALE, unit: Unit::Share }
+    }
+
     /// So many things; `None`: without bound.
     pub(crate) fn count(number: Option<u64>) -> Self {
         number.map_or(Self { micros: Self::INFINITE, unit: Unit::Count }, |number| Self::new(number, Unit::Count))

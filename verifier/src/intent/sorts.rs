@@ -33,6 +33,10 @@ pub(crate) enum Sort {
     Failure,
     /// An object that changes.
     Change,
+    /// A Rollout of Argo or a Canary of Flagger.
+    Rollout,
+    /// The new version that a rollout brings.
+    Version,
 }
 
 /// What a term is.
@@ -88,6 +92,7 @@ pub(crate) const SETS: &[(&str, Sort)] = &[
     ("requests", Sort::Request),
     ("paths", Sort::Path),
     ("changes", Sort::Change),
+    ("rollouts", Sort::Rollout),
 ];
 
 const CALLS: &[Sort] = &[Sort::Edge];
@@ -98,7 +103,8 @@ const PARTIES: &[Sort] = &[Sort::Party];
 const GUARDED: &[Sort] = &[Sort::Party, Sort::Namespace];
 const SPOKEN: &[Sort] = &[Sort::Party, Sort::Namespace, Sort::Edge, Sort::Link, Sort::Request];
 const REQUESTS: &[Sort] = &[Sort::Request];
-const NAMED: &[Sort] = &[Sort::Party, Sort::Namespace, Sort::Object, Sort::Host, Sort::Port, Sort::Route, Sort::Change];
+const NAMED: &[Sort] =
+    &[Sort::Party, Sort::Namespace, Sort::Object, Sort::Host, Sort::Port, Sort::Route, Sort::Change, Sort::Rollout];
 
 macro_rules! functions {
     ($($name:literal $of:ident $($further:ident)? => $gives:expr;)*) => {
@@ -129,6 +135,8 @@ pub(crate) const FUNCTIONS: &[Function] = functions! {
     "plaintext" SPOKEN => Type::Truth;
     "encrypted" SPOKEN => Type::Truth;
     "outage" MOVING => Type::Truth;
+    "weight" VERSIONS => Type::Number(Unit::Share);
+    "error_rate" VERSIONS => Type::Number(Unit::Share);
     "injected" GUARDED => Type::Truth;
     "strict" GUARDED => Type::Truth;
     "default_deny" GUARDED => Type::Truth;
@@ -156,6 +164,7 @@ pub(crate) const FUNCTIONS: &[Function] = functions! {
 };
 
 const EDGES_AND_PATHS: &[Sort] = &[Sort::Edge, Sort::Path];
+const VERSIONS: &[Sort] = &[Sort::Version];
 const ROUTES: &[Sort] = &[Sort::Route];
 const PORTS: &[Sort] = &[Sort::Port];
 const HOSTS: &[Sort] = &[Sort::Host];
@@ -221,7 +230,10 @@ impl Checker {
         for quantifier in &assertion.quantifiers {
             self.quantifier(quantifier)?;
         }
+        let is_release = self.release(assertion)?;
         match &assertion.when {
+            // What a version fails is asked of its rollout.
+            _ if is_release => {}
             // What follows a surge is asked by `within`.
             Some(Pred::Surge(factor, during, span)) => {
                 if (factor.unit, during.unit) != (Unit::Count, Unit::Time) {
@@ -231,8 +243,29 @@ impl Checker {
             when => when.iter().try_for_each(|when| self.pred(when))?,
         }
         let is_surge = matches!(assertion.when, Some(Pred::Surge(..)));
-        assertion.goals.iter().try_for_each(|goal| self.goal(goal, is_surge))?;
+        assertion.goals.iter().try_for_each(|goal| self.goal(goal, is_surge, is_release))?;
         comparison_alone(assertion)
+    }
+
+    /// Whether it is asked what becomes of a version that fails: then `new` is the version that a rollout brings.
+    fn release(&mut self, assertion: &Assertion) -> Checked<bool> {
+        let of_rollouts = self.variables.iter().filter(|(_, sort)| *sort == Sort::Rollout).count();
+        if of_rollouts == 0 {
+            return Ok(false);
+        }
+        let help = "`for all r in rollouts: when error_rate(new) >= 5% then never weight(new) > 20%`";
+        let span = assertion.when.as_ref().and_then(span_of).unwrap_or(assertion.name.span);
+        let is_release = super::release::failing(assertion.when.as_ref()).is_some();
+        if is_release && (of_rollouts > 1 || self.variables.len() > 1) {
+            return refuse(span, "one rollout at a time is asked what becomes of its version", Some(help.to_owned()));
+        }
+        if is_release {
+            self.variables.push(("new".to_owned(), Sort::Version));
+        } else if let Some(when) = assertion.when.as_ref().filter(|when| super::release::names_failures(when)) {
+            let span = span_of(when).unwrap_or(span);
+            return refuse(span, "`when` compares the error rate of `new` with a share, alone", Some(help.to_owned()));
+        }
+        Ok(is_release)
     }
 
     fn quantifier(&mut self, quantifier: &Quantifier) -> Checked<()> {
@@ -249,12 +282,13 @@ impl Checker {
         quantifier.filter.iter().try_for_each(|filter| self.pred(filter))
     }
 
-    fn goal(&self, goal: &Goal, is_surge: bool) -> Checked<()> {
+    fn goal(&self, goal: &Goal, is_surge: bool, is_release: bool) -> Checked<()> {
         match goal {
             Goal::Always(pred) | Goal::Never(pred) => self.pred(pred),
             Goal::Within(time, pred) => {
                 self.pred(pred)?;
-                if is_surge && time.unit == Unit::Time && recovering(pred).is_some() {
+                let is_known = is_release || (is_surge && recovering(pred).is_some());
+                if is_known && time.unit == Unit::Time {
                     return Ok(());
                 }
                 let help = "`when surge <= 5x for 10s then within 60s goodput(s) >= 0.99 * demand(s)` is";
@@ -394,11 +428,6 @@ impl Checker {
             SetKind::Named(name) => {
                 let named = self.sets.iter().rev().find(|(known, _)| known == name).map(|(_, sort)| *sort);
                 let known = || SETS.iter().find(|(known, _)| known == name).map(|(_, sort)| *sort);
-                if name == "rollouts" {
-                    let help =
-                        "a scenario's `rollout` steps and its objectives show what a bad version does".to_owned();
-                    return refuse(set.span, "rollouts are not decided", Some(help));
-                }
                 if let Some(sort) = named.or_else(known) {
                     return Ok(sort);
                 }
@@ -494,6 +523,8 @@ impl Sort {
             Self::Path => "paths",
             Self::Failure => "failures",
             Self::Change => "changes",
+            Self::Rollout => "rollouts",
+            Self::Version => "`new`, after `when error_rate(new) ...`",
         }
     }
 }

@@ -6,6 +6,8 @@ use meshproof_model::{
     delivery::{AnalysisMetric, AnalysisTemplate, CanaryStrategy, Measurement, Rollout, StepAction},
 };
 
+use regex_automata::meta::Regex;
+
 use super::{Ending, Fate};
 
 /// What a Rollout does with a new build, with all that judges it.
@@ -14,7 +16,7 @@ pub(super) struct Plan<'a> {
     /// One after the other.
     pub steps: Vec<Step<'a>>,
     /// What is measured beside the steps.
-    pub background: Vec<&'a AnalysisMetric>,
+    pub background: Vec<Gate<'a>>,
     /// The step with which that begins.
     pub starting_step: usize,
 }
@@ -27,7 +29,25 @@ pub(super) enum Step<'a> {
     /// So long nothing changes; `None`: until somebody goes on.
     Pause(Option<Nanos>),
     /// Until all of these have succeeded.
-    Analysis(Vec<&'a AnalysisMetric>),
+    Analysis(Vec<Gate<'a>>),
+}
+
+/// A metric that decides.
+#[derive(Clone, Debug)]
+pub(super) struct Gate<'a> {
+    /// It.
+    pub metric: &'a AnalysisMetric,
+    /// What its arguments are given, the nearest first.
+    pub args: Vec<(String, String)>,
+    /// Whether a measurement of a build that is bad fails.
+    pub fails: bool,
+}
+
+impl<'a> Gate<'a> {
+    /// Of a metric that sees what is bad, if anything can fail at all.
+    pub(super) fn of(metric: &'a AnalysisMetric) -> Self {
+        Self { metric, args: Vec::new(), fails: metric.judge(false, true) == Measurement::Failure }
+    }
 }
 
 /// From when on a build fails every request.
@@ -52,9 +72,8 @@ impl<'a> Plan<'a> {
     pub(super) fn of(rollout: &Rollout, canary: &'a CanaryStrategy, all: &'a [AnalysisTemplate]) -> Option<Self> {
         let namespace = rollout.meta.namespace();
         let replicas = rollout.replicas.as_ref().map_or(1, |replicas| replicas.value);
-        let named = |name: &str| metrics(all, namespace, name);
-        let several = |names: &mut dyn Iterator<Item = &str>| -> Option<Vec<&'a AnalysisMetric>> {
-            let found: Option<Vec<_>> = names.map(named).collect();
+        let several = |names: &mut dyn Iterator<Item = &str>, args: &[(String, String)]| -> Option<Vec<Gate<'a>>> {
+            let found: Option<Vec<_>> = names.map(|name| gates(all, namespace, name, args)).collect();
             Some(found?.into_iter().flatten().collect())
         };
         let mut steps = Vec::new();
@@ -62,35 +81,50 @@ impl<'a> Plan<'a> {
             steps.push(match &step.action {
                 StepAction::Weight(weight) => Step::Share(share(canary, replicas, *weight)),
                 StepAction::Pause(time) => Step::Pause(*time),
-                StepAction::Analysis(names) => Step::Analysis(several(&mut names.iter().map(String::as_str))?),
+                StepAction::Analysis(names) => {
+                    Step::Analysis(several(&mut names.iter().map(String::as_str), &step.args)?)
+                }
                 // Changes nobody's share by itself.
                 StepAction::Other(_) => Step::Pause(Some(Nanos::ZERO)),
             });
         }
-        let background = several(&mut canary.background.iter().map(|name| name.value.as_str()))?;
+        let names = &mut canary.background.iter().map(|name| name.value.as_str());
+        let background = several(names, &canary.background_args)?;
         let starting_step = canary.starting_step.as_ref().map_or(0, |step| step.value as usize);
         Some(Self { steps, background, starting_step })
     }
 
+    /// The same plan, where those metrics fail a bad build of which this is said.
+    pub(super) fn failing(mut self, fails: impl Fn(&Gate<'a>) -> bool) -> Self {
+        let inline = self.steps.iter_mut().flat_map(|step| match step {
+            Step::Analysis(gates) => gates.as_mut_slice(),
+            Step::Share(_) | Step::Pause(_) => &mut [],
+        });
+        for gate in self.background.iter_mut().chain(inline) {
+            gate.fails = fails(gate);
+        }
+        self
+    }
+
     /// Whether anything is measured.
     pub(super) fn is_measured(&self) -> bool {
-        !self.metrics().is_empty()
+        !self.gates().is_empty()
     }
 
     /// Everything that is measured.
-    pub(super) fn metrics(&self) -> Vec<&'a AnalysisMetric> {
+    pub(super) fn gates(&self) -> Vec<&Gate<'a>> {
         let inline = self.steps.iter().flat_map(|step| match step {
-            Step::Analysis(metrics) => metrics.as_slice(),
+            Step::Analysis(gates) => gates.as_slice(),
             Step::Share(_) | Step::Pause(_) => &[],
         });
-        self.background.iter().chain(inline).copied().collect()
+        self.background.iter().chain(inline).collect()
     }
 
     /// Whether more is measured before the last change of its share than is gone through.
     pub(super) fn is_too_long(&self) -> bool {
         let (line, _) = self.steps_without(None);
         let last = line.last().map_or(Nanos::ZERO, |(from, _)| *from);
-        self.metrics().into_iter().any(|metric| {
+        self.gates().into_iter().map(|gate| gate.metric).any(|metric| {
             wanted(metric).is_none_or(|most| most > LOOKS_MAX as u64)
                 && moment(metric, Nanos::ZERO, LOOKS_MAX as u64) < last
         })
@@ -127,7 +161,7 @@ impl<'a> Plan<'a> {
         // What is measured at a moment has seen the share before it.
         let seen = |(from, share): &(Nanos, u32)| (after(*from).max(bad.begins()), *share > 0);
         let seen: Vec<(Nanos, bool)> = line.iter().map(seen).collect();
-        let abort = self.background.iter().filter_map(|metric| match judge(metric, begins?, &seen) {
+        let abort = self.background.iter().filter_map(|gate| match judge(gate, begins?, &seen) {
             Verdict::Aborted(at) => Some(at),
             Verdict::Passed(_) | Verdict::Open => None,
         });
@@ -149,10 +183,10 @@ impl<'a> Plan<'a> {
                 Step::Share(share) => line.push((clock, *share)),
                 Step::Pause(Some(time)) => clock = clock + *time,
                 Step::Pause(None) => return (line, Ending::Waits),
-                Step::Analysis(metrics) => {
+                Step::Analysis(gates) => {
                     let is_exposed = line.last().is_some_and(|(_, share)| *share > 0);
                     let seen: Vec<(Nanos, bool)> = bad.iter().map(|bad| (bad.begins(), is_exposed)).collect();
-                    match judge_all(metrics, clock, &seen) {
+                    match judge_all(gates, clock, &seen) {
                         Verdict::Passed(at) => clock = at,
                         Verdict::Aborted(at) => return (line, Ending::Aborted(at)),
                         Verdict::Open => return (line, Ending::Waits),
@@ -180,9 +214,9 @@ impl<'a> Plan<'a> {
                 Step::Share(_) => {}
                 Step::Pause(Some(time)) => clock = clock + *time,
                 Step::Pause(None) => break,
-                Step::Analysis(metrics) => {
-                    looks.extend(metrics.iter().flat_map(|metric| measured(metric, clock).take(LOOKS_MAX)));
-                    match judge_all(metrics, clock, &[]) {
+                Step::Analysis(gates) => {
+                    looks.extend(gates.iter().flat_map(|gate| measured(gate.metric, clock).take(LOOKS_MAX)));
+                    match judge_all(gates, clock, &[]) {
                         Verdict::Passed(at) => clock = at,
                         Verdict::Aborted(_) | Verdict::Open => break,
                     }
@@ -192,7 +226,7 @@ impl<'a> Plan<'a> {
         let ending = self.steps_without(None).1;
         let until = |look: &Nanos| ending == Ending::Waits || *look <= clock;
         let beside = self.background_begins(None).into_iter().flat_map(|begins| {
-            self.background.iter().flat_map(move |metric| measured(metric, begins).take(LOOKS_MAX).take_while(until))
+            self.background.iter().flat_map(move |gate| measured(gate.metric, begins).take(LOOKS_MAX).take_while(until))
         });
         looks.extend(beside);
         looks.sort_unstable();
@@ -231,19 +265,31 @@ fn share(canary: &CanaryStrategy, replicas: u32, weight: u32) -> u32 {
 }
 
 /// The metrics of a template that decide; `None`: it is not there, or numbers of it are arguments.
-fn metrics<'a>(all: &'a [AnalysisTemplate], namespace: &str, name: &str) -> Option<Vec<&'a AnalysisMetric>> {
+fn gates<'a>(
+    all: &'a [AnalysisTemplate],
+    namespace: &str,
+    name: &str,
+    args: &[(String, String)],
+) -> Option<Vec<Gate<'a>>> {
     let is_meant = |template: &&AnalysisTemplate| {
         let own = template.meta.namespace();
         template.meta.name() == name && (own.is_empty() || own == namespace)
     };
     let template = all.iter().find(is_meant)?;
-    let decides = |metric: &&AnalysisMetric| !template.dry_run.iter().any(|dry| dry == "*" || *dry == metric.name);
+    // Argo matches names of `dryRun` as regular expressions.
+    let is_dry = |dry: &String, name: &str| {
+        dry == "*" || dry == name || Regex::new(dry).is_ok_and(|pattern| pattern.is_match(name))
+    };
+    let decides = |metric: &&AnalysisMetric| !template.dry_run.iter().any(|dry| is_dry(dry, &metric.name));
     let found: Vec<_> = template.metrics.iter().filter(decides).collect();
     let is_known = |metric: &&AnalysisMetric| {
         let is_timed = metric.interval.is_some() || metric.count.as_ref().is_none_or(|count| count.value <= 1);
         is_timed && metric.arguments.is_empty()
     };
-    found.iter().all(is_known).then_some(found)
+    let defaults = template.args.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+    let args: Vec<(String, String)> = args.iter().cloned().chain(defaults).collect();
+    let gate = |metric: &&'a AnalysisMetric| Gate { args: args.clone(), ..Gate::of(metric) };
+    found.iter().all(is_known).then(|| found.iter().map(gate).collect())
 }
 
 /// When a metric is measured: at once or after its delay, then at its interval.
@@ -268,8 +314,8 @@ fn wanted(metric: &AnalysisMetric) -> Option<u64> {
 }
 
 /// All metrics of one analysis: the first that aborts does, else the last that passes.
-fn judge_all(metrics: &[&AnalysisMetric], begins: Nanos, seen: &[(Nanos, bool)]) -> Verdict {
-    let verdicts: Vec<Verdict> = metrics.iter().map(|metric| judge(metric, begins, seen)).collect();
+fn judge_all(gates: &[Gate<'_>], begins: Nanos, seen: &[(Nanos, bool)]) -> Verdict {
+    let verdicts: Vec<Verdict> = gates.iter().map(|gate| judge(gate, begins, seen)).collect();
     let abort = verdicts.iter().filter_map(|verdict| match verdict {
         Verdict::Aborted(at) => Some(*at),
         Verdict::Passed(_) | Verdict::Open => None,
@@ -289,15 +335,15 @@ fn judge_all(metrics: &[&AnalysisMetric], begins: Nanos, seen: &[(Nanos, bool)])
 
 /// One metric of a build whose measurements are good at first, then as `seen` says from each moment on: `true` is bad.
 /// Where two have the same moment, the later one counts.
-fn judge(metric: &AnalysisMetric, begins: Nanos, seen: &[(Nanos, bool)]) -> Verdict {
-    let can_fail = metric.judge(false, true) == Measurement::Failure;
+fn judge(gate: &Gate<'_>, begins: Nanos, seen: &[(Nanos, bool)]) -> Verdict {
+    let metric = gate.metric;
     let limit = |written: &Option<meshproof_model::Located<i64>>| written.as_ref().map_or(0, |limit| limit.value);
     let failures = u64::try_from(limit(&metric.failure_limit)).ok().map(|limit| limit.saturating_add(1));
     let successes = u64::try_from(limit(&metric.consecutive_success_limit)).ok().filter(|limit| *limit > 0);
     let most = wanted(metric);
     let at = |number: u64| moment(metric, begins, number);
     let (mut made, mut failed, mut in_a_row) = (0, 0, 0);
-    let findings = [false].into_iter().chain(seen.iter().map(|(_, is_bad)| *is_bad && can_fail));
+    let findings = [false].into_iter().chain(seen.iter().map(|(_, is_bad)| *is_bad && gate.fails));
     let until = seen.iter().map(|(from, _)| *from).chain([Nanos::new(u64::MAX)]);
     for (is_bad, until) in findings.zip(until) {
         let run = measured_before(metric, begins, until).saturating_sub(made);

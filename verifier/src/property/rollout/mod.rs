@@ -13,7 +13,9 @@
 //! `AnalysisMetric::phase` after each measurement.
 
 mod argo;
+mod course;
 mod flagger;
+mod sight;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,8 @@ use meshproof_model::{
     BLIND_ANALYSIS, COARSE_WEIGHT, Finding, Location, Nanos, ResourceRef, SLOW_ROLLBACK, Severity, Subject,
     delivery::{AnalysisMetric, Canary, CanaryStrategy, Measurement, Rollout, RolloutStrategy, StepAction},
 };
+
+pub(crate) use course::{Course, course};
 
 use super::{Check, Judge};
 use crate::{
@@ -255,7 +259,7 @@ fn blind(resource: &ResourceRef, at: Location, plan: &argo::Plan<'_>) -> Finding
     let mut finding = Finding::new(&BLIND_ANALYSIS, Subject::Resource(resource.clone()), message)
         .at(at)
         .help("let some metric fail a version that fails: within its `count`, with a condition, while the steps last");
-    for metric in plan.metrics() {
+    for metric in plan.gates().into_iter().map(|gate| gate.metric) {
         finding = finding.related(metric.at.clone(), why_blind(metric));
     }
     finding
