@@ -38,8 +38,35 @@ fn nanos(text: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 mod tests {
+    use std::fmt::Write as _;
+
+    use proptest::prelude::*;
+
     use super::read;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("MESHPROOF_SLOW").is_some() { 100_000 } else { 200 }))]
+
+        #[test]
+        fn any_text_is_read_or_refused_with_a_line(text in "[0-9a.,#\\-\n\r é]{0,60}|\\PC*") {
+            match read(&text) {
+                Ok(times) => prop_assert!(times.is_sorted()),
+                Err((line, why)) => prop_assert!((1..=text.lines().count()).contains(&line), "{}: {}", line, why),
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read(mut times in prop::collection::vec(0..1_000_000_000_000_000_u64, 0..20)) {
+            times.sort_unstable();
+            let mut text = String::from("seconds\n");
+            for time in &times {
+                writeln!(text, "{}.{:09},x", time / 1_000_000_000, time % 1_000_000_000).unwrap();
+            }
+            prop_assert_eq!(read(&text), Ok(times));
+        }
+    }
 
     #[test]
     fn times_are_read_exactly_and_in_order() {
