@@ -65,6 +65,8 @@ fn what_differs_is_said() {
             property("code: \"MP0401\", subject: \"service default/ratings\", verdict: Holds, values: {\"bound\": 3}"),
             "\"bound\":4",
         ),
+        (property("code: \"MP0401\", verdict: Holds, at_most: {\"bound\": 3}"), "bound: expected at most 3, got 4"),
+        (property("code: \"MP0401\", verdict: Holds, at_most: {\"bond\": 4}"), "bond: expected at most 4, got null"),
         (objective("scenario: \"steady\", objectives: [\"ratings.attempts_per_request <= 0.5\"]"), "missed: "),
         (objective("scenario: \"stedy\""), "no scenario `stedy`"),
     ];

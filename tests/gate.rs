@@ -193,3 +193,19 @@ fn each_recipe_refuses_what_it_is_for_and_lets_the_rest_pass() {
         }
     }
 }
+
+#[test]
+fn the_recipe_for_canaries_refuses_one_that_hurts_more_and_lets_a_quicker_one_pass() {
+    let recipe = Path::new(ROOT).join("ci/recipes/canary-cannot-hurt.test.ron");
+    for (name, from, to, expect) in [
+        ("looks-oftener", "interval: 10s", "interval: 5s", 0),
+        ("forgives-more", "failureLimit: 1", "failureLimit: 4", 1),
+        ("begins-with-more", "setWeight: 30", "setWeight: 70", 1),
+        ("forgives-all", "failureLimit: 1", "failureLimit: -1", 1),
+    ] {
+        let folder = common::copy_of("argo-canary", &format!("canary-{name}"), &[("mesh.yaml", from, to)]);
+        fs::copy(&recipe, folder.join("canary.test.ron")).unwrap();
+        let answer = common::meshproof(&["test", folder.to_str().unwrap()]);
+        assert_eq!(answer.code, expect, "{name}: {}", answer.out);
+    }
+}

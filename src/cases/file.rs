@@ -55,6 +55,9 @@ pub enum Test {
         /// Numbers of the verdict that are expected, by their keys.
         #[serde(default)]
         values: BTreeMap<String, Value>,
+        /// Numbers of the verdict, by their keys, that no verdict about the subject may exceed.
+        #[serde(default)]
+        at_most: BTreeMap<String, f64>,
     },
     /// Whether a scenario meets objectives.
     Objective {

@@ -1,6 +1,6 @@
 //! What each test asks, answered by the same code as the commands, and compared.
 
-use std::fmt::Debug;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use meshproof_model::{FindingVerdict, RULES};
 use meshproof_sim::SimOptions;
@@ -158,7 +158,7 @@ fn shown_backend(host: Option<&str>, port: Option<u16>, subset: Option<&str>, we
 }
 
 fn property(verified: &Verified, test: &Test) -> Vec<String> {
-    let Test::Property { code, subject, verdict, values, .. } = test else { return Vec::new() };
+    let Test::Property { code, subject, verdict, values, at_most, .. } = test else { return Vec::new() };
     if !RULES.iter().any(|rule| rule.code == code) {
         return vec![format!("no rule has the code `{code}`: see `meshproof rules`")];
     }
@@ -185,10 +185,23 @@ fn property(verified: &Verified, test: &Test) -> Vec<String> {
     }
     let fits = |numbers: &Value| values.iter().all(|(key, wanted)| numbers.get(key) == Some(wanted));
     if numbers.iter().any(fits) {
-        return Vec::new();
+        return exceeded(at_most, &numbers);
     }
     let got = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
     vec![format!("values: expected {}, got {got}", json!(values))]
+}
+
+/// The numbers that are too high, or that a verdict does not have.
+fn exceeded(at_most: &BTreeMap<String, f64>, numbers: &[Value]) -> Vec<String> {
+    let mut out = Vec::new();
+    for (key, limit) in at_most {
+        for got in numbers.iter().map(|values| &values[key]) {
+            if got.as_f64().is_none_or(|got| got > *limit) {
+                out.push(format!("{key}: expected at most {limit}, got {got}"));
+            }
+        }
+    }
+    out
 }
 
 fn objective(project: &Project, test: &Test, threads: usize) -> Result<Vec<String>, InternalError> {
