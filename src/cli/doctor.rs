@@ -1,5 +1,7 @@
 //! `meshproof doctor`: which parts of the environment are in use.
 
+use std::path::Path;
+
 use super::{Failure, print};
 
 pub(super) fn run() -> Result<u8, Failure> {
@@ -18,7 +20,15 @@ fn z3_library() -> String {
     let path = maps.lines().filter_map(|line| line.split_once('/')).map(|(_, path)| format!("/{path}"));
     match path.into_iter().find(|path| path.contains("libz3")) {
         Some(path) if path.contains("/.z3/") => format!("the pinned wheel: {path}"),
+        Some(path) if is_packed(&path) => format!("beside the program: {path}"),
         Some(path) => format!("the system's library: {path}"),
         None => "linked into the program, or not told by this system".to_owned(),
     }
+}
+
+/// Whether a library lies where `make dist` puts it: in `lib`, beside the program's `bin`.
+fn is_packed(library: &str) -> bool {
+    let program = std::env::current_exe().and_then(std::fs::canonicalize).unwrap_or_default();
+    let beside = |above: &Path| Path::new(library).parent() == Some(&above.join("lib"));
+    program.parent().filter(|folder| folder.ends_with("bin")).and_then(Path::parent).is_some_and(beside)
 }
