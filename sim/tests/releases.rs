@@ -166,6 +166,18 @@ fn pods_stand_for_weights_without_a_route() {
     assert!((share - expect).abs() < expect / 3.0, "{share} {expect}");
 }
 
+/// A release's controller moves its own pods; that nobody else's move is told.
+#[test]
+fn pods_that_a_release_keeps_still_are_named() {
+    let probed = CANARY.replace(
+        "ports: [{containerPort: 8080}]",
+        "ports: [{containerPort: 8080}], readinessProbe: {httpGet: {path: /, port: 8080}}",
+    );
+    assert_eq!(released(CANARY, "", &SimOptions::default()).warnings, [""; 0]);
+    let expect = "pods of default/api, default/api-primary stay as they are: beside a release, probes, autoscalers, restarts and drains are left out";
+    assert_eq!(released(&probed, "", &SimOptions::default()).warnings, [expect]);
+}
+
 #[test]
 fn releases_are_the_same_on_any_number_of_threads() {
     let run = |threads: usize| {

@@ -135,9 +135,13 @@ spec:
   retryBudget: {{retryRatio: {ratio}, minRetriesPerSecond: {least}, ttl: 10s}}\n"
             );
         }
-        let retries = match self.policy.retries {
-            0 => "{attempts: 0}".to_owned(),
-            attempts => format!("{{attempts: {attempts}, retryOn: 5xx}}"),
+        let retries = match (self.policy.retries, self.policy.hedge_delay_ms) {
+            (0, _) => "{attempts: 0}".to_owned(),
+            // The proxy backs off for less than `backoff`, in whole milliseconds: not at all.
+            (attempts, Some(delay)) => {
+                format!("{{attempts: {attempts}, retryOn: 5xx, perTryTimeout: {}, backoff: 1ms}}", ms(delay))
+            }
+            (attempts, None) => format!("{{attempts: {attempts}, retryOn: 5xx}}"),
         };
         let mut traffic = Vec::new();
         if let Some(balancer) = self.policy.balancer {
@@ -155,8 +159,9 @@ spec:
                 "outlierDetection: {{consecutive5xxErrors: {count}, interval: 1ms, baseEjectionTime: 1ms, maxEjectionPercent: 100}}"
             ));
         }
+        let hedge = if self.policy.hedge_delay_ms.is_some() { HEDGE } else { "" };
         format!(
-            "---\napiVersion: networking.istio.io/v1\nkind: VirtualService
+            "{hedge}---\napiVersion: networking.istio.io/v1\nkind: VirtualService
 metadata: {{name: {host}, namespace: default}}
 spec: {{hosts: [{host}], http: [{{route: [{{destination: {{host: {host}}}}}], retries: {retries}}}]}}
 ---\napiVersion: networking.istio.io/v1\nkind: DestinationRule
@@ -256,6 +261,15 @@ spec: {{host: {host}, trafficPolicy: {{{}}}}}\n",
         out
     }
 }
+
+/// Istio's own resources have no word for it.
+const HEDGE: &str = "---\napiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter
+metadata: {name: hedge, namespace: default}
+spec:
+  configPatches:
+  - applyTo: HTTP_ROUTE
+    match: {context: SIDECAR_OUTBOUND}
+    patch: {operation: MERGE, value: {route: {hedge_policy: {hedge_on_per_try_timeout: true}}}}\n";
 
 /// What takes no time and has a place for everybody.
 const AT_ONCE: &str = "concurrency: 1000000, service_time: Constant(\"0ms\")";

@@ -69,6 +69,8 @@ pub(super) struct Policy {
     /// Linkerd's: the ratio, and what is always allowed each second.
     pub(super) token_budget: Option<(f64, u32)>,
     pub(super) consecutive_errors: Option<u32>,
+    /// After so many milliseconds without an answer another try starts beside the first one.
+    pub(super) hedge_delay_ms: Option<f64>,
 }
 
 /// Nothing is worked on.
@@ -99,9 +101,6 @@ pub(super) const TO_RECOVER_S: f64 = 60.0;
 impl System {
     pub(super) fn new(parameters: &Parameters) -> Result<Self, String> {
         let p = parameters;
-        if p.hedge_delay_ms.is_some() {
-            return Err("no manifest that is modelled asks for hedged requests".to_owned());
-        }
         let service = service(p)?;
         let layout = layout(p);
         let (replicas, workers, is_shared) = servers(p)?;
@@ -203,6 +202,7 @@ fn layout(p: &Parameters) -> Layout {
         || p.budget_percent.is_some()
         || p.budget_ratio.is_some()
         || p.consecutive_5xx.is_some()
+        || p.hedge_delay_ms.is_some()
         || p.rho.is_some()
         || (p.failure_prob.is_some() && p.max_retries.is_some());
     match (p.depth, p.fanout, p.weight, p.stations) {
@@ -279,6 +279,7 @@ fn policy(p: &Parameters) -> Result<Policy, String> {
         Some(retries) => retries,
         // Enough for the budget to be the limit.
         None if p.budget_percent.is_some() => 3,
+        None if p.hedge_delay_ms.is_some() => 1,
         None => 0,
     };
     Ok(Policy {
@@ -288,6 +289,7 @@ fn policy(p: &Parameters) -> Result<Policy, String> {
         budget_percent: p.budget_percent,
         token_budget: p.budget_ratio.map(|ratio| (ratio, p.min_retries_per_s.unwrap_or(0))),
         consecutive_errors: p.consecutive_5xx,
+        hedge_delay_ms: p.hedge_delay_ms,
     })
 }
 

@@ -66,7 +66,9 @@ impl Writer<'_> {
                     let codes = retry.retriable_status_codes.iter().map(u16::to_string);
                     let on: Vec<String> = retry.retry_on.iter().cloned().chain(codes).collect();
                     add("retries.on", self.leaf(on.join(","), &origin.retry_on));
-                    add("retries.perTryTimeout", self.leaf(time(retry.per_try_timeout), &origin.per_try_timeout));
+                    let hedged = if action.hedge_on_per_try_timeout { " (hedged)" } else { "" };
+                    let per_try = format!("{}{hedged}", time(retry.per_try_timeout));
+                    add("retries.perTryTimeout", self.leaf(per_try, &origin.per_try_timeout));
                 }
                 if let Some(fault) = &origin.fault {
                     add("fault", self.leaf("delays or aborts", fault));

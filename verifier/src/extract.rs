@@ -233,7 +233,8 @@ impl Extraction<'_> {
             arms.push(Arm { service: Some(service.index()), subset: cluster.subset.clone(), capped, targets });
         }
         let policy = action.retry.as_ref().or(host.retry.as_ref());
-        let per_try = policy.and_then(|policy| policy.per_try_timeout);
+        // A try that is hedged goes on beside the next one.
+        let per_try = policy.and_then(|policy| policy.per_try_timeout).filter(|_| !action.hedge_on_per_try_timeout);
         Some(Way {
             route: route_subject(origin),
             // Istio's listeners always say; Envoy's own default is 15 s.

@@ -1,9 +1,11 @@
-//! Istio: networking.v1alpha3.EnvoyFilter (`EF-1`), `ProxyConfig` (`PC-1`), Telemetry. Of patches only rate limits are
-//! understood (`RL-1`, `RL-3`); what the others can touch is named.
+//! Istio: networking.v1alpha3.EnvoyFilter (`EF-1`), `ProxyConfig` (`PC-1`), Telemetry. Of patches only rate limits
+//! (`RL-1`, `RL-3`) and hedging are understood; what the others can touch is named.
 
 use meshproof_model::{
     Labels, Located, Mesh, Unmodelled, is_subset,
-    istio::{ConfigPatch, EnvoyFilter, LocalRateLimitPatch, PatchContext, PatchPattern, ProxyConfig, Telemetry},
+    istio::{
+        ConfigPatch, EnvoyFilter, HedgePatch, LocalRateLimitPatch, PatchContext, PatchPattern, ProxyConfig, Telemetry,
+    },
 };
 
 use crate::{cx::Cx, duration::go_duration, field::Field, object::Object, rate_limit};
@@ -35,15 +37,45 @@ fn patch(field: &Field<'_>, cx: &mut Cx) -> ConfigPatch {
     let value = field.get("patch").and_then(|patch| patch.get("value"));
     let filter = of("listener").and_then(|l| l.get("filterChain")?.get("filter")?.get("subFilter")?.text_at("name"));
     let named = value.as_ref().and_then(|value| value.text_at("name"));
+    let apply_to = field.text_at("applyTo").unwrap_or_default();
+    let operation = field.get("patch").and_then(|patch| patch.text_at("operation")).unwrap_or_default();
+    let hedging = value.as_ref().filter(|_| (apply_to.as_str(), operation.as_str()) == ("HTTP_ROUTE", "MERGE"));
+    let hedging = hedging.and_then(|value| hedge(value, matches.as_ref()));
     ConfigPatch {
         at: field.at(),
-        apply_to: field.text_at("applyTo").unwrap_or_default(),
+        apply_to,
         context: matches.as_ref().and_then(|m| Cx::word(m, "context", CONTEXTS)).map(|c| c.value).unwrap_or_default(),
-        operation: field.get("patch").and_then(|patch| patch.text_at("operation")).unwrap_or_default(),
+        operation,
         port: port("listener").or_else(|| port("cluster")).or_else(|| port("routeConfiguration")),
         target: named.or(filter),
-        pattern: value.map_or(PatchPattern::Unknown, |value| pattern(&value, cx)),
+        pattern: match (hedging, value) {
+            (Some(hedge), _) => PatchPattern::Hedge(hedge),
+            (None, Some(value)) => pattern(&value, cx),
+            (None, None) => PatchPattern::Unknown,
+        },
     }
+}
+
+/// A patch that changes nothing of routes but whether they are hedged, and says which routes in a way that is known.
+fn hedge(value: &Field<'_>, matches: Option<&Field<'_>>) -> Option<HedgePatch> {
+    let has_only = |field: &Field<'_>, keys: &[&str]| field.fields().all(|(key, _)| keys.contains(&key));
+    let route = value.get("route").filter(|_| has_only(value, &["route"]))?;
+    let policy = either(&route, "hedge_policy", "hedgePolicy").filter(|_| route.fields().count() == 1)?;
+    let on_per_try_timeout = either(&policy, "hedge_on_per_try_timeout", "hedgeOnPerTryTimeout")?.bool()?;
+    let known = policy.fields().count() == 1
+        && matches.is_none_or(|matches| has_only(matches, &["context", "routeConfiguration"]));
+    let configuration = matches.and_then(|matches| matches.get("routeConfiguration"));
+    let host = configuration.as_ref().and_then(|configuration| configuration.get("vhost"));
+    let named = host.as_ref().and_then(|host| host.get("route"));
+    let known = known
+        && configuration.as_ref().is_none_or(|of| has_only(of, &["portNumber", "vhost"]))
+        && host.as_ref().is_none_or(|of| has_only(of, &["name", "route"]))
+        && named.as_ref().is_none_or(|of| has_only(of, &["name"]));
+    known.then(|| HedgePatch {
+        on_per_try_timeout,
+        virtual_host: host.and_then(|host| host.text_at("name")),
+        route: named.and_then(|named| named.text_at("name")),
+    })
 }
 
 /// What a patch's value is, where it is a rate limit: a filter, or a route's settings for one.
@@ -161,7 +193,7 @@ pub(crate) fn telemetry(object: &Object<'_>) -> Option<Telemetry> {
 }
 
 /// What patches can touch, one entry a patch: verdicts about it say nothing of the patch (`EF-1`). Rate limits of
-/// servers' own proxies are judged.
+/// servers' own proxies and hedging of clients' are judged.
 pub(crate) fn taints(mesh: &Mesh) -> Vec<Unmodelled> {
     let mut taints = Vec::new();
     for filter in &mesh.envoy_filters {
@@ -174,6 +206,8 @@ pub(crate) fn taints(mesh: &Mesh) -> Vec<Unmodelled> {
                     "a local rate limit with buckets for descriptors, of which only the common one is judged".to_owned()
                 }
                 (PatchPattern::LocalRateLimit(_), _) => "a local rate limit".to_owned(),
+                (PatchPattern::Hedge(_), PatchContext::SidecarOutbound) => continue,
+                (PatchPattern::Hedge(_), _) => "hedging".to_owned(),
                 (PatchPattern::GlobalRateLimit { domain, .. }, _) => format!("the rate limit of domain `{domain}`"),
                 (PatchPattern::RateLimitActions(descriptors), _) => match rate_limit::limits(mesh, descriptors) {
                     Some(limits) => format!("descriptors for a rate limit ({limits})"),

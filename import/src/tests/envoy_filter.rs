@@ -182,3 +182,39 @@ fn rl2_filters_ask_a_service_about_what_it_knows() {
     // Without the service's configuration, nothing is known of it.
     assert!(findings(&read(&filter("any", tier))).is_empty(), "RL-2");
 }
+
+#[test]
+fn ef1_hedging_is_understood_where_it_says_which_routes() {
+    let filter = |matches: &str, value: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: hedge, namespace: shop}}\nspec:\n  \
+             priority: 1\n  configPatches:\n  - applyTo: HTTP_ROUTE\n    match: {matches}\n    patch: {{operation: MERGE, value: {value}}}\n"
+        )
+    };
+    let on = "{route: {hedge_policy: {hedge_on_per_try_timeout: true}}}";
+    for (matches, value, expect) in [
+        ("{context: SIDECAR_OUTBOUND}", on, Some((true, None, None))),
+        (
+            "{context: SIDECAR_OUTBOUND, routeConfiguration: {portNumber: 80, vhost: {name: 'a:80', route: {name: r}}}}",
+            "{route: {hedgePolicy: {hedgeOnPerTryTimeout: false}}}",
+            Some((false, Some("a:80"), Some("r"))),
+        ),
+        // What it selects, or changes beside, is not known.
+        ("{context: SIDECAR_OUTBOUND, routeConfiguration: {name: '80'}}", on, None),
+        ("{context: SIDECAR_OUTBOUND, proxy: {proxyVersion: '1.*'}}", on, None),
+        ("{context: SIDECAR_OUTBOUND}", "{route: {hedge_policy: {hedge_on_per_try_timeout: true}, timeout: 1s}}", None),
+        ("{context: SIDECAR_OUTBOUND}", "{route: {hedge_policy: {initial_requests: 2}}}", None),
+    ] {
+        let mesh = read_clean(&filter(matches, value)).mesh;
+        let known = match &mesh.envoy_filters[0].patches[0].pattern {
+            PatchPattern::Hedge(hedge) => {
+                Some((hedge.on_per_try_timeout, hedge.virtual_host.as_deref(), hedge.route.as_deref()))
+            }
+            _ => None,
+        };
+        assert_eq!(known, expect, "{matches} {value}");
+        assert_eq!(mesh.unmodelled.is_empty(), expect.is_some(), "{matches} {value}");
+    }
+    let gateway = read_clean(&filter("{context: GATEWAY}", on)).mesh;
+    assert!(gateway.unmodelled[0].reason.contains("hedging"), "{:?}", gateway.unmodelled);
+}

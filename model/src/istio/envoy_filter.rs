@@ -69,6 +69,8 @@ pub enum PatchPattern {
     },
     /// Descriptors for a rate limit (`rate_limits`).
     RateLimitActions(Vec<Vec<DescriptorEntry>>),
+    /// Hedging of routes.
+    Hedge(HedgePatch),
     /// Anything else.
     Unknown,
 }
@@ -92,6 +94,18 @@ pub struct LocalRateLimitPatch {
     pub status: Option<u16>,
     /// Whether it has buckets for descriptors, which are not kept.
     pub has_descriptors: bool,
+}
+
+/// Whether routes start another try beside one that takes longer than its per-try timeout (Envoy:
+/// `config.route.v3.HedgePolicy`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HedgePatch {
+    /// `hedge_on_per_try_timeout`.
+    pub on_per_try_timeout: bool,
+    /// Only routes of this virtual host, such as `reviews.default.svc.cluster.local:80`.
+    pub virtual_host: Option<String>,
+    /// Only the route of this name.
+    pub route: Option<String>,
 }
 
 impl LocalRateLimitPatch {

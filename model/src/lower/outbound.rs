@@ -115,6 +115,7 @@ impl Wanted<'_, '_> {
             self.service_host(*service, port, &mut hosts);
         }
         self.other_hosts(port, &services, &mut hosts);
+        lowering.hedge(lowering.mesh.workload(self.client.workload()), port, &mut hosts);
         let listener = Listener {
             name: format!("0.0.0.0_{port}"),
             connection_manager: manager(&self.lowering.mesh.settings),

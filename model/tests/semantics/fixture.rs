@@ -98,6 +98,9 @@ pub(crate) fn show_route(route: &Route) -> String {
                     if let Some(limit) = retry.per_try_timeout {
                         let _ = write!(line, " per-try={limit}");
                     }
+                    if action.hedge_on_per_try_timeout {
+                        line.push_str(" hedged");
+                    }
                 }
             }
             for mirror in &action.mirrors {

@@ -406,3 +406,32 @@ fn a_client_without_proxy_has_no_policy() {
     let to = crate::fixture::cluster(&lowered, BARE);
     assert_eq!((&to.lb_policy, to.tls.is_none()), (&meshproof_proxy::config::LbPolicy::Random, true), "K-9");
 }
+
+#[test]
+fn ef1_hedging_is_for_the_clients_and_hosts_that_a_patch_selects() {
+    let filter = |name: &str, namespace: &str, selector: &str, host: &str, on: bool| {
+        format!(
+            "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
+             workloadSelector: {{labels: {selector}}}\n  configPatches:\n  - applyTo: HTTP_ROUTE\n    match: {{context: SIDECAR_OUTBOUND{host}}}\n    \
+             patch: {{operation: MERGE, value: {{route: {{hedge_policy: {{hedge_on_per_try_timeout: {on}}}}}}}}}\n---\n"
+        )
+    };
+    let of = |name: &str| format!(", routeConfiguration: {{vhost: {{name: '{name}'}}}}");
+    let reviews = of("reviews.shop.svc.cluster.local:9080");
+    for (case, manifests, expect) in [
+        ("all of a namespace", filter("a", "shop", "{}", "", true), true),
+        ("of the root namespace", filter("a", "istio-system", "{}", "", true), true),
+        ("another namespace", filter("a", "pay", "{}", "", true), false),
+        ("another workload", filter("a", "shop", "{app: ratings}", "", true), false),
+        ("one host", filter("a", "shop", "{}", &reviews, true), true),
+        ("another host", filter("a", "shop", "{}", &of("ratings.shop.svc.cluster.local:9080"), true), false),
+        (
+            "the last one counts",
+            filter("a", "shop", "{}", "", true) + &filter("b", "shop", "{}", &reviews, false),
+            false,
+        ),
+    ] {
+        let lowered = outbound(&mesh(&manifests), "shop/web", "shop/reviews", 9080);
+        assert_eq!(routes(&lowered, "reviews.shop")[0].contains("hedged"), expect, "{case}");
+    }
+}

@@ -12,7 +12,7 @@ use super::{
     Call, Caller, Class, Client, ControlPlane, Direction, Edge, Head, Host, MessageQueue, Network, NodePlan, Origin,
     Plan, Service, Target, Workload,
     link::{Identities, plain_link},
-    pods::Room,
+    pods::{self, Room},
     spec::{Ends, Lowering},
 };
 use crate::{SetupError, SimOptions, dist::Sampler};
@@ -31,6 +31,7 @@ impl Plan {
         let released = mesh.with_releases(scenario).ok().flatten();
         // Controllers of releases move pods themselves.
         let room = if released.is_none() { Room::of(mesh, scenario, &options.stages) } else { None };
+        let still = if released.is_some() { pods::elastic(mesh, scenario, &options.stages) } else { Vec::new() };
         let start = released.as_ref().map(|(widest, all)| widest.at_stages(all, &vec![0; all.len()]));
         let (widest, all) = released.as_ref().map_or((mesh, &[][..]), |(widest, all)| (widest, all.as_slice()));
         let start = start.as_ref().unwrap_or(mesh);
@@ -62,6 +63,7 @@ impl Plan {
         plan.loads = plan.loads(scenario, &options.recorded)?;
         plan.script(widest, scenario);
         plan.pods = room.map(|room| room.pods);
+        plan.warnings.extend(pods::standing_still(mesh, &still));
         plan.horizon = scenario.horizon.get();
         plan.warm_up = match scenario.warm_up {
             meshproof_model::WarmUp::Fixed(time) => time.get(),

@@ -126,10 +126,8 @@ pub(super) struct Room {
 impl Room {
     /// `None`: all pods stay as they are.
     pub(super) fn of(mesh: &Mesh, scenario: &Scenario, stages: &Stages) -> Option<Self> {
-        let in_time: Vec<&Arc<Stage>> =
-            scenario.steps().into_iter().filter_map(|(number, _)| stages.get(&number)).collect();
-        let elastic: Vec<WorkloadId> =
-            mesh.workload_ids().filter(|id| is_elastic(mesh, scenario, &in_time, *id)).collect();
+        let in_time = in_time(scenario, stages);
+        let elastic = elastic(mesh, scenario, stages);
         if elastic.is_empty() {
             return None;
         }
@@ -264,6 +262,28 @@ impl Room {
             }
         }
     }
+}
+
+/// What manifests become during a run, in order.
+fn in_time<'s>(scenario: &Scenario, stages: &'s Stages) -> Vec<&'s Arc<Stage>> {
+    scenario.steps().into_iter().filter_map(|(number, _)| stages.get(&number)).collect()
+}
+
+/// Workloads whose pods may come, go, or be found not to be ready.
+pub(super) fn elastic(mesh: &Mesh, scenario: &Scenario, stages: &Stages) -> Vec<WorkloadId> {
+    let in_time = in_time(scenario, stages);
+    mesh.workload_ids().filter(|id| is_elastic(mesh, scenario, &in_time, *id)).collect()
+}
+
+/// What a run with a release leaves out: it moves no pods but those of the release.
+pub(super) fn standing_still(mesh: &Mesh, elastic: &[WorkloadId]) -> Option<String> {
+    let names: Vec<String> = elastic.iter().map(|id| mesh.workload(*id).full_name()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "pods of {} stay as they are: beside a release, probes, autoscalers, restarts and drains are left out",
+            names.join(", ")
+        )
+    })
 }
 
 /// Whether pods of a workload may come, go, or be found not to be ready.
