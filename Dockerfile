@@ -1,6 +1,6 @@
 # docker build -t meshproof .        docker run --rm -v "$PWD:/work" meshproof verify .
 FROM rust:1.95-slim-trixie AS build
-RUN apt-get update && apt-get install -y --no-install-recommends libz3-dev pkg-config make clang libclang-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends libz3-dev pkg-config make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN make build

@@ -22,6 +22,8 @@ use crate::{
 
 /// A text longer than this is refused: no manifest is that long, and memory stays bounded.
 const FILE_BYTES_MAX: u64 = 256 << 20;
+/// Kinds that say how manifests are made, or from where they are deployed.
+const MAKERS: [&str; 4] = ["Kustomization", "Component", "Application", "ApplicationSet"];
 
 /// Everything that was read from the paths of one command.
 #[derive(Debug)]
@@ -74,6 +76,16 @@ pub enum InputError {
     NoObjects {
         /// As given.
         path: String,
+    },
+    /// There are objects, and all of them only say how or from where manifests are made.
+    #[error("nothing to judge in `{path}` but `{kind}`: {reason}")]
+    NotRendered {
+        /// As given.
+        path: String,
+        /// The kind of the first one.
+        kind: String,
+        /// What is to be done.
+        reason: String,
     },
     /// A RON file is not what it should be.
     #[error("{path}:{}:{}: {}", error.line, error.column, error.message)]
@@ -188,6 +200,13 @@ impl Project {
         let has_dumps = !imported.mesh.envoy_dumps.is_empty();
         if imported.objects == 0 && !has_dumps && !imported.unreadable && imported.findings.is_empty() {
             return Err(InputError::NoObjects { path: paths.join(" ") });
+        }
+        let makers = || imported.mesh.unmodelled.iter().filter(|one| MAKERS.contains(&&*one.resource.kind));
+        if let Some(first) = makers().next()
+            && makers().count() == imported.objects
+        {
+            let (kind, reason) = (first.resource.kind.clone(), first.reason.clone());
+            return Err(InputError::NotRendered { path: paths.join(" "), kind, reason });
         }
         let settings = match texts.settings {
             Some((path, text)) => {

@@ -11,6 +11,9 @@ fn bad_input_is_told_clearly() {
     let empty = scratch("empty");
     let no_yaml = scratch("no-yaml");
     std::fs::write(no_yaml.join("mesh.yaml"), "kind: Service\nmetadata: {name: a\n").unwrap();
+    let unmade = scratch("unmade");
+    let kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../base]\n";
+    std::fs::write(unmade.join("kustomization.yaml"), kustomization).unwrap();
     let bad_ron = copy_of("bookinfo", "bad-ron", &[("mesh.ron", "concurrency: 128", "concurency: 128")]);
     let bad_toml = copy_of("bookinfo", "bad-toml", &[]);
     std::fs::write(bad_toml.join("meshproof.toml"), "[limits]\nretry_amplifications = 3\n").unwrap();
@@ -19,6 +22,7 @@ fn bad_input_is_told_clearly() {
         (&["verify", "no/such/folder"], "cannot read `no/such/folder`"),
         (&["verify", &path(&empty)], "no manifests in"),
         (&["verify", &path(&no_yaml)], "mesh.yaml:"),
+        (&["verify", &path(&unmade)], "but `Kustomization`: it says how manifests are made; run `kubectl kustomize`"),
         (&["verify", &path(&bad_ron)], "mesh.ron:"),
         (&["verify", &path(&bad_toml)], "meshproof.toml:2:"),
         (&["simulate", "topologies/bookinfo", "--scenario", "spikes"], "there are `ratings-down`, `spike`, `steady`"),
@@ -121,4 +125,18 @@ fn decision_cases_are_answered_line_by_line() {
     assert_eq!((answer.code, answer.out.lines().count()), (0, count), "{}", answer.err);
     assert_eq!(answer.out, meshproof_with_input(&["conformance", "replay"], cases).out);
     assert_eq!(meshproof_with_input(&["conformance", "replay"], "{}").code, 2);
+}
+
+/// Who asks about one file hears what cannot be known from it.
+#[test]
+fn a_route_alone_is_not_said_to_lead_somewhere() {
+    let route = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: cart, namespace: shop}\n\
+                 spec: {hosts: [cart], http: [{route: [{destination: {host: cart, subset: v9}}]}]}\n";
+    let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: cart, namespace: shop}\n\
+                   spec: {ports: [{name: http, port: 80}]}\n";
+    let told = "no Service was read, so no host was looked up";
+    let alone = meshproof_with_input(&["verify", "-"], route);
+    assert!(alone.code == 0 && alone.out.contains(told), "{}", alone.out);
+    let both = meshproof_with_input(&["verify", "-"], &format!("{route}{service}"));
+    assert!(both.code == 1 && both.out.contains("MP0202") && !both.out.contains(told), "{}", both.out);
 }

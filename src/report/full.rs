@@ -140,6 +140,10 @@ pub(super) fn totals(verification: &Verification<'_>) -> String {
     if gaps > 0 {
         let _ = write!(out, "; {gaps} not modelled");
     }
+    // A file alone is judged by what stands in it.
+    if verification.mesh.services.is_empty() && !verification.mesh.virtual_services.is_empty() {
+        out.push_str("; no Service was read, so no host was looked up");
+    }
     if let Some(known) = verification.in_baseline {
         let _ = write!(out, "; {known} more in the baseline");
     }
