@@ -95,6 +95,10 @@ fn recovers(run: &Run) -> bool {
 }
 
 fn once(system: &System, replications: u32, effort: Effort) -> Result<Run, String> {
+    let requests = system.requests() * f64::from(replications);
+    if requests.is_nan() || requests > effort.requests {
+        return Err(format!("a run of {requests} requests is longer than the {} that are allowed", effort.requests));
+    }
     let (mesh, scenario) = system.build(&[])?;
     let options = SimOptions {
         name: "case".to_owned(),
