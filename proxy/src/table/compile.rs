@@ -50,7 +50,13 @@ pub(super) fn table(config: &Config) -> Result<Table, Vec<CompileError>> {
     }
     let clusters = clusters(config, &mut faults);
     let found = faults.into_found();
-    if found.is_empty() { Ok(Table { listeners: listeners.into(), clusters, cluster_names }) } else { Err(found) }
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let ticks = |filter: &FilterTable| matches!(filter, FilterTable::AdaptiveConcurrency(_));
+    let is_quiet = clusters.iter().all(|cluster| cluster.outlier.is_none() && cluster.health_check.is_none())
+        && !listeners.iter().flat_map(|listener: &ListenerTable| &listener.filters).any(ticks);
+    Ok(Table { listeners: listeners.into(), clusters, cluster_names, is_quiet })
 }
 
 fn clusters(config: &Config, faults: &mut Faults) -> Box<[Arc<ClusterTable>]> {

@@ -37,6 +37,7 @@ pub struct Table {
     listeners: Box<[ListenerTable]>,
     clusters: Box<[Arc<ClusterTable>]>,
     cluster_names: Arc<NameMap>,
+    is_quiet: bool,
 }
 
 impl Table {
@@ -57,6 +58,12 @@ impl Table {
     pub fn listener_named(&self, name: &str) -> Option<ListenerId> {
         let index = self.listeners.iter().position(|listener| &*listener.name == name)?;
         u32::try_from(index).ok().map(ListenerId::new)
+    }
+
+    /// Whether a new proxy does nothing until it is asked to: it has no timer to arm for outlier detection, health
+    /// checks or adaptive concurrency.
+    pub const fn is_quiet(&self) -> bool {
+        self.is_quiet
     }
 
     pub(crate) fn listener(&self, listener: ListenerId) -> &ListenerTable {

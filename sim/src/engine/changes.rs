@@ -46,6 +46,7 @@ impl Engine<'_> {
         let Some(spec) = self.change(change).and_then(|change| change.spec(index)).map(Arc::clone) else {
             return false;
         };
+        self.wake(instance);
         let entry = &mut self.instances[instance as usize];
         entry.change = change + 1;
         entry.spec = Arc::clone(&spec);

@@ -103,8 +103,9 @@ impl Engine<'_> {
             }
         }
         let (spec, salt) = (Arc::clone(&self.instances[index as usize].spec), self.instances[index as usize].salt);
-        let proxy = self.new_proxy(&spec, salt);
-        self.instances[index as usize].proxy = proxy;
+        let proxy = self.new_proxy(&spec, salt, self.now);
+        let entry = &mut self.instances[index as usize];
+        (entry.proxy, entry.is_asleep) = (proxy, false);
         self.configurations += 1;
         self.drain(index);
         self.refresh_hosts(index, None);

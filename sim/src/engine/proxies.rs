@@ -81,9 +81,11 @@ impl Engine<'_> {
         let spec = Arc::clone(&self.plan.specs[spec_index as usize]);
         let index = self.instances.len() as u32;
         let salt = mix(u64::from(node), u64::from(spec_index));
-        let proxy = self.new_proxy(&spec, salt);
+        let is_asleep = spec.table.is_quiet();
+        let proxy = if is_asleep { Proxy::default() } else { self.new_proxy(&spec, salt, self.now) };
         self.instances.push(Instance {
             proxy,
+            is_asleep,
             spec,
             spec_index,
             change: 0,
@@ -100,15 +102,29 @@ impl Engine<'_> {
         index
     }
 
-    /// A proxy with nothing in flight; its first effects wait to be drained.
-    pub(super) fn new_proxy(&mut self, spec: &Spec, salt: u64) -> Proxy {
-        let mut draws = self.keys.of_proxy(salt, self.now);
-        let mut cx = Cx { now: Time::from_nanos(self.now), entropy: &mut draws, effects: &mut self.effects };
+    /// A proxy with nothing in flight, as it is made at some time; its first effects wait to be drained.
+    pub(super) fn new_proxy(&mut self, spec: &Spec, salt: u64, now: u64) -> Proxy {
+        let mut draws = self.keys.of_proxy(salt, now);
+        let mut cx = Cx { now: Time::from_nanos(now), entropy: &mut draws, effects: &mut self.effects };
         Proxy::new(&mut cx, Arc::clone(&spec.table))
+    }
+
+    /// Makes a proxy that was not needed before, as it was at the start of the run.
+    pub(super) fn wake(&mut self, instance: u32) {
+        let entry = &mut self.instances[instance as usize];
+        if !std::mem::take(&mut entry.is_asleep) {
+            return;
+        }
+        let (spec, salt) = (Arc::clone(&entry.spec), entry.salt);
+        self.instances[instance as usize].proxy = self.new_proxy(&spec, salt, 0);
+        if !self.effects.is_empty() {
+            self.checker.violation(format!("proxy {instance} was to be quiet, and acts as soon as it is made"));
+        }
     }
 
     /// Calls a proxy and does what it asks for.
     pub(super) fn with_proxy(&mut self, instance: u32, call: impl FnOnce(&mut Proxy, &mut Cx<'_>)) {
+        self.wake(instance);
         let entry = &mut self.instances[instance as usize];
         let mut draws = self.keys.of_proxy(entry.salt, self.now);
         let mut cx = Cx { now: Time::from_nanos(self.now), entropy: &mut draws, effects: &mut self.effects };
@@ -118,6 +134,7 @@ impl Engine<'_> {
 
     /// Hands a request to a proxy.
     pub(super) fn request(&mut self, instance: u32, listener: ListenerId, asked: &Asked) -> StreamId {
+        self.wake(instance);
         let head = self.heads.get(asked.head);
         let entry = &mut self.instances[instance as usize];
         let at = entry.home(instance);

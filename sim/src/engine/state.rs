@@ -63,7 +63,11 @@ pub(crate) struct Node {
 /// One proxy and the simulator's side of its streams and connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Instance {
+    /// Empty while [`Self::is_asleep`].
     pub(crate) proxy: Proxy,
+    /// Nothing has come to it that does nothing on its own. What wakes it finds it as if it had been there from the
+    /// start: most proxies of a large mesh see no request in a short run.
+    pub(crate) is_asleep: bool,
     pub(crate) spec: Arc<Spec>,
     pub(crate) spec_index: u32,
     /// The last change of configuration that it has taken over, counted from 1.
