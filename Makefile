@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 CARGO ?= cargo
 
-.PHONY: build demo test test-all lint setup bench bench-peers book dist test-z3-wheel envoy-live
+.PHONY: build demo test test-all lint setup bench bench-peers book dist test-z3-wheel cvc5 envoy-live
 
 build: setup
 	$(CARGO) build --release --bin meshproof
@@ -22,6 +22,11 @@ lint: setup
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(CARGO) clippy --workspace --all-targets --features lsp,testing -- -D warnings; else echo "clippy is not installed: skipped"; fi
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; else echo "cargo-deny is not installed: skipped"; fi
 	$(CARGO) test --quiet --features lsp,testing --test tidy --test crate_graph
+
+# Another solver, which the slow tests ask about every query.
+cvc5:
+	python3 -m venv .cvc5
+	.cvc5/bin/python3 -m pip install --quiet --disable-pip-version-check cvc5==1.4.2
 
 # Z3: the system's where pkg-config knows one, else the pinned wheel in .z3.
 setup:
