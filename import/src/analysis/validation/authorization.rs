@@ -63,14 +63,14 @@ fn custom(rule: Tree<'_>, path: &str, found: &mut Found) {
     }
     for key in rule.list("when").map(|when| when.get("key").text()) {
         let refused = matches!(key, "source.namespace" | "source.principal") || key.starts_with("request.auth.");
-        found.error_if(refused, path, format!("`{key}` is not supported with CUSTOM"));
+        found.error_if(refused, path, format_args!("`{key}` is not supported with CUSTOM"));
     }
 }
 
 fn check_rule(rule: Tree<'_>, i: usize, action: &str, found: &mut Found) {
     let path = format!("spec.rules[{i}]");
     let empty = |key: &str| rule.get(key).is_set() && rule.count(key) == 0;
-    found.error_if(empty("from"), &path, format!("`from` must not be empty, in rule {i}"));
+    found.error_if(empty("from"), &path, format_args!("`from` must not be empty, in rule {i}"));
     let (mut tcp_from, mut tcp_to, mut has_from, mut has_to) = (false, false, false, false);
     for source in rule.list("from").map(|from| from.get("source")) {
         if !source.is_set() {
@@ -84,7 +84,7 @@ fn check_rule(rule: Tree<'_>, i: usize, action: &str, found: &mut Found) {
         }
         tcp_from |= SOURCES.iter().any(|key| !key.ends_with("equestPrincipals") && source.get(key).is_set());
     }
-    found.error_if(empty("to"), &path, format!("`to` must not be empty, in rule {i}"));
+    found.error_if(empty("to"), &path, format_args!("`to` must not be empty, in rule {i}"));
     for operation in rule.list("to").map(|to| to.get("operation")) {
         if !operation.is_set() {
             found.error(path.clone(), format!("`to.operation` must not be null, in rule {i}"));
@@ -97,7 +97,7 @@ fn check_rule(rule: Tree<'_>, i: usize, action: &str, found: &mut Found) {
         }
         for key in ["paths", "notPaths"] {
             let bad = operation.texts(key).into_iter().any(is_bad_template);
-            found.error_if(bad, &path, format!("a path template of `{key}` is not supported"));
+            found.error_if(bad, &path, format_args!("a path template of `{key}` is not supported"));
         }
         tcp_to |= operation.get("ports").is_set() || operation.get("notPorts").is_set();
     }
@@ -114,22 +114,22 @@ fn check_rule(rule: Tree<'_>, i: usize, action: &str, found: &mut Found) {
 /// Lists of which one must say something, and none an empty text.
 fn lists(tree: Tree<'_>, keys: &[&str], name: &str, i: usize, path: &str, found: &mut Found) {
     let none = keys.iter().all(|key| tree.count(key) == 0);
-    found.error_if(none, path, format!("`{name}` must not be empty, in rule {i}"));
+    found.error_if(none, path, format_args!("`{name}` must not be empty, in rule {i}"));
     for key in keys {
-        found.error_if(tree.texts(key).contains(&""), path, format!("an empty value is not allowed in `{key}`"));
+        found.error_if(tree.texts(key).contains(&""), path, format_args!("an empty value is not allowed in `{key}`"));
     }
 }
 
 fn ips(list: &[&str], path: &str, found: &mut Found) {
     for text in list {
         let valid = if text.contains('/') { is_range(text) } else { names::is_ip(text) };
-        found.error_if(!valid, path, format!("`{text}` is neither an IP address nor a range"));
+        found.error_if(!valid, path, format_args!("`{text}` is neither an IP address nor a range"));
     }
 }
 
 fn ports(list: &[&str], path: &str, found: &mut Found) {
     for text in list {
-        found.error_if(text.parse::<u16>().is_err(), path, format!("`{text}` is not a port"));
+        found.error_if(text.parse::<u16>().is_err(), path, format_args!("`{text}` is not a port"));
     }
 }
 

@@ -18,7 +18,11 @@ pub(super) fn duration(tree: Tree<'_>, path: &str, found: &mut Found) {
 
 pub(super) fn percent(tree: Tree<'_>, path: &str, found: &mut Found) {
     let value = tree.int();
-    found.error_if(!(0..=100).contains(&value), path, format!("the percentage {value} is not in the range 0..100"));
+    found.error_if(
+        !(0..=100).contains(&value),
+        path,
+        format_args!("the percentage {value} is not in the range 0..100"),
+    );
 }
 
 /// `labels` of the networking API's selectors. Errors end the whole check.
@@ -53,9 +57,13 @@ pub(super) fn match_labels(selector: Tree<'_>, path: &str, found: &mut Found) {
 
 fn wildcards(labels: &meshproof_model::Labels, path: &str, found: &mut Found) {
     for (key, value) in labels {
-        found.error_if(key.is_empty(), path, format!("an empty key is not supported in a selector: `{key}={value}`"));
+        found.error_if(
+            key.is_empty(),
+            path,
+            format_args!("an empty key is not supported in a selector: `{key}={value}`"),
+        );
         let wild = key.contains('*') || value.contains('*');
-        found.error_if(wild, path, format!("a wildcard is not supported in a selector: `{key}={value}`"));
+        found.error_if(wild, path, format_args!("a wildcard is not supported in a selector: `{key}={value}`"));
     }
 }
 
@@ -84,7 +92,7 @@ pub(super) fn attachment(spec: Tree<'_>, found: &mut Found) {
         let elsewhere = !reference.get("namespace").text().is_empty();
         found.error_if(elsewhere, &path, "a reference must not have a namespace");
         let allowed = ALLOWED.contains(&(group, kind));
-        found.error_if(!allowed, &path, format!("policies do not attach to `{group}/{kind}`"));
+        found.error_if(!allowed, &path, format_args!("policies do not attach to `{group}/{kind}`"));
     }
 }
 
@@ -159,8 +167,8 @@ pub(super) fn gateway_names(list: &[&str], path: &str, found: &mut Found) {
         };
         let empty = namespace.is_empty() || gateway.is_empty();
         found.error_if(empty, path, "namespace and name of a Gateway must not be empty");
-        found.error_if(!names::is_label(namespace), path, format!("`{namespace}` is not the name of a namespace"));
-        found.error_if(!names::is_label(gateway), path, format!("`{gateway}` is not the name of a Gateway"));
+        found.error_if(!names::is_label(namespace), path, format_args!("`{namespace}` is not the name of a namespace"));
+        found.error_if(!names::is_label(gateway), path, format_args!("`{gateway}` is not the name of a Gateway"));
     }
 }
 

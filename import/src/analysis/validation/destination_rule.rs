@@ -21,7 +21,7 @@ pub(super) fn check(rule: &Resource<'_>, found: &mut Found) {
             continue;
         }
         let name = subset.get("name").text();
-        found.error_if(seen.contains(&name), &path, format!("the subset `{name}` is defined twice"));
+        found.error_if(seen.contains(&name), &path, format_args!("the subset `{name}` is defined twice"));
         seen.push(name);
         found.check(&path, subset_name(name));
         for text in names::object_labels(&subset.get("labels").labels()) {
@@ -91,7 +91,7 @@ pub(super) fn connection_pool(pool: Tree<'_>, path: &str, found: &mut Found) {
         return found.error(path, "a connection pool needs at least one field");
     }
     let mut count = |tree: Tree<'_>, key: &str| {
-        found.error_if(tree.get(key).int() < 0, path, format!("`{key}` must not be negative"));
+        found.error_if(tree.get(key).int() < 0, path, format_args!("`{key}` must not be negative"));
     };
     for key in [
         "http1MaxPendingRequests",
@@ -235,7 +235,7 @@ fn tunnel(tunnel: Tree<'_>, path: &str, found: &mut Found) {
         let (protocol, host) = (tunnel.get("protocol").text(), tunnel.get("targetHost").text());
         found.error_if(!matches!(protocol, "" | "CONNECT" | "POST"), path, "a tunnel uses `CONNECT` or `POST`");
         let valid = names::fqdn(host).is_ok() || names::is_ip(host);
-        found.error_if(!valid, path, format!("`{host}` is neither a host nor an IP address"));
+        found.error_if(!valid, path, format_args!("`{host}` is neither a host nor an IP address"));
         found.check(path, names::port(tunnel.get("targetPort").int()));
     }
 }

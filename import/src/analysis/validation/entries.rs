@@ -68,8 +68,8 @@ fn ports<'a>(entry: &Resource<'a>, resolution: &str, found: &mut Found) -> BTree
             continue;
         }
         let (name, number, protocol) = (port.get("name").text(), port.get("number").int(), port.get("protocol").text());
-        found.error_if(!port_names.insert(name), &path, format!("the port `{name}` is defined twice"));
-        found.error_if(!numbers.insert(number), &path, format!("the port {number} is defined twice"));
+        found.error_if(!port_names.insert(name), &path, format_args!("the port `{name}` is defined twice"));
+        found.error_if(!numbers.insert(number), &path, format_args!("the port {number} is defined twice"));
         let target = port.get("targetPort").int();
         if target != 0 {
             found.check(&path, names::port(target));
@@ -119,11 +119,11 @@ fn by_name(spec: Tree<'_>, resolution: &str, ports: &BTreeSet<&str>, found: &mut
         }
     }
     let several = resolution == "DNS_ROUND_ROBIN" && spec.count("endpoints") > 1;
-    found.error_if(several, "spec.endpoints", format!("resolution {resolution} has one endpoint at most"));
+    found.error_if(several, "spec.endpoints", format_args!("resolution {resolution} has one endpoint at most"));
     for (i, endpoint) in spec.list("endpoints").enumerate() {
         let (path, address) = (format!("spec.endpoints[{i}]"), endpoint.get("address").text());
         let valid = names::is_ip(address) || names::fqdn(address).is_ok();
-        found.error_if(!valid, &path, format!("`{address}` is neither a host nor an IP address"));
+        found.error_if(!valid, &path, format_args!("`{address}` is neither a host nor an IP address"));
         for text in names::object_labels(&endpoint.get("labels").labels()) {
             found.error(path.clone(), text);
         }
@@ -152,7 +152,7 @@ fn workload(entry: Tree<'_>, ports: Option<&BTreeSet<&str>>, names_too: bool, pa
     if let Some(socket) = socket {
         found.check(path, names::unix(socket));
         let some = entry.get("ports").fields().next().is_some();
-        found.error_if(some, path, format!("the socket `{address}` has no ports"));
+        found.error_if(some, path, format_args!("the socket `{address}` has no ports"));
     } else if !address.is_empty() && !names::is_ip(address) {
         if !names_too {
             found.error(path, format!("`{address}` is not an IP address"));
@@ -172,7 +172,7 @@ fn endpoint_ports(entry: Tree<'_>, ports: Option<&BTreeSet<&str>>, path: &str, f
     for (name, number) in entry.get("ports").fields() {
         let number = number.int();
         let unknown = ports.is_some_and(|ports| !ports.contains(name));
-        found.error_if(unknown, path, format!("the port {number} of an endpoint is none of the ServiceEntry"));
+        found.error_if(unknown, path, format_args!("the port {number} of an endpoint is none of the ServiceEntry"));
         found.check(path, names::port_name(name));
         found.check(path, names::port(number));
     }
@@ -191,7 +191,7 @@ pub(super) fn workload_group(group: &Resource<'_>, found: &mut Found) {
         return;
     }
     for key in ["periodSeconds", "initialDelaySeconds", "timeoutSeconds", "successThreshold", "failureThreshold"] {
-        found.error_if(probe.get(key).int() < 0, path, format!("`{key}` must not be negative"));
+        found.error_if(probe.get(key).int() < 0, path, format_args!("`{key}` must not be negative"));
     }
     let (http, tcp, exec) = (probe.get("httpGet"), probe.get("tcpSocket"), probe.get("exec"));
     if http.is_set() {

@@ -45,7 +45,7 @@ fn check_patch(item: Tree<'_>, path: &str, found: &mut Found) {
             filter_match(item, applies, path, found);
         }
         "ROUTE_CONFIGURATION" | "VIRTUAL_HOST" | "HTTP_ROUTE" => {
-            found.error_if(any && !routes, path, format!("{applies} matches route configurations only"));
+            found.error_if(any && !routes, path, format_args!("{applies} matches route configurations only"));
         }
         "CLUSTER" => found.error_if(any && !cluster, path, "CLUSTER matches clusters only"),
         _ => {}

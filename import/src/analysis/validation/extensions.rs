@@ -59,10 +59,10 @@ fn check_tracing(tracing: Tree<'_>, path: &str, found: &mut Found) {
     found.error_if(!(0.0..=100.0).contains(&share), path, text);
     for (name, tag) in tracing.get("customTags").fields() {
         found.error_if(name.is_empty(), path, "a tag needs a name");
-        found.error_if(!tag.is_set(), path, format!("the tag `{name}` may not be null"));
+        found.error_if(!tag.is_set(), path, format_args!("the tag `{name}` may not be null"));
         for (kind, key) in [("literal", "value"), ("header", "name"), ("environment", "name")] {
             let empty = tag.get(kind).is_set() && tag.get(kind).get(key).text().is_empty();
-            found.error_if(empty, path, format!("the {kind} of a tag must not be empty"));
+            found.error_if(empty, path, format_args!("the {kind} of a tag must not be empty"));
         }
     }
 }

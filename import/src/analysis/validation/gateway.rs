@@ -25,7 +25,7 @@ const CIPHERS: &[&str] = &[
 
 pub(super) fn check(gateway: &Resource<'_>, found: &mut Found) {
     let name = gateway.name();
-    found.error_if(!names::is_label(name), "metadata.name", format!("`{name}` is not the name of a Gateway"));
+    found.error_if(!names::is_label(name), "metadata.name", format_args!("`{name}` is not the name of a Gateway"));
     found.error_if(gateway.spec.count("servers") == 0, "spec", "a Gateway needs at least one server");
     for (i, server) in gateway.spec.list("servers").enumerate() {
         let path = format!("spec.servers[{i}]");
@@ -39,7 +39,7 @@ pub(super) fn check(gateway: &Resource<'_>, found: &mut Found) {
     for (i, server) in gateway.spec.list("servers").enumerate().filter(|(_, server)| server.get("port").is_set()) {
         let (path, port) = (format!("spec.servers[{i}].port"), server.get("port"));
         let name = port.get("name").text();
-        found.error_if(ports.contains(&name), &path, format!("several servers have a port named `{name}`"));
+        found.error_if(ports.contains(&name), &path, format_args!("several servers have a port named `{name}`"));
         ports.push(name);
         if !names::is_http(port.get("protocol").text()) && server.at("tls.httpsRedirect").bool() {
             found.warning(path, "`httpsRedirect` is for HTTP servers");
@@ -65,7 +65,7 @@ fn check_server(server: Tree<'_>, path: &str, found: &mut Found) {
     }
     let protocol = server.at("port.protocol").text();
     if names::is_tls(protocol) {
-        found.error_if(!tls.is_set(), path, format!("a server of {protocol} needs `tls`"));
+        found.error_if(!tls.is_set(), path, format_args!("a server of {protocol} needs `tls`"));
     } else if tls.is_set() && names::is_http(protocol) {
         let passes = matches!(tls.get("mode").text(), "" | "PASSTHROUGH" | "AUTO_PASSTHROUGH");
         let files = ["caCertificates", "privateKey", "serverCertificate"];
@@ -89,7 +89,7 @@ fn port(server: Tree<'_>, path: &str, found: &mut Found) {
         found.check(path, names::port(number));
     }
     found.error_if(port.get("targetPort").int() > 0, path, "`targetPort` does nothing in a Gateway");
-    found.error_if(port.get("name").text().is_empty(), path, format!("the port {number} needs a name"));
+    found.error_if(port.get("name").text().is_empty(), path, format_args!("the port {number} needs a name"));
 }
 
 fn bind(server: Tree<'_>, path: &str, found: &mut Found) {
@@ -117,7 +117,7 @@ pub(super) fn server_tls(tls: Tree<'_>, path: &str, found: &mut Found) {
     let mode = tls.get("mode").text();
     if mode == "ISTIO_MUTUAL" {
         for key in ["serverCertificate", "privateKey", "caCertificates", "credentialName"] {
-            found.error_if(set(key), path, format!("mode ISTIO_MUTUAL excludes `{key}`"));
+            found.error_if(set(key), path, format_args!("mode ISTIO_MUTUAL excludes `{key}`"));
         }
         return;
     }
@@ -132,10 +132,10 @@ pub(super) fn server_tls(tls: Tree<'_>, path: &str, found: &mut Found) {
         return;
     }
     if terminates {
-        found.error_if(!set("serverCertificate"), path, format!("mode {mode} needs a server certificate"));
-        found.error_if(!set("privateKey"), path, format!("mode {mode} needs a private key"));
+        found.error_if(!set("serverCertificate"), path, format_args!("mode {mode} needs a server certificate"));
+        found.error_if(!set("privateKey"), path, format_args!("mode {mode} needs a private key"));
         let clients = mode != "SIMPLE" && !set("caCertificates");
-        found.error_if(clients, path, format!("mode {mode} needs the CA of clients"));
+        found.error_if(clients, path, format_args!("mode {mode} needs the CA of clients"));
     }
     if set("caCrl") {
         found.error_if(set("credentialName"), path, "`caCrl` excludes `credentialName`");

@@ -37,25 +37,31 @@ pub(super) fn check(rule: Tree<'_>, path: &str, is_delegate: bool, found: &mut F
     for (i, block) in rule.list("match").enumerate() {
         sources(block, &format!("{path}.match[{i}]"), found);
     }
-    header_changes(rule.get("headers"), &format!("{path}.headers"), found);
-    cors(rule.get("corsPolicy"), &format!("{path}.corsPolicy"), found);
-    fault(rule.get("fault"), &format!("{path}.fault"), found);
+    let part = |key: &str, check: fn(Tree<'_>, &str, &mut Found), found: &mut Found| {
+        let part = rule.get(key);
+        if part.is_set() {
+            check(part, &format!("{path}.{key}"), found);
+        }
+    };
+    part("headers", header_changes, found);
+    part("corsPolicy", cors, found);
+    part("fault", fault, found);
     mirrors(rule, path, found);
-    redirect(rule.get("redirect"), &format!("{path}.redirect"), found);
-    direct_response(rule.get("directResponse"), &format!("{path}.directResponse"), found);
-    retries(rule.get("retries"), &format!("{path}.retries"), found);
-    rewrite(rule.get("rewrite"), &format!("{path}.rewrite"), found);
+    part("redirect", redirect, found);
+    part("directResponse", direct_response, found);
+    part("retries", retries, found);
+    part("rewrite", rewrite, found);
     authority(rule, path, found);
     destinations(rule, path, found);
-    duration(rule.get("timeout"), &format!("{path}.timeout"), found);
+    part("timeout", duration, found);
 }
 
 fn conflicts(rule: Tree<'_>, path: &str, is_delegate: bool, found: &mut Found) {
     let has = |key: &str| rule.get(key).is_set();
     let name = rule.get("name").text();
     if !is_delegate && has("delegate") {
-        found.error_if(has("redirect"), path, format!("the root rule `{name}` must not have `redirect`"));
-        found.error_if(has("route"), path, format!("the root rule `{name}` must not have `route`"));
+        found.error_if(has("redirect"), path, format_args!("the root rule `{name}` must not have `redirect`"));
+        found.error_if(has("route"), path, format_args!("the root rule `{name}` must not have `route`"));
         return;
     }
     found.error_if(is_delegate && has("delegate"), path, "a rule of a delegate cannot delegate again");
@@ -68,9 +74,9 @@ fn conflicts(rule: Tree<'_>, path: &str, is_delegate: bool, found: &mut Found) {
         ""
     };
     if !action.is_empty() {
-        found.error_if(rule.count("route") > 0, path, format!("a rule cannot have both `route` and `{action}`"));
+        found.error_if(rule.count("route") > 0, path, format_args!("a rule cannot have both `route` and `{action}`"));
         for other in ["fault", "rewrite"] {
-            found.error_if(has(other), path, format!("a rule cannot have both `{other}` and `{action}`"));
+            found.error_if(has(other), path, format_args!("a rule cannot have both `{other}` and `{action}`"));
         }
         let both = action == "redirect" && has("directResponse");
         found.error_if(both, path, "a rule cannot have both `directResponse` and `redirect`");
@@ -82,12 +88,12 @@ fn conflicts(rule: Tree<'_>, path: &str, is_delegate: bool, found: &mut Found) {
 fn matches(block: Tree<'_>, path: &str, found: &mut Found) {
     let claim = |name: &str| is_claim(name) || names::header(name).is_ok();
     for (name, matcher) in block.get("headers").fields() {
-        found.error_if(!claim(name), path, format!("`{name}` is not the name of a header"));
+        found.error_if(!claim(name), path, format_args!("`{name}` is not the name of a header"));
         string_match(matcher, "headers", path, found);
-        found.error_if(!matcher.is_set(), path, format!("the match of the header `{name}` cannot be null"));
+        found.error_if(!matcher.is_set(), path, format_args!("the match of the header `{name}` cannot be null"));
     }
     for (name, matcher) in block.get("withoutHeaders").fields() {
-        found.error_if(!claim(name), path, format!("`{name}` is not the name of a header"));
+        found.error_if(!claim(name), path, format_args!("`{name}` is not the name of a header"));
         if matcher.get("regex").text() != "*" {
             string_match(matcher, "withoutHeaders", path, found);
         }
@@ -109,7 +115,7 @@ pub(super) fn is_claim(name: &str) -> bool {
 
 fn string_match(matcher: Tree<'_>, what: &str, path: &str, found: &mut Found) {
     let empty = matcher.get("prefix").is_set() && matcher.get("prefix").text().is_empty();
-    found.error_if(empty, path, format!("`{what}`: the prefix of a match must not be empty"));
+    found.error_if(empty, path, format_args!("`{what}`: the prefix of a match must not be empty"));
     regex_match(matcher, what, path, found);
 }
 
@@ -117,7 +123,7 @@ fn regex_match(matcher: Tree<'_>, what: &str, path: &str, found: &mut Found) {
     let pattern = matcher.get("regex");
     if pattern.is_set() {
         let empty = pattern.text().is_empty();
-        found.error_if(empty, path, format!("`{what}`: the regular expression of a match must not be empty"));
+        found.error_if(empty, path, format_args!("`{what}`: the regular expression of a match must not be empty"));
         // `*` is no regular expression; Istio reads it as presence, and its admission refuses it.
         found.check(path, names::regex(pattern.text(), what));
     }
@@ -135,7 +141,7 @@ fn sources(block: Tree<'_>, path: &str, found: &mut Found) {
     found.without_warnings(|found| gateway_names(&block.texts("gateways"), path, found));
     let namespace = block.get("sourceNamespace").text();
     let valid = namespace.is_empty() || names::is_label(namespace);
-    found.error_if(!valid, path, format!("`{namespace}` is not the name of a namespace"));
+    found.error_if(!valid, path, format_args!("`{namespace}` is not the name of a namespace"));
 }
 
 fn cors(policy: Tree<'_>, path: &str, found: &mut Found) {
@@ -148,7 +154,7 @@ fn cors(policy: Tree<'_>, path: &str, found: &mut Found) {
         }
     }
     for method in policy.texts("allowMethods") {
-        found.error_if(!METHODS.contains(&method), path, format!("`{method}` is not a method of HTTP"));
+        found.error_if(!METHODS.contains(&method), path, format_args!("`{method}` is not a method of HTTP"));
     }
     for name in policy.texts("allowHeaders").into_iter().chain(policy.texts("exposeHeaders")) {
         if name != "*" {
@@ -163,7 +169,7 @@ fn cors(policy: Tree<'_>, path: &str, found: &mut Found) {
 
 fn fault(fault: Tree<'_>, path: &str, found: &mut Found) {
     let (abort, delay) = (fault.get("abort"), fault.get("delay"));
-    let none = fault.is_set() && !abort.is_set() && !delay.is_set();
+    let none = !abort.is_set() && !delay.is_set();
     found.error_if(none, path, "a fault needs `abort` or `delay`");
     if abort.is_set() {
         percentage(abort.get("percentage"), path, found);
@@ -189,23 +195,23 @@ fn fault(fault: Tree<'_>, path: &str, found: &mut Found) {
 fn percentage(tree: Tree<'_>, path: &str, found: &mut Found) {
     let value = tree.get("value").number();
     let valid = (0.0..=100.0).contains(&value) && (value == 0.0 || value >= 0.0001);
-    found.error_if(!valid, path, format!("the percentage {value} is neither 0 nor in the range [0.0001, 100]"));
+    found.error_if(!valid, path, format_args!("the percentage {value} is neither 0 nor in the range [0.0001, 100]"));
 }
 
 fn status(code: i64, path: &str, found: &mut Found) {
-    found.error_if(!(200..=600).contains(&code), path, format!("the status {code} is not in the range 200-599"));
+    found.error_if(!(200..=600).contains(&code), path, format_args!("the status {code} is not in the range 200-599"));
 }
 
 fn mirrors(rule: Tree<'_>, path: &str, found: &mut Found) {
     let old = rule.get("mirrorPercent");
     if old.is_set() {
         let value = old.int();
-        found.error_if(value > 100, path, format!("`mirrorPercent` is at most 100, not {value}"));
+        found.error_if(value > 100, path, format_args!("`mirrorPercent` is at most 100, not {value}"));
         found.warning(path, "`mirrorPercent` is deprecated: use `mirrorPercentage`");
     }
     let range = |value: f64, found: &mut Found| {
-        found.error_if(value > 100.0, path, format!("the percentage of a mirror is at most 100, not {value}"));
-        found.error_if(value < 0.0, path, format!("the percentage of a mirror is at least 0, not {value}"));
+        found.error_if(value > 100.0, path, format_args!("the percentage of a mirror is at most 100, not {value}"));
+        found.error_if(value < 0.0, path, format_args!("the percentage of a mirror is at least 0, not {value}"));
     };
     range(rule.at("mirrorPercentage.value").number(), found);
     destination(rule.get("mirror"), &format!("{path}.mirror"), found);
@@ -222,9 +228,6 @@ fn mirrors(rule: Tree<'_>, path: &str, found: &mut Found) {
 
 /// Only the first thing that is wrong is told.
 fn redirect(redirect: Tree<'_>, path: &str, found: &mut Found) {
-    if !redirect.is_set() {
-        return;
-    }
     let text = |key: &str| redirect.get(key).text();
     let port = redirect.get("port");
     let has_port = port.is_set() || redirect.get("derivePort").is_set();
@@ -241,9 +244,6 @@ fn redirect(redirect: Tree<'_>, path: &str, found: &mut Found) {
 }
 
 fn direct_response(response: Tree<'_>, path: &str, found: &mut Found) {
-    if !response.is_set() {
-        return;
-    }
     let body = response.at("body.string").text();
     if body.len() > 1 << 20 {
         found.error(path, "a direct response is less than 1 MiB");
@@ -263,7 +263,7 @@ fn retries(retries: Tree<'_>, path: &str, found: &mut Found) {
     duration(retries.get("perTryTimeout"), path, found);
     for word in retries.get("retryOn").text().split(',').filter(|_| !retries.get("retryOn").text().is_empty()) {
         let known = RETRY_ON.contains(&word) || is_status(word);
-        found.error_if(!known, path, format!("`{word}` is not a condition of `retryOn`"));
+        found.error_if(!known, path, format_args!("`{word}` is not a condition of `retryOn`"));
     }
 }
 
@@ -292,9 +292,6 @@ fn is_status(word: &str) -> bool {
 }
 
 fn rewrite(rewrite: Tree<'_>, path: &str, found: &mut Found) {
-    if !rewrite.is_set() {
-        return;
-    }
     let (uri, regex) = (!rewrite.get("uri").text().is_empty(), rewrite.get("uriRegexRewrite"));
     if uri && regex.is_set() {
         found.error(path, "a rewrite has only one of `uri` and `uriRegexRewrite`");
@@ -337,7 +334,7 @@ pub(super) fn weighted(rule: Tree<'_>, path: &str, headers: bool, found: &mut Fo
         }
         common::destination(route.get("destination"), &path, found);
         let weight = route.get("weight").int();
-        found.error_if(weight < 0, &path, format!("the weight {weight} is below 0"));
+        found.error_if(weight < 0, &path, format_args!("the weight {weight} is below 0"));
         total = total.saturating_add(weight);
     }
     found.error_if(rule.count("route") > 1 && total == 0, path, "the weights of a rule add up to 0");

@@ -15,6 +15,8 @@ mod sidecar;
 mod tokens;
 mod virtual_service;
 
+use std::fmt;
+
 pub(super) use certificate::{base64, is_certificate};
 
 use super::{
@@ -77,9 +79,10 @@ impl Found {
         self.warnings.push((path.into(), text.into()));
     }
 
-    fn error_if(&mut self, holds: bool, path: &str, text: impl Into<String>) {
+    /// The text is put together where it is needed: hardly ever.
+    fn error_if(&mut self, holds: bool, path: &str, text: impl fmt::Display) {
         if holds {
-            self.error(path, text);
+            self.error(path, text.to_string());
         }
     }
 

@@ -54,7 +54,7 @@ fn ingress(listener: Tree<'_>, path: &str, ports: &mut BTreeSet<i64>, found: &mu
         found.error_if(tls.get("httpsRedirect").bool(), path, "`httpsRedirect` is not for Sidecars");
         found.error_if(!tls.get("credentialName").text().is_empty(), path, "`credentialName` is not for Sidecars");
         let refused = matches!(mode, "ISTIO_MUTUAL" | "AUTO_PASSTHROUGH");
-        found.error_if(refused, path, format!("mode {mode} is not for ingress listeners"));
+        found.error_if(refused, path, format_args!("mode {mode} is not for ingress listeners"));
         server_tls(tls, path, found);
     }
     connection_pool(listener.get("connectionPool"), path, found);
@@ -83,7 +83,7 @@ fn endpoint(text: &str, path: &str, found: &mut Found) {
         return found.check(path, names::unix(socket));
     }
     let split = text.rsplit_once(':').map(|(host, port)| (host.trim_matches(['[', ']']), port));
-    found.error_if(split.is_none(), path, format!("`{text}` has no port"));
+    found.error_if(split.is_none(), path, format_args!("`{text}` has no port"));
     let (host, port) = split.unwrap_or_default();
     let local = matches!(host, "" | "127.0.0.1" | "0.0.0.0" | "::1" | "::");
     found.error_if(!local, path, "`defaultEndpoint` is of this machine");

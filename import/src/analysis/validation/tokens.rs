@@ -27,7 +27,7 @@ fn check_rule(rule: Tree<'_>, path: &str, found: &mut Found) {
     filled("fromCookies", "a cookie");
     if rule.get("jwksUri").is_set() && !text("jwksUri").is_empty() {
         let scheme = text("jwksUri").split_once("://").map_or("", |(scheme, _)| scheme);
-        found.error_if(!matches!(scheme, "http" | "https"), path, format!("keys are not fetched over `{scheme}`"));
+        found.error_if(!matches!(scheme, "http" | "https"), path, format_args!("keys are not fetched over `{scheme}`"));
     }
     if !text("jwks").is_empty() {
         let parsed = crate::yaml::parse(text("jwks"));
