@@ -3,7 +3,7 @@
 //! A line of a block ```` ```sh ```` is run by `sh`. It must end with exit code 0, or with the one that `# exit N` names at
 //! its end. `# slow` leaves a line to the slow suite. Tools that are the user's are stood in for by programs that print a
 //! manifest. A block of plain output behind a block of one command must be what that command prints, but for lines
-//! of `...`, which stand for any lines.
+//! of `...`, which stand for any lines. A block ```` ```yaml shop/app.yaml ```` is that file, from its place on.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is missing")]
 
@@ -18,7 +18,7 @@ use std::{
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Tools that are the user's.
-const OTHERS: [&str; 2] = ["helm", "kubectl"];
+const OTHERS: [&str; 3] = ["helm", "kubectl", "terraform"];
 
 /// A fenced block of a page.
 struct Block {
@@ -88,6 +88,11 @@ fn check_page(name: &str, page: &str) {
             continue;
         }
         printed = None;
+        if let Some((_, file)) = block.language.split_once(' ') {
+            let file = folder.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, &block.text).unwrap();
+        }
         if block.language != "sh" {
             continue;
         }
