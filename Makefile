@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 CARGO ?= cargo
 
-.PHONY: build demo test test-all lint setup bench bench-peers book dist test-z3-wheel cvc5 envoy-live
+.PHONY: build demo test test-all lint setup bench bench-peers book dist test-z3-wheel cvc5 envoy-live coverage
 
 build: setup
 	$(CARGO) build --release --bin meshproof
@@ -51,6 +51,10 @@ envoy-live: .cache/envoy/bin/envoy
 # The program with its Z3, man pages, completions and checksums, in dist.
 dist:
 	sh tools/dist.sh
+
+# Which lines the tests run, by crate.
+coverage: setup
+	@sh tools/coverage.sh
 
 bench: setup
 	$(CARGO) bench --workspace

@@ -133,6 +133,7 @@ fn the_shell_of_each_snippet_gates() {
         ("ci/Jenkinsfile", block(&read("ci/Jenkinsfile"), "sh '''")),
         ("ci/tekton.yaml", block(&read("ci/tekton.yaml"), "script: |")),
         ("ci/argocd-presync.yaml", block(&read("ci/argocd-presync.yaml"), "- |")),
+        ("ci/argocd-plugin.yaml", block(&read("ci/argocd-plugin.yaml"), "- |")),
         (".pre-commit-hooks.yaml", entry),
         ("a rendered chart", "cat manifests/*.yaml | ci/gate.sh -".to_owned()),
     ];
@@ -140,8 +141,11 @@ fn the_shell_of_each_snippet_gates() {
     for (name, text) in snippets {
         assert!(!text.trim().is_empty(), "{name}");
         for (folder, expect) in [(&good, 0), (&bad, 1)] {
-            let (code, out) = script(folder, &text, &[]);
+            let (code, out) = script(folder, &text, &[("ARGOCD_ENV_RENDER", "cat manifests/reviews.yaml")]);
             assert_eq!(code, expect, "{name}: {text}\n{out}");
+            if name == "ci/argocd-plugin.yaml" {
+                assert_eq!(out.contains("kind: VirtualService"), expect == 0, "{out}");
+            }
         }
     }
     let summary = fs::read_to_string(bad.join("step-summary.md")).unwrap();

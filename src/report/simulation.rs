@@ -75,6 +75,8 @@ pub fn run_table(run: &Json) -> String {
     for objective in list(&run["objectives"]) {
         let mark = if objective["met"] == true { "met   " } else { "MISSED" };
         let observed = match &objective["observed"] {
+            // What a witness must show is shown or not: there is no figure to it.
+            _ if !is_compared(text(&objective["expression"])) => String::new(),
             Json::Null => String::new(),
             Json::String(text) => format!(" (observed {text})"),
             value => format!(" (observed {})", in_unit_of(text(&objective["expression"]), value)),
@@ -98,6 +100,11 @@ pub fn run_table(run: &Json) -> String {
     }
     let _ = writeln!(out, "\ndigest {}", text(&run["digest"]));
     out
+}
+
+/// Whether an objective is about a figure: `browser.p99 < 300ms`, `recovers within 10s`.
+fn is_compared(expression: &str) -> bool {
+    expression.contains(['<', '>']) || expression.starts_with("recovers")
 }
 
 /// What was observed, in the unit of the objective's quantity: `< 300ms` is a time, `> 99.9%` a share.
