@@ -45,6 +45,8 @@ assumptions! {
     ALL_HEALTHY = "A15" "Every pod that should run is healthy.";
     SENT_BY_SCENARIOS = "A16" "Clients send what the open loads of scenarios let them send, each at its highest rate, and \
         nobody else sends anything.";
+    DEADLINES_PASSED = "A18" "Handlers that obey deadlines are told by their proxies how long their callers wait, and \
+        their calls hand that on.";
     SEES_FAILURES = "A17" "A check that asks for shares of requests by their status finds exactly the share of the new \
         version's requests that fails, of no other's, whenever it is made while the version gets requests.";
 }

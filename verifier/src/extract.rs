@@ -53,7 +53,8 @@ fn workload_node(mesh: &Mesh, id: WorkloadId) -> Node {
     let behaviour = mesh.behaviour.workloads.get(&name);
     let own = behaviour.map_or(OwnTime::Unknown, |known| OwnTime::AtMost(longest(&known.service_time)));
     let cancels = behaviour.is_some_and(|known| known.cancels_abandoned_work);
-    Node { name, kind: NodeKind::Workload, own, cancels, stages: Vec::new() }
+    let obeys = behaviour.is_some_and(|known| known.obeys_deadlines);
+    Node { name, kind: NodeKind::Workload, own, cancels, obeys, stages: Vec::new() }
 }
 
 /// The greatest value of a distribution, or its 99th percentile where it has none (assumption A6).
@@ -130,7 +131,7 @@ impl Extraction<'_> {
             }
         };
         self.graph.entries.push(self.graph.nodes.len());
-        self.graph.nodes.push(Node { name, kind, own: OwnTime::Unknown, cancels: false, stages });
+        self.graph.nodes.push(Node { name, kind, own: OwnTime::Unknown, cancels: false, obeys: false, stages });
     }
 
     /// The calls of a caller by stage. `proxy` is the workload whose proxy carries them; `None`: nobody's.
@@ -309,6 +310,7 @@ impl Extraction<'_> {
             kind: NodeKind::Gateway,
             own: OwnTime::AtMost(Nanos::ZERO),
             cancels: true,
+            obeys: false,
             stages: Vec::new(),
         });
         let lowered = self.gateway(workload);

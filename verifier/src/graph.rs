@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub own: OwnTime,
     /// Whether work for a caller that has left stops.
     pub cancels: bool,
+    /// Whether work stops, and calls are not made, once the time is over that the caller waits.
+    pub obeys: bool,
     /// Stages one after the other; calls of a stage run in parallel.
     pub stages: Vec<Vec<Call>>,
 }

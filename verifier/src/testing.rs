@@ -12,6 +12,7 @@ pub(crate) fn graph(nodes: usize) -> Graph {
         kind: if index == 0 { NodeKind::Client } else { NodeKind::Workload },
         own: OwnTime::Unknown,
         cancels: false,
+        obeys: false,
         stages: Vec::new(),
     };
     Graph {

@@ -10,6 +10,9 @@
 //! the longest `W` of the stage. Both are sums, maxima and minima with constants, so the worst case is at the corner
 //! where everything takes longest.
 //!
+//! A callee that looks at the time that its caller waits (`obeys_deadlines` in `mesh.ron`) is busy beyond that only with
+//! a call that it has made before; the first hop at which nobody looks is told ([`deadline`]).
+//!
 //! **Checked by** Z3 on the certificate `D`: for no node can its time exceed `D` of it, given that each try at a
 //! callee takes at most the callee's `D` (one local query of linear arithmetic for each node).
 
@@ -204,6 +207,7 @@ impl BusyTimes {
     }
 }
 
+mod deadline;
 mod judge;
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,12 @@ use meshproof_model::{
     Finding, FindingVerdict, Location, Nanos, Severity, Subject, TIMEOUT_INVERSION, Witness, WitnessKind,
 };
 
-use super::{BusyTimes, Longest};
+use super::{BusyTimes, Longest, deadline::Overruns};
 use crate::{
     Engine, Proof, Report,
-    assumption::{APPLIED, CALLS_COMPLETE, CALLS_INFERRED, NO_HEDGING, NO_PATCHES, NO_WAITING, OWN_TIME},
+    assumption::{
+        APPLIED, CALLS_COMPLETE, CALLS_INFERRED, DEADLINES_PASSED, NO_HEDGING, NO_PATCHES, NO_WAITING, OWN_TIME,
+    },
     graph::{Call, Graph, NodeKind, OwnTime, Way},
     property::{Check, Judge, millis},
     witness::{self, Hang},
@@ -19,14 +21,18 @@ use crate::{
 pub(crate) fn check(judge: &Judge<'_>) -> Report {
     let busy = BusyTimes::of(judge.graph);
     let mut report = Report::default();
-    let checked = judge.none_satisfiable(&busy.queries(judge.graph));
+    let overruns = Overruns::of(judge.graph, &busy);
+    let mut queries = busy.queries(judge.graph);
+    let obeying = tries(judge.graph).filter(|tried| obeys(judge.graph, tried.callee));
+    queries.extend(obeying.filter_map(|tried| overruns.query(judge.graph, &busy, tried.callee, tried.limit)));
+    let checked = judge.none_satisfiable(&queries);
     if checked == Check::Refuted {
         report.disagree(&TIMEOUT_INVERSION, &Subject::Mesh, "Z3 exceeds the busy times of the fixpoint");
         return report;
     }
     let mut verdicts = Verdicts::default();
     for tried in tries(judge.graph) {
-        verdicts.judge(judge, &busy, &tried);
+        verdicts.judge(judge, (&busy, &overruns), &tried);
     }
     if let Check::Undecided(reason) = checked {
         report.undecided(&TIMEOUT_INVERSION, Subject::Mesh, &reason);
@@ -59,10 +65,21 @@ fn tries(graph: &Graph) -> impl Iterator<Item = Try<'_>> {
 
 #[derive(Default)]
 struct Verdicts {
-    /// By the caller's name and the callee's service: the least limit, the longest busy time, whether it was inferred.
-    sound: BTreeMap<(String, usize), (Nanos, Nanos, bool)>,
+    /// By the caller's name and the callee's service.
+    sound: BTreeMap<(String, usize), Sound>,
     violated: BTreeSet<(String, usize)>,
     broken: BTreeMap<Key, Broken>,
+}
+
+/// What is proved of the tries of a caller at a service.
+struct Sound {
+    /// The least limit.
+    limit: Nanos,
+    /// The longest busy time.
+    busy: Nanos,
+    inferred: bool,
+    /// Whether it rests on deadlines that are passed on.
+    obeys: bool,
 }
 
 /// What makes one finding: the caller's limit, the callee's service, the kind, the callee's own limit.
@@ -74,6 +91,8 @@ enum Kind {
     Inversion,
     /// All that the callee does lasts longer than the caller waits.
     Zombie,
+    /// The callee looks at the time, and whom it calls does not.
+    Held,
     /// A call of the callee has no limit.
     Open,
 }
@@ -94,16 +113,20 @@ struct Broken {
 }
 
 impl Verdicts {
-    fn judge(&mut self, judge: &Judge<'_>, busy: &BusyTimes, tried: &Try<'_>) {
+    fn judge(&mut self, judge: &Judge<'_>, (busy, overruns): (&BusyTimes, &Overruns), tried: &Try<'_>) {
         let graph = judge.graph;
         let callee = &graph.nodes[tried.callee];
         let pair = (graph.nodes[tried.from].name.clone(), tried.service);
         if callee.stages.is_empty() && callee.own == OwnTime::Unknown {
             return;
         }
-        let known = known_time(graph, busy, tried.callee);
+        let obeys = obeys(graph, tried.callee);
+        let (held, late) = overruns.held(graph, busy, tried.callee, tried.limit);
+        let known = if obeys { time(held).unwrap_or(tried.limit) } else { known_time(graph, busy, tried.callee) };
         let worst = if callee.cancels && callee.kind == NodeKind::Workload {
             None
+        } else if obeys {
+            late.map(|late| (kind_of(graph, busy, late.call, tried.limit), Some(late.call)))
         } else {
             worst_call(graph, busy, tried.callee, tried.limit)
                 .map(|(call, way)| (Kind::Inversion, Some((call, way))))
@@ -115,8 +138,10 @@ impl Verdicts {
         };
         let inferred = tried.call.inferred || graph.calls(tried.callee).any(|call| call.inferred);
         let Some((kind, inner)) = worst else {
-            let entry = self.sound.entry(pair).or_insert((tried.limit, known, inferred));
-            *entry = (entry.0.min(tried.limit), entry.1.max(known), entry.2 || inferred);
+            let new = Sound { limit: tried.limit, busy: known, inferred, obeys };
+            let entry = self.sound.entry(pair).or_insert(new);
+            (entry.limit, entry.busy) = (entry.limit.min(tried.limit), entry.busy.max(known));
+            (entry.inferred, entry.obeys) = (entry.inferred || inferred, entry.obeys || obeys);
             return;
         };
         self.violated.insert(pair);
@@ -134,7 +159,7 @@ impl Verdicts {
             limit_at,
             lasts: match (kind, inner) {
                 (Kind::Inversion, Some((call, way))) => time(busy.way(graph, &Call { times: 1, ..call.clone() }, way)),
-                (Kind::Zombie, _) => Some(known),
+                (Kind::Zombie | Kind::Held, _) => Some(known),
                 _ => None,
             },
             related: related(graph, tried.callee, inner, kind),
@@ -142,7 +167,9 @@ impl Verdicts {
             witness: None,
         });
         // Of several callers, one whose call can be replayed shows it, best with a client that is known.
-        if kind != Kind::Open && broken.witness.as_ref().is_none_or(|witness| replays(witness) < Replays::Known) {
+        if !matches!(kind, Kind::Open | Kind::Held)
+            && broken.witness.as_ref().is_none_or(|witness| replays(witness) < Replays::Known)
+        {
             let witness = show(judge, busy, tried, inner);
             if broken.witness.as_ref().is_none_or(|known| replays(known) < replays(&witness)) {
                 broken.witness = Some(witness);
@@ -153,15 +180,32 @@ impl Verdicts {
 
     fn proofs(&self, graph: &Graph) -> Vec<Proof> {
         let holds = self.sound.iter().filter(|(pair, _)| !self.violated.contains(pair));
-        let proof = |((from, to), (limit, busy, inferred)): (&(String, usize), &(Nanos, Nanos, bool))| {
+        let proof = |((from, to), sound): (&(String, usize), &Sound)| {
             let subject = Subject::Call { from: from.clone(), to: graph.services[*to].clone() };
             Proof::new(&TIMEOUT_INVERSION, subject, Engine::Fixpoint, Some(Engine::Z3))
-                .value("caller_limit_ms", millis(*limit))
-                .value("callee_busy_ms", millis(*busy))
+                .value("caller_limit_ms", millis(sound.limit))
+                .value("callee_busy_ms", millis(sound.busy))
                 .assuming([NO_HEDGING, NO_PATCHES, CALLS_COMPLETE, OWN_TIME, NO_WAITING, APPLIED])
-                .assuming(inferred.then_some(CALLS_INFERRED))
+                .assuming(sound.inferred.then_some(CALLS_INFERRED))
+                .assuming(sound.obeys.then_some(DEADLINES_PASSED))
         };
         holds.map(proof).collect()
+    }
+}
+
+/// Whether a callee looks at the time that its caller waits.
+fn obeys(graph: &Graph, callee: usize) -> bool {
+    graph.nodes[callee].obeys && graph.nodes[callee].kind == NodeKind::Workload
+}
+
+/// Whether a call that goes on is by itself as long as the caller waits, answered by somebody who does not look.
+fn kind_of(graph: &Graph, busy: &BusyTimes, (call, way): (&Call, &Way), limit: Nanos) -> Kind {
+    let once = busy.way(graph, &Call { times: 1, ..call.clone() }, way);
+    let looks = way.arms.iter().flat_map(|arm| &arm.targets).any(|target| obeys(graph, target.node));
+    match once {
+        Longest::Time(time) if time >= limit && !looks && way.try_limit().is_some() => Kind::Inversion,
+        Longest::Open => Kind::Open,
+        Longest::Time(_) => Kind::Held,
     }
 }
 
@@ -244,7 +288,7 @@ fn destination(graph: &Graph, way: &Way) -> String {
 fn related(graph: &Graph, callee: usize, inner: Option<(&Call, &Way)>, kind: Kind) -> Vec<(Location, String)> {
     let mut places = Vec::new();
     let ways: Vec<&Way> = match (kind, inner) {
-        (Kind::Inversion, Some((_, way))) => vec![way],
+        (Kind::Inversion | Kind::Held, Some((_, way))) => vec![way],
         (Kind::Zombie, _) => graph.calls(callee).flat_map(|call| &call.ways).collect(),
         _ => Vec::new(),
     };
@@ -283,6 +327,13 @@ impl Broken {
                 ),
                 format!("shorten what `{callee}` waits for, or let {who} wait at least {lasts}"),
             ),
+            Kind::Held => (
+                format!(
+                    "zombie work: {who} {gives} up on `{to}` after {limit}; `{callee}` looks at that time, but its call \
+                     to `{further}` goes on, and it is busy for {lasts}"
+                ),
+                format!("let `{further}` and whom it calls look at the time too, or end the call to it sooner"),
+            ),
             Kind::Open => (
                 format!(
                     "{who} {gives} up on `{to}` after {limit}, but the call of `{callee}` to `{further}` has no timeout"
@@ -292,10 +343,11 @@ impl Broken {
         };
         let mut finding = Finding::new(&TIMEOUT_INVERSION, self.subject, message).help(help);
         finding.verdict = FindingVerdict::Violated;
-        if self.kind == Kind::Open || (self.kind == Kind::Zombie && self.inferred) {
+        if matches!(self.kind, Kind::Open | Kind::Held) || (self.kind == Kind::Zombie && self.inferred) {
             finding.severity = Severity::Warning;
         }
-        if self.kind == Kind::Open {
+        // What needs several calls to be as slow as they can, each in its time, no single run is forced to show.
+        if matches!(self.kind, Kind::Open | Kind::Held) {
             finding.verdict = FindingVerdict::Lint;
         }
         finding.location = self.limit_at;
@@ -314,6 +366,7 @@ impl Kind {
         match self {
             Self::Inversion => "inversion",
             Self::Zombie => "zombie work",
+            Self::Held => "deadline not passed on",
             Self::Open => "no timeout below",
         }
     }
