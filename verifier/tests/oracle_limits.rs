@@ -144,7 +144,7 @@ fn let_through(drawn: &Drawn) -> u64 {
 
 /// Evictions, one after the other, that a budget allows of so many pods.
 fn evictions((is_least, number, is_percent): (bool, u64, bool), pods: u64) -> u64 {
-    let share = if is_percent { (0..).find(|count| count * 100 >= number * pods).unwrap() } else { number };
+    let share = if is_percent { (0..=2 * pods).find(|count| count * 100 >= number * pods).unwrap() } else { number };
     let allowed = |gone: &u64| if is_least { pods - gone >= share } else { *gone <= share };
     (1..=pods).take_while(allowed).count() as u64
 }

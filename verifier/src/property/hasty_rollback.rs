@@ -105,8 +105,17 @@ fn judge_failures(
                 .value("failing_percent", rounded(failing * 100.0)),
         );
     } else {
+        let again = |weight: &u32| failed_again(requests(*weight), failing, least);
+        if judge.options.paranoid
+            && (rolled_back_forwards(&weights.iter().map(again).collect::<Vec<_>>(), canary.analysis.threshold())
+                - chance)
+                .abs()
+                > 1e-6
+        {
+            return report.disagree(&HASTY_ROLLBACK, &subject, "counted the other way round, the chance is another");
+        }
         report.proofs.push(
-            Proof::new(&HASTY_ROLLBACK, subject, Engine::Fixpoint, None)
+            Proof::new(&HASTY_ROLLBACK, subject, Engine::Fixpoint, judge.second(Engine::Fixpoint))
                 .value("chance", chance)
                 .value("requests_in_a_check", first)
                 .assuming([CONTROLLER_AT_ONCE, SENT_BY_SCENARIOS, CALLS_COMPLETE]),
@@ -135,6 +144,35 @@ fn failed_check(requests: u32, failing: f64, least: f64) -> f64 {
     });
     let allowed = u32::try_from(allowed.count()).unwrap_or(u32::MAX);
     if requests == 0 { 0.0 } else { availability(requests, allowed + 1, failing) }
+}
+
+/// The same as [`failed_check`], as what is left by the terms of the binomial distribution up to what is allowed.
+fn failed_again(requests: u32, failing: f64, least: f64) -> f64 {
+    let (mut term, mut passes) = ((1.0 - failing).powi(requests.cast_signed()), 0.0);
+    for failed in 0..=requests {
+        if 100.0 * f64::from(requests - failed) < least * f64::from(requests) {
+            break;
+        }
+        passes += term;
+        term *= f64::from(requests - failed) / f64::from(failed + 1) * failing / (1.0 - failing);
+    }
+    // Where nothing is left of the first term there is nothing to count from.
+    if term == 0.0 && passes == 0.0 { failed_check(requests, failing, least) } else { 1.0 - passes }
+}
+
+/// The same as [`rolled_back`], from the first weight on: how many checks have failed by then.
+fn rolled_back_forwards(chances: &[f64], threshold: u32) -> f64 {
+    let mut by_failed = vec![0.0; threshold as usize + 1];
+    by_failed[0] = 1.0;
+    for chance in chances {
+        // At this weight checks fail until one passes, or enough have failed.
+        for failed in 0..threshold as usize {
+            let here = by_failed[failed];
+            by_failed[failed + 1] += here * chance;
+            by_failed[failed] = here * (1.0 - chance);
+        }
+    }
+    by_failed.last().copied().unwrap_or(0.0)
 }
 
 /// The chance of so many failed checks before each weight has passed one.
@@ -239,6 +277,9 @@ mod tests {
             let threshold = 1 + number(3);
             let found = rolled_back(&chances, threshold);
             assert!((found - over_all_checks(&chances, threshold)).abs() < 1e-9, "{chances:?} {threshold}");
+            assert!((found - rolled_back_forwards(&chances, threshold)).abs() < 1e-9, "{chances:?} {threshold}");
+            let again = failed_again(requests, failing, least);
+            assert!((again - over_all_requests(requests, failing, least)).abs() < 1e-9, "{requests} {failing} {least}");
             *(if found > CHANCE_MAX { &mut hasty } else { &mut calm }) += 1;
         }
         assert!(hasty * 4 >= cases && calm * 4 >= cases, "{hasty} {calm}");

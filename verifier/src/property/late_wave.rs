@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use meshproof_model::{
     Finding, LATE_WAVE, Location, Mesh, ResourceRef, Subject, complete_host,
-    delivery::SyncPhase,
+    delivery::{SyncPhase, waves},
     host_covers, is_subset,
     istio::{Destination, VirtualService},
 };
@@ -43,12 +43,32 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
         let late = late(mesh, &points, service, *own);
         if late.is_empty() {
             let subject = Subject::Resource(service.meta.resource.clone());
-            let proof = Proof::new(&LATE_WAVE, subject, Engine::Fixpoint, None).assuming([APPLIED]);
+            if judge.options.paranoid && misses_something(mesh, service) {
+                report.disagree(&LATE_WAVE, &subject, "wave after wave, something is missing when the route is there");
+                continue;
+            }
+            let proof = Proof::new(&LATE_WAVE, subject, Engine::Fixpoint, judge.second(Engine::Fixpoint));
+            let proof = proof.assuming([APPLIED]);
             report.proofs.push(proof.value("wave", own.1.to_string()));
         }
         report.findings.extend(late);
     }
     report
+}
+
+/// Whether something that a route needs is not there yet after the wave that brings the route, wave after wave.
+fn misses_something(mesh: &Mesh, service: &VirtualService) -> bool {
+    let all = waves(&mesh.delivery.waves);
+    let Some(own) = all.iter().position(|wave| wave.resources.contains(&&service.meta.resource)) else { return false };
+    let is_there = |object: &ResourceRef| all[..=own].iter().any(|wave| wave.resources.contains(&object));
+    let comes = |object: &ResourceRef| all.iter().any(|wave| wave.resources.contains(&object));
+    let gets_some = |to: &&Destination| to.weight.as_ref().is_none_or(|weight| weight.value > 0);
+    let needed = service.http.iter().flat_map(|rule| &rule.route).filter(gets_some);
+    // Of what nobody applies with the rest, nothing is known.
+    let known = needed.flat_map(|to| needs(mesh, service, to));
+    known
+        .filter(|need| need.objects.iter().all(|(object, _)| comes(object)))
+        .any(|need| !need.objects.iter().any(|(object, _)| is_there(object)))
 }
 
 /// When each object is applied; those that are not are left out.

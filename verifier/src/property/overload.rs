@@ -15,8 +15,10 @@ use std::collections::BTreeMap;
 
 use meshproof_model::{Finding, LOAD_BEYOND_CAPACITY, Lowering, SELF_SUSTAINED_OVERLOAD, Subject, WorkloadId};
 
+mod recheck;
+
 use super::{
-    Judge,
+    Check, Judge,
     local_limit::{limits, milli_rate},
     millis,
     retry_amplification::{Hop, hops},
@@ -54,7 +56,18 @@ pub(crate) fn check(judge: &Judge<'_>) -> Report {
         } else if pushed[service] {
             report.findings.push(sustained(subject, least.at(service, &nobody), least.at(service, &pushed), capacity));
         } else if !highest[service] {
-            report.proofs.push(proof(subject, most.at(service, &highest), capacity));
+            let second = if judge.options.paranoid { recheck::stays_over(&most, service) } else { None };
+            match second.as_ref().map(|query| judge.none_satisfiable(std::slice::from_ref(query))) {
+                Some(Check::Refuted) => {
+                    let what = "Z3 finds services that keep each other over their capacity";
+                    report.disagree(&SELF_SUSTAINED_OVERLOAD, &subject, what);
+                }
+                Some(Check::Undecided(reason)) => report.undecided(&SELF_SUSTAINED_OVERLOAD, subject, &reason),
+                checked => {
+                    let load = most.at(service, &highest);
+                    report.proofs.push(proof(subject, load, capacity, checked.map(|_| Engine::Z3)));
+                }
+            }
         }
     }
     report
@@ -229,8 +242,8 @@ fn sustained(subject: Subject, calm: u64, pushed: u64, capacity: u64) -> Finding
         .value("capacity_rps", capacity / 1000)
 }
 
-fn proof(subject: Subject, load: u64, capacity: u64) -> Proof {
-    let mut proof = Proof::new(&SELF_SUSTAINED_OVERLOAD, subject, Engine::Fixpoint, None)
+fn proof(subject: Subject, load: u64, capacity: u64, checked: Option<Engine>) -> Proof {
+    let mut proof = Proof::new(&SELF_SUSTAINED_OVERLOAD, subject, Engine::Fixpoint, checked)
         .value("load_at_most_rps", load.div_ceil(1000))
         .value("capacity_rps", capacity / 1000);
     // Five times the load for ten seconds leaves a backlog, which what is left of the capacity works off.
@@ -253,7 +266,7 @@ mod tests {
         let cases = crate::testing::cases(500);
         let mut draws = Draws::new(13);
         let (mut held, mut healed) = (0, 0);
-        for _ in 0..cases {
+        for number in 0..cases {
             let nodes = 5;
             let mut graph = graph(nodes);
             for node in 0..nodes - 1 {
@@ -280,6 +293,13 @@ mod tests {
             }
             let greatest = load.greatest();
             assert_eq!(greatest, union, "{demand:?} {capacities:?} {graph:?}");
+            if upper && number < 40 {
+                for (service, is_over) in greatest.iter().enumerate() {
+                    let answer = crate::z3::check_one(&recheck::stays_over(&load, service).unwrap(), 10_000_000);
+                    let found = matches!(answer, crate::z3::Answer::Sat(_));
+                    assert_eq!(found, *is_over, "{answer:?} {service} {demand:?} {capacities:?} {graph:?}");
+                }
+            }
             let least = load.over(&vec![false; capacities.len()]);
             assert!(least.iter().zip(&greatest).all(|(least, greatest)| !least || *greatest));
             *(if least == greatest { &mut healed } else { &mut held }) += 1;

@@ -15,6 +15,7 @@
 mod argo;
 mod course;
 mod flagger;
+mod played;
 mod sight;
 #[cfg(test)]
 mod tests;
@@ -137,6 +138,10 @@ fn judge_plan(
         return report.undecided(&SLOW_ROLLBACK, Subject::Resource(resource.clone()), reason);
     }
     let first = plan.bad_from_the_start();
+    if judge.options.paranoid && plays_otherwise(plan, &first) {
+        let subject = Subject::Resource(resource.clone());
+        return report.disagree(&SLOW_ROLLBACK, &subject, "played measurement by measurement, it ends otherwise");
+    }
     let at = place(canary).unwrap_or_else(|| rollout.meta.at.clone());
     match first.ending {
         Ending::Promoted(_) if plan.is_measured() => report.findings.push(blind(resource, at, plan)),
@@ -151,6 +156,14 @@ fn judge_plan(
             conclude(judge, resource, &at, (&fates, &worst), (proof, help), report);
         }
     }
+}
+
+/// Whether a build that is bad from the start, or at the worst moment, ends otherwise when the plan is played.
+fn plays_otherwise(plan: &argo::Plan<'_>, first: &Fate) -> bool {
+    let differs = |bad, ending| played::ending(plan, bad).is_some_and(|played| played != ending);
+    let worst = plan.worst_caught().filter(|worst| worst != first);
+    differs(argo::Bad::From(first.since), first.ending)
+        || worst.is_some_and(|worst| differs(argo::Bad::After(worst.since), worst.ending))
 }
 
 fn judge_canary(judge: &Judge<'_>, canary: &Canary, report: &mut Report) {

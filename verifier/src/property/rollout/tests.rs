@@ -236,6 +236,9 @@ fn no_second_to_go_bad_at_is_worse_than_the_moments_that_are_gone_through() {
             let bad = if fate == start { Bad::From(fate.since) } else { Bad::After(fate.since) };
             let (ending, line) = Player::play(&plan, bad);
             assert_eq!(fate.ending, ending, "{bad:?} {plan:?}");
+            if fate == start || fate.since == start.since {
+                assert_eq!(played::ending(&plan, bad).unwrap_or(ending), ending, "{bad:?} {plan:?}");
+            }
             if ending != Ending::Waits {
                 assert_eq!((fate.weight, fate.exposure), bad_part(ending, &line, fate.since), "{bad:?} {plan:?}");
             }

@@ -269,6 +269,7 @@ mod tests {
             let said = said.bounded().map(|said| said.get().div_ceil(250_000));
             assert_eq!(late.is_some(), said.is_none_or(|said| said > waits * 4), "{graph:#?}");
             let found = ends(&graph, 1, 0, waits * 4).map(|ends| *ends.last().unwrap());
+            assert!(found.is_some() || said.is_none(), "without end: {graph:#?}");
             match (said, found) {
                 (Some(said), Some(found)) => {
                     assert!(found <= said, "{found} > {said} of {waits}: {graph:#?}");
@@ -279,8 +280,7 @@ mod tests {
                     assert!(told || found <= waits * 4);
                     spared += usize::from(!told && busy.of_node(1).bounded().is_none_or(|d| d.as_millis() > waits));
                 }
-                (Some(_), None) => panic!("without end: {graph:#?}"),
-                (None, _) => held += 1,
+                (None, _) | (_, None) => held += 1,
             }
             if number < 100 {
                 let query = overruns.query(&graph, &busy, 1, Nanos::from_millis(waits));
