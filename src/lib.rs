@@ -16,6 +16,7 @@ pub mod lsp;
 pub mod pages;
 mod project;
 mod recording;
+pub mod repair;
 pub mod report;
 mod rollout;
 mod settings;

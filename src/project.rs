@@ -1,20 +1,22 @@
-//! What the user points at: a folder, files or standard input, read once. Only this module reads files.
+//! What the user points at: a folder, files or standard input, read once. Only this module and its part read files.
+
+mod texts;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
-    io::Read as _,
+    io,
     path::{Component, Path, PathBuf},
 };
 
-use ignore::WalkBuilder;
 use meshproof_import::{ImportOptions, Imported, SetError, import, set};
 use meshproof_model::{
-    Arrivals, Behaviour, Load, RonError, RonKind, Scenario, ScenarioError, Sources, locate, read_behaviour,
+    Arrivals, Behaviour, FileId, Load, RonError, RonKind, Scenario, ScenarioError, Sources, locate, read_behaviour,
     read_scenario, ron_kind,
 };
 use meshproof_sim::{SetupError, SimOptions, Stages};
 
+pub(crate) use self::texts::{Gathered, read_text, tests_below};
+use self::texts::{Texts, read_file};
 use crate::{
     recording, rollout,
     settings::{Settings, SettingsError},
@@ -40,6 +42,8 @@ pub struct Project {
     rons: Vec<(String, String)>,
     /// `meshproof.toml`, or its defaults.
     pub settings: Settings,
+    /// Where they stand.
+    settings_file: Option<FileId>,
     /// Texts that could not be used: the exit code will say so.
     pub faults: Vec<InputError>,
     /// Manifests beside scenarios, which these apply, by path.
@@ -180,14 +184,7 @@ impl Project {
         options: &ImportOptions,
         unsaved: &BTreeMap<PathBuf, String>,
     ) -> Result<Self, InputError> {
-        let mut texts = Texts::new(unsaved);
-        for path in paths {
-            match path.strip_prefix("git:") {
-                Some(revision) => texts.revision(path, revision)?,
-                None => texts.read(path)?,
-            }
-        }
-        Self::of(texts, paths, options)
+        Self::of(Texts::of_paths(paths, unsaved)?, paths, options)
     }
 
     fn of(mut texts: Texts<'_>, paths: &[String], options: &ImportOptions) -> Result<Self, InputError> {
@@ -208,14 +205,14 @@ impl Project {
             let (kind, reason) = (first.resource.kind.clone(), first.reason.clone());
             return Err(InputError::NotRendered { path: paths.join(" "), kind, reason });
         }
-        let settings = match texts.settings {
+        let (settings, settings_file) = match texts.settings {
             Some((path, text)) => {
                 let settings = Settings::parse(&path, &text)?;
                 let file = texts.sources.add(path, text.clone());
                 imported.suppressions.extend(settings.suppressions(file, &text));
-                settings
+                (settings, Some(file))
             }
-            None => Settings::default(),
+            None => (Settings::default(), None),
         };
         let mut rons = Vec::new();
         if let Some((path, text)) = texts.behaviour {
@@ -240,6 +237,7 @@ impl Project {
             scenarios,
             rons,
             settings,
+            settings_file,
             faults,
             held: texts.held,
             options: options.clone(),
@@ -264,10 +262,36 @@ impl Project {
             scenarios: self.scenarios.clone(),
             rons: self.rons.clone(),
             settings: self.settings.clone(),
+            settings_file: self.settings_file,
             faults: Vec::new(),
             held: self.held.clone(),
             options: options.clone(),
         })
+    }
+
+    /// The same project with other texts in place of some of its manifests.
+    pub(crate) fn with_texts(&self, texts: &BTreeMap<FileId, String>) -> Self {
+        let mut sources = Sources::default();
+        for (id, source) in self.sources.iter() {
+            sources.add(source.path.clone(), texts.get(&id).unwrap_or(&source.text).clone());
+        }
+        let mut imported = import(&sources, &self.options);
+        imported.mesh.behaviour = self.behaviour().clone();
+        if let Some((file, source)) = self.settings_file.and_then(|file| Some((file, sources.get(file)?))) {
+            imported.suppressions.extend(self.settings.suppressions(file, &source.text));
+        }
+        Self {
+            paths: self.paths.clone(),
+            sources,
+            imported,
+            scenarios: self.scenarios.clone(),
+            rons: self.rons.clone(),
+            settings: self.settings.clone(),
+            settings_file: self.settings_file,
+            faults: Vec::new(),
+            held: self.held.clone(),
+            options: self.options.clone(),
+        }
     }
 
     /// The scenario of that name among the project's, else the one in that file.
@@ -383,149 +407,6 @@ impl Project {
     }
 }
 
-/// Texts by what they are.
-struct Texts<'u> {
-    unsaved: &'u BTreeMap<PathBuf, String>,
-    sources: Sources,
-    behaviour: Option<(String, String)>,
-    scenarios: Vec<(String, String)>,
-    settings: Option<(String, String)>,
-    /// What is wrong with single files of folders.
-    faults: Vec<InputError>,
-    /// Manifests beside scenarios.
-    held: Vec<(PathBuf, String)>,
-}
-
-impl<'u> Texts<'u> {
-    fn new(unsaved: &'u BTreeMap<PathBuf, String>) -> Self {
-        let (sources, scenarios, faults) = (Sources::default(), Vec::new(), Vec::new());
-        Self { unsaved, sources, behaviour: None, scenarios, settings: None, faults, held: Vec::new() }
-    }
-
-    fn read(&mut self, path: &str) -> Result<(), InputError> {
-        if path == "-" {
-            let mut text = String::new();
-            let limited = io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
-            limited.map_err(|source| InputError::Unreadable { path: "-".to_owned(), source })?;
-            if text.len() as u64 > FILE_BYTES_MAX {
-                return Err(InputError::TooLong { path: "-".to_owned() });
-            }
-            self.sources.add("-", text);
-            return Ok(());
-        }
-        let meta = fs::metadata(path).map_err(|source| unreadable(Path::new(path), source))?;
-        if !meta.is_dir() {
-            return self.file(Path::new(path));
-        }
-        let before = self.sources.iter().count();
-        let files = files_below(Path::new(path))?;
-        for file in &files {
-            if is_held(file, &files) {
-                self.held.push((file.clone(), read_file(file)?));
-            } else if let Err(fault) = self.file(file) {
-                self.faults.push(fault);
-            }
-        }
-        if self.sources.iter().count() == before && self.faults.is_empty() {
-            return Err(InputError::Empty { path: path.to_owned() });
-        }
-        Ok(())
-    }
-
-    /// The files of a revision: `REV` for the current folder, `REV:FOLDER` for another one.
-    fn revision(&mut self, given: &str, revision: &str) -> Result<(), InputError> {
-        let (revision, folder) = revision.split_once(':').unwrap_or((revision, "."));
-        let git = |arguments: &[&str]| -> Result<String, InputError> {
-            let failed = |message: String| InputError::Git { path: given.to_owned(), message };
-            let output = std::process::Command::new("git")
-                .args(["-C", folder])
-                .args(arguments)
-                .output()
-                .map_err(|error| failed(format!("`git` does not run: {error}")))?;
-            if !output.status.success() {
-                return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-            }
-            String::from_utf8(output.stdout).map_err(|_| failed("a file is no text in UTF-8".to_owned()))
-        };
-        // A revision that looks like an option is none.
-        let commit = git(&["rev-parse", "--verify", "--end-of-options", &format!("{revision}^{{commit}}")])?;
-        let commit = commit.trim();
-        let before = self.sources.iter().count();
-        let names = git(&["ls-tree", "-r", "-z", "--name-only", commit])?;
-        let names: Vec<PathBuf> = names.split('\0').map(PathBuf::from).filter(|name| is_ours(name)).collect();
-        for name in &names {
-            let text = git(&["show", &format!("{commit}:./{}", name.display())])?;
-            let shown = format!("{given}/{}", name.display());
-            if is_held(name, &names) {
-                self.held.push((shown.into(), text));
-            } else {
-                self.text(shown, name, text);
-            }
-        }
-        if self.sources.iter().count() == before {
-            return Err(InputError::Empty { path: given.to_owned() });
-        }
-        Ok(())
-    }
-
-    fn file(&mut self, path: &Path) -> Result<(), InputError> {
-        let text = match self.unsaved.get(path) {
-            Some(text) => text.clone(),
-            None => read_file(path)?,
-        };
-        self.text(path.display().to_string(), path, text);
-        Ok(())
-    }
-
-    fn text(&mut self, shown: String, path: &Path, text: String) {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        match name {
-            "mesh.ron" => self.behaviour = Some((shown, text)),
-            "meshproof.toml" => self.settings = Some((shown, text)),
-            _ if path.extension().is_some_and(|extension| extension == "ron") => {
-                if text.lines().any(|line| line.trim_start().starts_with("Scenario(")) {
-                    self.scenarios.push((shown, text));
-                }
-            }
-            _ => {
-                self.sources.add(shown, text);
-            }
-        }
-    }
-}
-
-/// Files that may hold something of ours, by path.
-fn files_below(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
-    let mut files = Vec::new();
-    let walk = WalkBuilder::new(folder)
-        .add_custom_ignore_filename(".meshproofignore")
-        .git_global(false)
-        .require_git(false)
-        .parents(false)
-        .build();
-    for entry in walk {
-        let entry = entry.map_err(|e| unreadable(folder, io::Error::other(e.to_string())))?;
-        let ours = is_ours(entry.path());
-        // A folder of such a name is read like a file: that it is none has to be told.
-        let named = ["mesh.ron", "meshproof.toml"].iter().any(|name| entry.file_name() == *name);
-        // Like kubectl, a link to a file is read, and one to a folder is not followed.
-        let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
-        if ours && (entry.path().is_file() || (is_folder && named)) {
-            files.push(entry.into_path());
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Whether a manifest stands beside scenarios, in a folder of that name: it is no part of the mesh before one applies it.
-fn is_held(path: &Path, all: &[PathBuf]) -> bool {
-    let is_ron = |path: &Path| path.extension().is_some_and(|extension| extension == "ron");
-    let Some(folder) = path.parent().filter(|folder| folder.ends_with("scenarios")) else { return false };
-    let is_manifest = path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|e| extension == *e));
-    is_manifest && all.iter().any(|other| other.parent() == Some(folder) && is_ron(other))
-}
-
 /// A path without `.` and `..`, as far as that is possible without looking.
 fn plain(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
@@ -539,41 +420,6 @@ fn plain(path: &Path) -> PathBuf {
         }
     }
     out
-}
-
-/// Files of tests at or below a path.
-pub(crate) fn tests_below(path: &str) -> Result<Vec<PathBuf>, InputError> {
-    let path = Path::new(path);
-    if !fs::metadata(path).map_err(|source| unreadable(path, source))?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let is_test = |file: &PathBuf| file.to_str().is_some_and(|name| name.ends_with(".test.ron"));
-    Ok(files_below(path)?.into_iter().filter(is_test).collect())
-}
-
-/// Whether a file's name says that it may hold something of ours.
-fn is_ours(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    matches!(extension, "yaml" | "yml" | "json" | "ron" | "intent")
-        || path.file_name().is_some_and(|name| name == "meshproof.toml")
-}
-
-/// The text of a file that is no part of a project.
-pub(crate) fn read_text(path: &str) -> Result<String, InputError> {
-    read_file(Path::new(path))
-}
-
-fn read_file(path: &Path) -> Result<String, InputError> {
-    let meta = fs::metadata(path).map_err(|source| unreadable(path, source))?;
-    if meta.len() > FILE_BYTES_MAX {
-        return Err(InputError::TooLong { path: path.display().to_string() });
-    }
-    let bytes = fs::read(path).map_err(|source| unreadable(path, source))?;
-    String::from_utf8(bytes).map_err(|e| unreadable(path, io::Error::new(io::ErrorKind::InvalidData, e.utf8_error())))
-}
-
-fn unreadable(path: &Path, source: io::Error) -> InputError {
-    InputError::Unreadable { path: path.display().to_string(), source }
 }
 
 fn stem(path: &str) -> String {

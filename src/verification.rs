@@ -85,15 +85,7 @@ pub enum InternalError {
 pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalError> {
     let mut report = match choice.profile {
         Profile::Full => {
-            let mut options = options(&project.settings, choice.threads);
-            options.intents = Intents::read(&project.sources);
-            options.demand = demand(project);
-            options.objectives = objectives(project);
-            options.outage = outage(project);
-            options.bases.clone_from(&choice.bases);
-            options.keep_queries = choice.keep_queries;
-            options.paranoid = choice.paranoid;
-            let report = prove_with(&project.imported.mesh, &options)?;
+            let report = prove_with(&project.imported.mesh, &options_of(project, choice))?;
             if choice.paranoid {
                 storm::weather(&project.imported.mesh, report.bounds.clone())?;
             }
@@ -138,6 +130,22 @@ pub fn verify(project: &Project, choice: &Choice) -> Result<Verified, InternalEr
     Ok(Verified { findings, proofs, assumptions, suppressed, queries: report.queries })
 }
 
+/// What one rule finds, without replays and variants: quick, and for a search only.
+pub(crate) fn findings_of(project: &Project, choice: &Choice, code: &'static str) -> Vec<Finding> {
+    let mut findings = project.imported.findings.clone();
+    if choice.profile == Profile::Full {
+        let options = VerifyOptions { select: Some(vec![code.to_owned()]), ..options_of(project, choice) };
+        findings.extend(meshproof_verifier::verify(&project.imported.mesh, &options).findings);
+    }
+    findings.retain(|finding| finding.rule.code == code);
+    if choice.profile == Profile::Full {
+        let suppressions = &project.imported.suppressions;
+        suppression::apply(suppressions, &project.sources, choice.today.as_deref(), &mut findings);
+        findings.retain(|finding| finding.rule.code == code);
+    }
+    findings
+}
+
 /// What no simulated run of a mesh may exceed.
 ///
 /// # Errors
@@ -162,6 +170,19 @@ pub(crate) fn bounds_of_run(
 
 fn prove(mesh: &Mesh, settings: &Settings, threads: usize) -> Result<Report, InternalError> {
     prove_with(mesh, &options(settings, threads))
+}
+
+fn options_of(project: &Project, choice: &Choice) -> VerifyOptions {
+    VerifyOptions {
+        intents: Intents::read(&project.sources),
+        demand: demand(project),
+        objectives: objectives(project),
+        outage: outage(project),
+        bases: choice.bases.clone(),
+        keep_queries: choice.keep_queries,
+        paranoid: choice.paranoid,
+        ..options(&project.settings, choice.threads)
+    }
 }
 
 fn options(settings: &Settings, threads: usize) -> VerifyOptions {

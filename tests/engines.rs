@@ -44,6 +44,53 @@ fn a_hundred_runs_give_the_same_bytes() {
     }
 }
 
+/// An answer of the cache is the answer, whatever is in the folder.
+#[test]
+fn a_cache_changes_no_answer() {
+    let folder = common::copy_of("bookinfo-broken", "cache-mesh", &[]);
+    let cache = scratch("cache-answers");
+    let [mesh, answers] = [&folder, &cache].map(|path| path.display().to_string());
+    let question = ["verify", &mesh, "--format", "json", "--no-timing", "--format", "concise"];
+    let plain = meshproof(&question);
+    let ask = |more: &[&str]| meshproof(&[&question[..], &["--cache", &answers], more].concat());
+    let entries = || {
+        let entries = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+        entries.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    for (what, count) in [("first", 1), ("again", 1)] {
+        let answer = ask(&[]);
+        assert_eq!((answer.code, &answer.out, &answer.err), (plain.code, &plain.out, &plain.err), "{what}");
+        assert_eq!(entries().len(), count, "{what}");
+    }
+    // It is the entry that answers: another program would write another one.
+    let entry = entries().remove(0);
+    let whole = fs::read_to_string(&entry).unwrap();
+    let broken = [
+        String::new(),
+        whole[..whole.len() / 2].to_owned(),
+        whole.replacen("\"code\":1", "\"code\":0", 1),
+        whole.replacen("MP0401", "MP0402", 1),
+        "no digest".to_owned(),
+    ];
+    for text in broken {
+        assert_ne!(text, whole);
+        fs::write(&entry, &text).unwrap();
+        let answer = ask(&[]);
+        assert_eq!((answer.code, &answer.out), (plain.code, &plain.out), "{text:.60}");
+        assert_eq!(fs::read_to_string(&entry).unwrap(), whole, "it is written anew");
+    }
+    // Any other question has an entry of its own, and so has a text that differs by a blank.
+    assert_eq!(ask(&["--fail-on", "never"]).code, 0);
+    let file = folder.join("mesh.ron");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text + " ").unwrap();
+    assert_eq!(ask(&[]).code, plain.code);
+    assert_eq!(entries().len(), 3);
+    // What looks at more than the texts is not kept.
+    ask(&["--suggest"]);
+    assert_eq!(entries().len(), 3);
+}
+
 /// cvc5 says of every query what Z3 said: no claim's negation is satisfiable. `make cvc5` installs it.
 #[test]
 fn another_solver_agrees() {

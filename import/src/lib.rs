@@ -29,6 +29,7 @@ mod stand_in;
 mod suppression;
 mod terraform;
 mod unmodelled;
+mod written;
 mod yaml;
 
 use meshproof_model::{Finding, IstioVersion, Mesh, Sources, gateway_api::Implementation};
@@ -36,6 +37,7 @@ use meshproof_model::{Finding, IstioVersion, Mesh, Sources, gateway_api::Impleme
 pub use apply::{apply, delete};
 pub use edit::{SetError, leaves, set};
 pub use suppression::{Suppression, SuppressionScope, is_date};
+pub use written::{Parts, Step, Written, document_at};
 
 /// How manifests are read.
 #[derive(Clone, Debug, PartialEq, Eq)]

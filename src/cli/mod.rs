@@ -1,11 +1,13 @@
 //! The command line: what may be asked, and the exit code of each answer.
 
+mod cache;
 mod compare;
 mod conformance;
 mod decide;
 mod diff;
 mod doctor;
 mod explain;
+mod fix;
 mod hunt;
 #[cfg(feature = "lsp")]
 mod lsp;
@@ -21,7 +23,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use meshproof_import::{ImportOptions, Profile};
 use meshproof_model::{IstioVersion, gateway_api::Implementation};
 
-use crate::{InputError, InternalError, Project};
+use crate::{InputError, InternalError, Project, project::Gathered};
 
 /// Everything that was asked holds.
 const HOLDS: u8 = 0;
@@ -131,9 +133,17 @@ impl InputArgs {
     }
 
     fn read_for(&self, profile: Profile, paths: &[String]) -> Result<Project, InputError> {
+        Self::gather(paths)?.project(&self.options_for(profile))
+    }
+
+    fn options_for(&self, profile: Profile) -> ImportOptions {
+        ImportOptions { profile, ..self.options() }
+    }
+
+    /// The texts of paths; without any, of the current folder.
+    fn gather(paths: &[String]) -> Result<Gathered, InputError> {
         let here = [".".to_owned()];
-        let options = ImportOptions { profile, ..self.options() };
-        Project::read(if paths.is_empty() { &here } else { paths }, &options)
+        Gathered::read(if paths.is_empty() { &here } else { paths })
     }
 
     /// A folder as it was at a revision.

@@ -1,19 +1,28 @@
 //! `meshproof verify`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use meshproof_import::Profile;
 use meshproof_model::{Mesh, RULES, Scenario, Severity, UNREADABLE_INTENT};
 use meshproof_verifier::{Intents, VerifyOptions};
 
 use super::{
-    BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED, complain, emit, make_folder, write_file,
+    BAD_INPUT, Color, Failure, HOLDS, InputArgs, UNDECIDED, VACUOUS, VIOLATED,
+    cache::{Answer, Entry},
+    complain, fix, make_folder, write_file,
 };
 use crate::{
-    Choice, Project,
+    Choice, Project, Verified,
     baseline::{self, Baseline},
     difference::without,
-    report::{Format, Verdict, Verification, render, witness_names},
+    fingerprint,
+    project::Gathered,
+    repair::{Repair, repair},
+    report::{Format, Repaired, Verdict, Verification, render, witness_names},
     verify,
 };
 
@@ -60,10 +69,20 @@ pub(super) struct Args {
     /// Write the queries that Z3 answers about certificates into this folder, as SMT-LIB for any solver.
     #[arg(long, value_name = "DIR")]
     emit_smt2: Option<String>,
+    /// Change the files by the smallest edits that mend findings and bring no others, print them as a patch, and judge what
+    /// is left.
+    #[arg(long, conflicts_with_all = ["suggest", "since", "profile"])]
+    fix: bool,
+    /// Print these edits as a patch, and change nothing.
+    #[arg(long, conflicts_with_all = ["since", "profile"])]
+    suggest: bool,
     /// Let a second engine decide every verdict again, and hold runs under random failures to what is proved; exit code
     /// 70 where two disagree.
     #[arg(long)]
     paranoid: bool,
+    /// Keep answers in this folder, and give them again where nothing has changed.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<String>,
     /// An undecided property does not fail.
     #[arg(long)]
     allow_unknown: bool,
@@ -133,7 +152,15 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     }
     let started = Instant::now();
     let profile = args.profile.map_or(Profile::Full, |ProfileName::IstioAnalyze| Profile::IstioAnalyze);
-    let project = args.input.read_for(profile, &args.paths)?;
+    if args.fix {
+        fix::refuse(&args.paths)?;
+    }
+    let gathered = InputArgs::gather(&args.paths)?;
+    let entry = args.cache.as_deref().filter(|_| is_kept(args)).and_then(|folder| entry(args, folder, &gathered));
+    if let Some(answer) = entry.as_ref().and_then(Entry::known) {
+        return answer.give();
+    }
+    let mut project = gathered.project(&args.input.options_for(profile))?;
     for fault in &project.faults {
         complain(&fault.to_string());
     }
@@ -161,6 +188,14 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         Some(path) => Some(Baseline::read(path).map_err(|error| Failure::Usage(error.to_string()))?),
         None => None,
     };
+    let (mut fixes, mut patch, mut untried) = (Vec::new(), String::new(), 0);
+    if args.fix || args.suggest {
+        let repair = repaired(args, &project, &verified, &choice, known.as_ref())?;
+        (fixes, patch, untried) = (repair.fixes, repair.patch, repair.untried);
+        if let Some(mended) = repair.mended.filter(|_| args.fix) {
+            (project, verified) = mended;
+        }
+    }
     let mut in_baseline = known.map(|known| known.leave_out(&mut verified.findings));
     if let Some(since) = &since {
         let before = verify(since, &Choice { bases: BTreeMap::new(), ..choice.clone() })?.findings;
@@ -177,6 +212,12 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         assumptions: verified.assumptions,
         suppressed: verified.suppressed,
         in_baseline,
+        repair: (args.fix || args.suggest).then_some(Repaired {
+            fixes: &fixes,
+            patch: &patch,
+            untried,
+            is_applied: args.fix,
+        }),
         fail_on: args.fail_on.threshold(),
         seconds: (!args.no_timing).then(|| started.elapsed().as_secs_f64()),
     };
@@ -185,15 +226,59 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     }
     let code = exit_code(args, &project, &verification);
     let formats = if args.format.is_empty() { &[Format::Full][..] } else { &args.format };
+    let mut answer = Answer { code, outputs: Vec::new() };
     for (index, format) in formats.iter().enumerate() {
-        let color = args.color.wanted() && args.output.get(index).is_none();
-        let text = render(&verification, *format, color);
-        let output = args.output.get(index).map(String::as_str);
+        let output = args.output.get(index);
         if output.is_some() || !args.quiet || code != HOLDS {
-            emit(output, &text)?;
+            let text = render(&verification, *format, args.color.wanted() && output.is_none());
+            answer.outputs.push((output.cloned(), text));
         }
     }
-    Ok(code)
+    // What is complained about is no part of an answer.
+    if let Some(entry) = entry.filter(|_| code != BAD_INPUT && project.faults.is_empty()) {
+        entry.keep(&answer)?;
+    }
+    answer.give()
+}
+
+/// Whether nothing but the answer is asked for, and nothing but the texts and the command line decides it.
+const fn is_kept(args: &Args) -> bool {
+    !args.fix
+        && !args.suggest
+        && args.since.is_none()
+        && args.witnesses.is_none()
+        && args.emit_smt2.is_none()
+        && args.write_baseline.is_none()
+}
+
+/// Where the answer to this question is kept; `None`: it depends on more than what was read.
+fn entry(args: &Args, folder: &str, gathered: &Gathered) -> Option<Entry> {
+    if !gathered.is_whole() || !Intents::read(gathered.sources()).references().is_empty() {
+        return None;
+    }
+    let baseline = args.baseline.as_ref().map(|path| crate::project::read_text(path)).transpose().ok()?;
+    let question = format!("{args:?} {} {}", super::today(), args.color.wanted());
+    let texts = gathered.texts().map(|(what, path, text)| [what.to_owned(), path, text.to_owned()]);
+    let more = [["question".to_owned(), question, baseline.unwrap_or_default()]];
+    Entry::new(folder, more.into_iter().chain(texts))
+}
+
+/// What mends findings that the baseline does not hold; with `--fix` it is written.
+fn repaired(
+    args: &Args,
+    project: &Project,
+    verified: &Verified,
+    choice: &Choice,
+    known: Option<&Baseline>,
+) -> Result<Repair, Failure> {
+    let mut wanted = verified.findings.clone();
+    known.map(|known| known.leave_out(&mut wanted));
+    let wanted: BTreeSet<String> = wanted.iter().map(fingerprint).collect();
+    let repair = repair(project, verified, choice, |finding| wanted.contains(&fingerprint(finding)));
+    if let Some((after, _)) = repair.mended.as_ref().filter(|_| args.fix) {
+        fix::write(project, after)?;
+    }
+    Ok(repair)
 }
 
 /// Meshes that intents compare this one with; what cannot be read is told, and the intent is not decided.

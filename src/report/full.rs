@@ -25,6 +25,7 @@ pub(super) fn render(verification: &Verification<'_>, color: bool) -> String {
         out.push('\n');
     }
     gaps(verification, &mut out);
+    out.push_str(&table::repair(verification));
     let _ = writeln!(out, "{}", totals(verification));
     out
 }

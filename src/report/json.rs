@@ -4,8 +4,8 @@ use meshproof_model::{Finding, FindingVerdict, Location, ResourceRef, Severity, 
 use meshproof_verifier::Proof;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Verification, number};
-use crate::fingerprint::fingerprint;
+use super::{Repaired, Verification, number};
+use crate::{fingerprint::fingerprint, repair::Fix};
 
 /// One document with everything.
 pub(super) fn document(verification: &Verification<'_>) -> String {
@@ -30,7 +30,7 @@ pub(super) fn document(verification: &Verification<'_>) -> String {
             "reason": gap.reason,
         })
     });
-    let document = json!({
+    let mut document = json!({
         "schema_version": 1,
         "meshproof_version": env!("CARGO_PKG_VERSION"),
         "verdict": verification.verdict().name(),
@@ -41,7 +41,28 @@ pub(super) fn document(verification: &Verification<'_>) -> String {
             .map(|a| json!({"id": a.id, "text": a.text})).collect::<Vec<_>>(),
         "unmodelled": unmodelled.collect::<Vec<_>>(),
     });
+    if let (Some(repaired), Some(map)) = (&verification.repair, document.as_object_mut()) {
+        map.insert("repair".to_owned(), repair(verification.sources, repaired));
+    }
     format!("{document:#}\n")
+}
+
+fn repair(sources: &Sources, repaired: &Repaired<'_>) -> Json {
+    let fix = |fix: &Fix| {
+        json!({
+            "code": fix.code,
+            "subject": fix.subject.to_string(),
+            "message": fix.message,
+            "location": location(sources, &fix.location),
+            "changes": fix.changes,
+        })
+    };
+    json!({
+        "applied": repaired.is_applied,
+        "fixes": repaired.fixes.iter().map(fix).collect::<Vec<_>>(),
+        "patch": repaired.patch,
+        "untried": repaired.untried,
+    })
 }
 
 /// One line for each finding, then one for each proof.

@@ -38,6 +38,11 @@ pub(super) fn render(verification: &Verification<'_>) -> String {
             details(verification, finding, witness, name.as_deref(), &mut out);
         }
     }
+    if let Some(repaired) = verification.repair.filter(|repaired| !repaired.fixes.is_empty()) {
+        let verb = if repaired.is_applied { "mended" } else { "can be mended" };
+        let _ = writeln!(out, "<details><summary>{} {verb}</summary>\n", repaired.fixes.len());
+        let _ = writeln!(out, "```diff\n{}```\n\n</details>\n", repaired.patch);
+    }
     if !verification.proofs.is_empty() {
         let _ = writeln!(out, "<details><summary>{} proved</summary>\n", verification.proofs.len());
         out.push_str("| rule | subject | engine |\n|---|---|---|\n");

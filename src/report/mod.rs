@@ -20,6 +20,8 @@ pub(crate) use json::location;
 pub use json::witness_names;
 use meshproof_model::{Finding, FindingVerdict, Mesh, Severity, Sources};
 use meshproof_verifier::{Assumption, Proof};
+
+use crate::repair::Fix;
 pub use simulation::{comparison_table, run_table};
 
 /// Everything that `verify` found.
@@ -43,8 +45,23 @@ pub struct Verification<'a> {
     pub in_baseline: Option<usize>,
     /// The least severity that makes the verdict `violated`.
     pub fail_on: Severity,
+    /// Edits that mend findings; absent: nobody asked for them.
+    pub repair: Option<Repaired<'a>>,
     /// Wall time; left out where the bytes must not depend on it.
     pub seconds: Option<f64>,
+}
+
+/// What was mended, or could be.
+#[derive(Clone, Copy, Debug)]
+pub struct Repaired<'a> {
+    /// One for each finding that an edit mends.
+    pub fixes: &'a [Fix],
+    /// All edits as a unified diff.
+    pub patch: &'a str,
+    /// How many findings were not gone into, since what was tried for others was enough work.
+    pub untried: usize,
+    /// Whether the files have changed: then the findings are those that are left.
+    pub is_applied: bool,
 }
 
 /// How a verification ended.

@@ -28,7 +28,27 @@ pub(super) fn render(verification: &Verification<'_>) -> String {
     if !verification.proofs.is_empty() {
         let _ = writeln!(out, "{}", proofs(verification));
     }
+    out.push_str(&repair(verification));
     let _ = writeln!(out, "{}", super::full::totals(verification));
+    out
+}
+
+/// What edits mend, and the patch; empty if nobody asked.
+pub(super) fn repair(verification: &Verification<'_>) -> String {
+    let Some(repaired) = &verification.repair else { return String::new() };
+    let untried = match repaired.untried {
+        0 => String::new(),
+        some => format!("{some} findings were not tried: choose some by --select, or mend a part of the mesh\n\n"),
+    };
+    if repaired.fixes.is_empty() {
+        return format!("no edit of a blamed field mends a finding\n\n{untried}");
+    }
+    let mut out = if repaired.is_applied { "mended:\n" } else { "these edits mend findings:\n" }.to_owned();
+    for fix in repaired.fixes {
+        let place = fix.location.display(verification.sources);
+        let _ = writeln!(out, "  {place}: {} {}: {}", fix.code, fix.subject, fix.changes.join("; "));
+    }
+    let _ = write!(out, "\n{}\n{untried}", repaired.patch);
     out
 }
 
