@@ -91,7 +91,7 @@ fn a_cache_changes_no_answer() {
     assert_eq!(entries().len(), 3);
 }
 
-/// cvc5 says of every query what Z3 said: no claim's negation is satisfiable. `make cvc5` installs it.
+/// cvc5 says of every query what Z3 said. `make cvc5` installs it.
 #[test]
 fn another_solver_agrees() {
     let python = Path::new(ROOT).join(".cvc5/bin/python3");

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use crate::term::{Bool, Int, Query};
 
-/// A script that asks whether there is an assignment under which all assertions hold.
-pub(crate) fn script(query: &Query) -> String {
+/// A script that asks whether there is an assignment under which all assertions hold, with the answer that is known.
+pub(crate) fn script(query: &Query, status: &str) -> String {
     let is_arithmetic = query.is_arithmetic() || query.assertions.iter().any(counts);
-    let mut out = format!("(set-logic {})\n", if is_arithmetic { "QF_LIA" } else { "QF_UF" });
+    let mut out =
+        format!("(set-logic {})\n(set-info :status {status})\n", if is_arithmetic { "QF_LIA" } else { "QF_UF" });
     // Writing to a string does not fail.
     for (number, name) in query.bools.iter().enumerate() {
         let _ = writeln!(out, "(declare-const {} Bool)", symbol(name, number, 'b'));
@@ -99,16 +100,16 @@ mod tests {
         let mut query = Query::default();
         let (a, b) = (query.bool("a|b"), query.bool("c"));
         query.assert(Bool::Or(vec![a, b]));
-        let plain = script(&query);
+        let plain = script(&query, "sat");
         assert_eq!(
             plain,
-            "(set-logic QF_UF)\n(declare-const |a_b.b0| Bool)\n(declare-const |c.b1| Bool)\n(assert (or |a_b.b0| \
+            "(set-logic QF_UF)\n(set-info :status sat)\n(declare-const |a_b.b0| Bool)\n(declare-const |c.b1| Bool)\n(assert (or |a_b.b0| \
              |c.b1|))\n(check-sat)\n"
         );
         let x = query.int("x");
         query.assert(Int::Sum(vec![x.clone()]).gt(x.times(2)));
-        let counted = script(&query);
-        assert!(counted.starts_with("(set-logic QF_LIA)\n"));
+        let counted = script(&query, "unknown");
+        assert!(counted.starts_with("(set-logic QF_LIA)\n(set-info :status unknown)\n"));
         assert!(counted.contains("(assert (not (<= |x.i0| (* 2 |x.i0|))))"), "{counted}");
     }
 }

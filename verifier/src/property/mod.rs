@@ -58,19 +58,26 @@ pub(crate) struct Judge<'a> {
 #[derive(Default)]
 pub(crate) struct Asked {
     /// All of them, where they are wanted.
-    kept: Mutex<BTreeSet<Query>>,
+    kept: Mutex<BTreeMap<Query, &'static str>>,
     /// Answers to queries that were asked alone, in a context of their own, so that they depend on the query only.
     alone: Mutex<BTreeMap<Query, Answer>>,
 }
 
 impl Asked {
-    fn add(&self, queries: &[Query]) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).extend(queries.iter().cloned());
+    fn add(&self, queries: &[Query], answers: &[Answer]) {
+        let status = |answer: &Answer| match answer {
+            Answer::Unsat => "unsat",
+            Answer::Sat(_) => "sat",
+            Answer::Unknown(_) => "unknown",
+        };
+        let both = queries.iter().cloned().zip(answers.iter().map(status));
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).extend(both);
     }
 
     /// As SMT-LIB, in the order of their contents.
     pub(crate) fn scripts(&self) -> Vec<String> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().map(crate::smt::script).collect()
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().map(|(query, status)| crate::smt::script(query, status)).collect()
     }
 
     /// Z3's answer to one query.
@@ -168,10 +175,11 @@ impl Judge<'_> {
             Answer::Sat(_) => Check::Refuted,
             Answer::Unknown(reason) => Check::Undecided(reason),
         };
+        let answers = self.asked.together(queries, self.options.rlimit);
         if self.options.keep_queries {
-            self.asked.add(queries);
+            self.asked.add(queries, &answers);
         }
-        self.asked.together(queries, self.options.rlimit).into_iter().map(check).collect()
+        answers.into_iter().map(check).collect()
     }
 }
 
