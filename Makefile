@@ -16,11 +16,12 @@ test: setup lint
 test-all: setup lint
 	MESHPROOF_SLOW=1 $(CARGO) test --workspace --features lsp,testing
 
-# Formatting, lints and licences, where the tools are there; tidiness and the graph of crates.
+# Formatting, lints and licences, where the tools are there; the documentation, tidiness and the graph of crates.
 lint: setup
 	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --all --check; else echo "rustfmt is not installed: skipped"; fi
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(CARGO) clippy --workspace --all-targets --features lsp,testing -- -D warnings; else echo "clippy is not installed: skipped"; fi
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; else echo "cargo-deny is not installed: skipped"; fi
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps --workspace --features lsp,testing
 	$(CARGO) test --quiet --features lsp,testing --test tidy --test crate_graph
 
 # Another solver, which the slow tests ask about every query.

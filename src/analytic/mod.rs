@@ -1,8 +1,8 @@
 //! Cases whose answer is known: closed forms of queueing theory, algebra of retries, published metastable failures.
 //!
-//! A case names parameters and a metric. The parameters become a mesh and a scenario ([`system`], [`files`]), whatever
-//! the case is called, and the metric is read from a run of the real engine ([`reading`]); what asks for a threshold
-//! is searched for by bisection ([`search`]), and what hardly ever happens is made frequent and weighed ([`rare`]).
+//! A case names parameters and a metric. The parameters become a mesh and a scenario (`system`, `files`), whatever
+//! the case is called, and the metric is read from a run of the real engine (`reading`); what asks for a threshold
+//! is searched for by bisection (`search`), and what hardly ever happens is made frequent and weighed (`rare`).
 
 mod files;
 mod parameters;

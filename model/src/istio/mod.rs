@@ -1,5 +1,5 @@
 //! Istio's objects as typed data, field by field as its API names them, each leaf with its place.
-//! What they mean together is decided in [`lower`](crate::lower).
+//! What they mean together is decided in `lower`.
 
 mod authorization_policy;
 mod destination_rule;

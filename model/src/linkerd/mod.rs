@@ -1,5 +1,5 @@
 //! Linkerd's objects and annotations as typed data, each leaf with its place. What they mean together is decided in
-//! [`lower`](crate::lower).
+//! `lower`.
 
 mod authorization;
 mod profile;
