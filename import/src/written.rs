@@ -134,6 +134,8 @@ fn extent(mut parts: impl Iterator<Item = Range<usize>>) -> Option<Range<usize>>
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
     use super::*;
 
     const TEXT: &str = "kind: A\n---\n# first\nspec:\n  http:\n  - timeout: 2s # why\n    retries: {attempts: \"3\"}\n  - \
