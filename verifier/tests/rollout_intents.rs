@@ -252,6 +252,22 @@ fn holds(drawn: &Drawn, failing: u64) -> Option<bool> {
 }
 
 #[test]
+fn a_weight_that_lasts_no_time_begins_nothing() {
+    let steps = "{setWeight: 20}, {setWeight: 0}, {pause: {duration: 30s}}, {setWeight: 60}, {pause: {duration: 25s}}";
+    let metric = format!("{}, interval: 7s, failureLimit: 1, successCondition: 'result[0] > 0.99'", good_share(""));
+    let intent = |within: u32| {
+        format!(
+            "assert \"x\": for all r in rollouts: when error_rate(new) >= 5% then within {within}s weight(new) = 0;"
+        )
+    };
+    // From 30 s on it is measured at 35 and at 42 s.
+    for (within, expected) in [(12, "holds"), (11, "does not hold")] {
+        let found = judged(&rollout(steps, &metric), &intent(within)).0;
+        assert!(found.contains(expected), "{within}: {found}");
+    }
+}
+
+#[test]
 fn whatever_a_version_fails_is_as_if_played_second_by_second() {
     let cases = cases(120);
     let (mut random, mut shares) = (Draws::new(53), Shares::default());

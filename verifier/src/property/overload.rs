@@ -272,7 +272,9 @@ mod tests {
             for node in 0..nodes - 1 {
                 for callee in node + 1..nodes {
                     if draws.chance(if node == 0 { 60 } else { 40 }) {
-                        graph.nodes[node].stages.push(vec![call(callee, after_work(draws.below(4), 1))]);
+                        let made = call(callee, after_work(draws.below(4), 1));
+                        let optional = draws.chance(25);
+                        graph.nodes[node].stages.push(vec![crate::graph::Call { optional, ..made }]);
                     }
                 }
             }

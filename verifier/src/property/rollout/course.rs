@@ -134,7 +134,10 @@ impl Course {
 
     /// When the version gets its first request; `None`: it gets none.
     pub(crate) fn begins(&self) -> Option<Nanos> {
-        self.worst.iter().find(|(_, share)| *share > 0).map(|(from, _)| *from)
+        let until = self.worst.iter().skip(1).map(|(from, _)| *from).chain([Nanos::new(u64::MAX)]);
+        // A weight that lasts no time gets no request.
+        let mut lasting = self.worst.iter().zip(until).filter(|((from, _), until)| from < until);
+        lasting.find(|((_, share), _)| *share > 0).map(|((from, _), _)| *from)
     }
 }
 

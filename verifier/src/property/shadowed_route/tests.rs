@@ -52,7 +52,7 @@ fn some_block() -> impl Strategy<Value = Block> {
 /// Enough requests to tell any two sets of these patterns apart.
 fn requests() -> Vec<Values> {
     let mut paths: Vec<String> = Vec::new();
-    for text in TEXTS.iter().chain(&["/b", "/A/b"]) {
+    for text in TEXTS.iter().chain(&["/b", "/A/b", "/a/B", "/A/B"]) {
         paths.extend([(*text).to_owned(), format!("{text}~"), format!("{text}/~")]);
     }
     paths.sort();
