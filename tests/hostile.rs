@@ -132,8 +132,10 @@ fn one_place_writes_one_place_runs_and_none_calls() {
             }
         }
     }
-    let expected =
-        [("fs::write(", vec!["src/cli/mod.rs".to_owned()]), ("process::Command", vec!["src/project.rs".to_owned()])];
+    let expected = [
+        ("fs::write(", vec!["src/cli/mod.rs".to_owned()]),
+        ("process::Command", vec!["src/project/texts.rs".to_owned()]),
+    ];
     assert_eq!(found, expected.into());
 }
 

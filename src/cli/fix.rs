@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Failure;
+use super::{Failure, write_whole};
 use crate::{Project, repair::changed};
 
 /// Refuses what has no files to write.
@@ -24,13 +24,7 @@ pub(super) fn write(before: &Project, after: &Project) -> Result<(), Failure> {
         ready.push((path, target(path, old).map_err(|source| failed(path, source))?, new));
     }
     for (path, (target, permissions), text) in ready {
-        // Through a neighbour that is renamed, so that no half of it is ever seen.
-        let mut neighbour = target.clone().into_os_string();
-        neighbour.push(".partial");
-        let written = fs::write(&neighbour, text)
-            .and_then(|()| fs::set_permissions(&neighbour, permissions))
-            .and_then(|()| fs::rename(&neighbour, &target));
-        written.map_err(|source| failed(path, source))?;
+        write_whole(&target, text, Some(permissions)).map_err(|source| failed(path, source))?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ mod simulate;
 mod test;
 mod verify;
 
-use std::{fs, io::Write as _, panic};
+use std::{fs, io::Write as _, panic, path::Path};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use meshproof_import::{ImportOptions, Profile};
@@ -295,12 +295,20 @@ fn print(text: &str) -> Result<u8, Failure> {
     }
 }
 
-/// Writes a result to a file as a whole: through a neighbour that is renamed, so that no half of it is ever seen.
+/// Writes a result to a file.
 fn write_file(path: &str, text: &str) -> Result<(), Failure> {
-    let failed = |source| Failure::Output { path: path.to_owned(), source };
-    let neighbour = format!("{path}.partial");
-    fs::write(&neighbour, text).map_err(failed)?;
-    fs::rename(&neighbour, path).map_err(failed)
+    write_whole(Path::new(path), text, None).map_err(|source| Failure::Output { path: path.to_owned(), source })
+}
+
+/// Writes a file as a whole: through a neighbour that is renamed, so that no half of it is ever seen.
+fn write_whole(path: &Path, text: &str, permissions: Option<fs::Permissions>) -> std::io::Result<()> {
+    let mut neighbour = path.as_os_str().to_owned();
+    neighbour.push(".partial");
+    fs::write(&neighbour, text)?;
+    if let Some(permissions) = permissions {
+        fs::set_permissions(&neighbour, permissions)?;
+    }
+    fs::rename(&neighbour, path)
 }
 
 /// Tells the user what went wrong, on standard error.
